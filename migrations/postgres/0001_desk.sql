@@ -1,0 +1,480 @@
+-- The schema of a desk, on PostgreSQL. SQLite has the same text but for two types: INTEGER PRIMARY KEY and BLOB.
+-- Times are microseconds UTC; booleans are 0 and 1; JSON is TEXT. Ids are drawn from `counter`, never by the engine.
+
+CREATE TABLE setting (
+  name TEXT NOT NULL PRIMARY KEY,
+  value TEXT NOT NULL
+);
+
+CREATE TABLE counter (
+  name TEXT NOT NULL PRIMARY KEY,
+  value BIGINT NOT NULL
+);
+
+-- Keys and passwords, sealed under the key of the service (L2).
+CREATE TABLE secret (
+  id BIGINT NOT NULL PRIMARY KEY,
+  purpose TEXT NOT NULL,              -- password, mac_key, hash_key, refresh_token, client_secret
+  sealed BYTEA NOT NULL,
+  key_id BIGINT NOT NULL DEFAULT 0,   -- of a mac_key: the id inside our tokens
+  created_us BIGINT NOT NULL
+);
+
+-- Whoever holds a row by name: the desk itself, later mailboxes and jobs.
+CREATE TABLE lease (
+  name TEXT NOT NULL PRIMARY KEY,
+  owner TEXT NOT NULL,
+  until_us BIGINT NOT NULL,
+  fence BIGINT NOT NULL
+);
+
+CREATE TABLE relay (
+  id BIGINT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL,                 -- smtp, folder
+  host TEXT NOT NULL,                 -- of a folder: its path
+  port BIGINT NOT NULL,
+  tls TEXT NOT NULL,                  -- tls, starttls, plain
+  username TEXT NOT NULL,
+  password_id BIGINT REFERENCES secret (id),
+  sender TEXT NOT NULL,               -- the account's own address, the return path where VERP is off
+  verp BIGINT NOT NULL,
+  paused BIGINT NOT NULL DEFAULT 0,
+  active BIGINT NOT NULL DEFAULT 1,
+  provisioned BIGINT NOT NULL DEFAULT 0,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL
+);
+
+CREATE TABLE mailbox (
+  id BIGINT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  protocol TEXT NOT NULL,             -- imap, pop3, maildir, pipe
+  host TEXT NOT NULL,                 -- of a maildir: its path
+  port BIGINT NOT NULL,
+  tls TEXT NOT NULL,
+  username TEXT NOT NULL,
+  password_id BIGINT REFERENCES secret (id),
+  folders TEXT NOT NULL,              -- JSON list
+  handled TEXT NOT NULL,              -- delete, move, seen
+  move_to TEXT NOT NULL,
+  size_limit_bytes BIGINT NOT NULL,
+  interval_s BIGINT NOT NULL,
+  epoch BIGINT NOT NULL DEFAULT 1,    -- rises when host or username is edited
+  held BIGINT NOT NULL DEFAULT 0,     -- waits for `mailbox resume`
+  active BIGINT NOT NULL DEFAULT 1,
+  provisioned BIGINT NOT NULL DEFAULT 0,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL,
+  last_round_us BIGINT,
+  last_ok_us BIGINT,
+  failing_since_us BIGINT,
+  failures BIGINT NOT NULL DEFAULT 0,
+  last_error TEXT NOT NULL DEFAULT '',
+  shown BIGINT NOT NULL DEFAULT 0,    -- distinct messages the server has ever shown (M2)
+  lease_owner TEXT NOT NULL DEFAULT '',
+  lease_until_us BIGINT NOT NULL DEFAULT 0,
+  fence BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TABLE oauth_grant (
+  id BIGINT NOT NULL PRIMARY KEY,
+  owner_kind TEXT NOT NULL,
+  owner_id BIGINT NOT NULL,
+  provider TEXT NOT NULL,
+  username TEXT NOT NULL,
+  refresh_token_id BIGINT REFERENCES secret (id),
+  previous_token_id BIGINT REFERENCES secret (id),
+  access_until_us BIGINT,
+  refresh_until_us BIGINT,
+  rotated_us BIGINT,
+  last_error TEXT NOT NULL DEFAULT '',
+  version BIGINT NOT NULL DEFAULT 1,
+  UNIQUE (owner_kind, owner_id)
+);
+
+CREATE TABLE ticket_type (
+  id BIGINT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  description TEXT NOT NULL,
+  tag TEXT NOT NULL,
+  flow TEXT NOT NULL,                 -- simple, assignment, bounce
+  mailbox_id BIGINT REFERENCES mailbox (id),
+  relay_id BIGINT REFERENCES relay (id),
+  address TEXT NOT NULL,              -- the From of its mail
+  admin_address TEXT NOT NULL,
+  forward_addresses TEXT NOT NULL,    -- JSON list
+  catch_all BIGINT NOT NULL DEFAULT 0,
+  on_closed TEXT NOT NULL DEFAULT 'reopen',      -- reopen, follow_up
+  list_mail TEXT NOT NULL DEFAULT 'invalid',     -- invalid, open
+  auto_answer BIGINT NOT NULL DEFAULT 0,
+  language TEXT NOT NULL DEFAULT 'en',
+  active BIGINT NOT NULL DEFAULT 1,
+  provisioned BIGINT NOT NULL DEFAULT 0,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL
+);
+
+-- The addresses a type answers to: support@example.com, *@example.com, support-*@example.com.
+CREATE TABLE type_address (
+  type_id BIGINT NOT NULL REFERENCES ticket_type (id),
+  pattern TEXT NOT NULL,
+  position BIGINT NOT NULL,
+  PRIMARY KEY (type_id, pattern)
+);
+
+CREATE TABLE contact (
+  id BIGINT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL,
+  role TEXT NOT NULL,                 -- customer, lead, student, tutor, admin
+  number BIGINT NOT NULL,             -- the event number under which the row was born
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL
+);
+
+CREATE TABLE contact_address (
+  address TEXT NOT NULL PRIMARY KEY,
+  contact_id BIGINT NOT NULL REFERENCES contact (id),
+  number BIGINT NOT NULL,
+  bounced_us BIGINT,                  -- a hard bounce marks the address (D3)
+  bounce_status TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX contact_address_contact ON contact_address (contact_id);
+
+-- People who sign in; their addresses make a mail an agent's.
+CREATE TABLE account (
+  id BIGINT NOT NULL PRIMARY KEY,
+  login TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  role TEXT NOT NULL,                 -- admin, agent, read_only
+  password_hash TEXT NOT NULL DEFAULT '',
+  active BIGINT NOT NULL DEFAULT 1,
+  provisioned BIGINT NOT NULL DEFAULT 0,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL
+);
+
+CREATE TABLE account_address (
+  address TEXT NOT NULL PRIMARY KEY,
+  account_id BIGINT NOT NULL REFERENCES account (id),
+  position BIGINT NOT NULL
+);
+
+CREATE TABLE account_group (
+  id BIGINT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  version BIGINT NOT NULL DEFAULT 1
+);
+
+CREATE TABLE group_member (
+  group_id BIGINT NOT NULL REFERENCES account_group (id),
+  account_id BIGINT NOT NULL REFERENCES account (id),
+  PRIMARY KEY (group_id, account_id)
+);
+
+CREATE TABLE group_type (
+  group_id BIGINT NOT NULL REFERENCES account_group (id),
+  type_id BIGINT NOT NULL REFERENCES ticket_type (id),
+  PRIMARY KEY (group_id, type_id)
+);
+
+CREATE TABLE block_list (
+  pattern TEXT NOT NULL PRIMARY KEY,  -- an address or a domain
+  verdict TEXT NOT NULL,              -- block, allow
+  number BIGINT NOT NULL,
+  created_us BIGINT NOT NULL
+);
+
+CREATE TABLE ticket (
+  id BIGINT NOT NULL PRIMARY KEY,
+  type_id BIGINT NOT NULL REFERENCES ticket_type (id),
+  status TEXT NOT NULL,               -- new, open, pending, on_hold, solved, closed
+  subject TEXT NOT NULL,
+  contact_id BIGINT REFERENCES contact (id),
+  assignee_id BIGINT REFERENCES account (id),
+  group_id BIGINT REFERENCES account_group (id),
+  priority TEXT NOT NULL DEFAULT 'normal',       -- low, normal, high, urgent
+  kind TEXT NOT NULL DEFAULT 'question',         -- question, incident, problem, task
+  due_us BIGINT,
+  merged_into BIGINT REFERENCES ticket (id),
+  merged_number BIGINT,
+  follows BIGINT REFERENCES ticket (id),
+  auto_answered BIGINT NOT NULL DEFAULT 0,
+  deleted BIGINT NOT NULL DEFAULT 0,
+  number BIGINT NOT NULL,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL,
+  updated_us BIGINT NOT NULL
+);
+CREATE INDEX ticket_contact ON ticket (contact_id);
+CREATE INDEX ticket_status ON ticket (status, updated_us);
+
+-- Every tag word a ticket ever had, so that old tag lines still find it.
+CREATE TABLE tag_history (
+  ticket_id BIGINT NOT NULL REFERENCES ticket (id),
+  tag TEXT NOT NULL,
+  number BIGINT NOT NULL,
+  PRIMARY KEY (ticket_id, tag)
+);
+
+-- Who belongs to a ticket (B5).
+CREATE TABLE participant (
+  ticket_id BIGINT NOT NULL REFERENCES ticket (id),
+  address TEXT NOT NULL,
+  how TEXT NOT NULL,                  -- contact, receiver, cc, accepted
+  contact_id BIGINT REFERENCES contact (id),
+  number BIGINT NOT NULL,
+  PRIMARY KEY (ticket_id, address)
+);
+
+-- One row for each message a source has shown (M1). What it says of the source is the message's identity there.
+CREATE TABLE arrival (
+  id BIGINT NOT NULL PRIMARY KEY,
+  mailbox_id BIGINT NOT NULL REFERENCES mailbox (id),
+  epoch BIGINT NOT NULL,
+  folder TEXT NOT NULL,
+  validity BIGINT NOT NULL,           -- IMAP's UIDVALIDITY, else 0
+  source_id TEXT NOT NULL,            -- UID, UIDL, Maildir name or digest and envelope recipient
+  state TEXT NOT NULL,                -- before_start, kept, decided, ack_pending, acked, left, vanished
+  announced_size BIGINT NOT NULL,
+  size BIGINT NOT NULL,
+  digest BYTEA NOT NULL,               -- SHA-256 of the bytes; empty where they are not here
+  message_id TEXT NOT NULL DEFAULT '',
+  mail_key BYTEA NOT NULL,             -- keyed hash of Message-ID, From and Date, or of the bytes (B10)
+  id_hash BYTEA NOT NULL,              -- keyed hash of the Message-ID; empty where there is none
+  envelope_to TEXT NOT NULL DEFAULT '',
+  received_us BIGINT NOT NULL,        -- the server's INTERNALDATE, else the time of keeping
+  silent BIGINT NOT NULL DEFAULT 0,   -- taken in by `import`: nothing is sent
+  tries BIGINT NOT NULL DEFAULT 0,    -- deaths and panics with this very message in hand
+  in_hand BIGINT NOT NULL DEFAULT 0,
+  kept_us BIGINT NOT NULL,
+  acked_us BIGINT,
+  ack_words TEXT NOT NULL DEFAULT '',
+  UNIQUE (mailbox_id, epoch, folder, validity, source_id)
+);
+CREATE INDEX arrival_state ON arrival (state, id);
+CREATE INDEX arrival_mail_key ON arrival (mail_key);
+
+CREATE TABLE raw_mail (
+  arrival_id BIGINT NOT NULL REFERENCES arrival (id),
+  chunk BIGINT NOT NULL,
+  bytes BYTEA NOT NULL,
+  PRIMARY KEY (arrival_id, chunk)
+);
+
+-- What became of each message, and why. It outlives erasure: ids, codes and hashes only.
+CREATE TABLE journal (
+  arrival_id BIGINT NOT NULL PRIMARY KEY REFERENCES arrival (id),
+  number BIGINT NOT NULL UNIQUE,      -- drawn with the event numbers; the decision saw what is below it
+  kind TEXT NOT NULL,
+  act TEXT NOT NULL,
+  code TEXT NOT NULL,
+  type_id BIGINT,
+  ticket_id BIGINT,
+  log_entry_id BIGINT,
+  original_arrival_id BIGINT,         -- of a duplicate: the first copy
+  superseded_by BIGINT,
+  superseded_number BIGINT,
+  decided_us BIGINT NOT NULL
+);
+CREATE INDEX journal_ticket ON journal (ticket_id);
+
+-- The words behind a decision: stored clues and trace, erasable with the arrival.
+CREATE TABLE evidence (
+  arrival_id BIGINT NOT NULL PRIMARY KEY REFERENCES arrival (id),
+  clues TEXT NOT NULL,
+  trace TEXT NOT NULL
+);
+
+CREATE TABLE log_entry (
+  id BIGINT NOT NULL PRIMARY KEY,
+  ticket_id BIGINT NOT NULL REFERENCES ticket (id),
+  kind TEXT NOT NULL,                 -- inbound, automatic, bounce, outbound, note
+  arrival_id BIGINT REFERENCES arrival (id),
+  author_address TEXT NOT NULL,
+  author_name TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  body TEXT NOT NULL,
+  body_truncated BIGINT NOT NULL DEFAULT 0,
+  message_id TEXT NOT NULL DEFAULT '',
+  id_hash BYTEA NOT NULL,              -- keyed hash of the Message-ID, for threading
+  receivers TEXT NOT NULL,            -- JSON: [{address, name, contact}]
+  code TEXT NOT NULL DEFAULT '',
+  number BIGINT NOT NULL,
+  sent_us BIGINT,                     -- the Date it bears
+  created_us BIGINT NOT NULL
+);
+CREATE INDEX log_entry_ticket ON log_entry (ticket_id, id);
+CREATE INDEX log_entry_id_hash ON log_entry (id_hash);
+CREATE INDEX log_entry_arrival ON log_entry (arrival_id);
+
+CREATE TABLE attachment (
+  log_entry_id BIGINT NOT NULL REFERENCES log_entry (id),
+  position BIGINT NOT NULL,
+  name TEXT NOT NULL,
+  content_type TEXT NOT NULL,
+  size BIGINT NOT NULL,               -- decoded bytes
+  is_inline BIGINT NOT NULL,
+  content_id TEXT NOT NULL,
+  arrival_id BIGINT NOT NULL REFERENCES arrival (id),
+  raw_offset BIGINT NOT NULL,
+  raw_length BIGINT NOT NULL,
+  encoding TEXT NOT NULL,             -- identity, base64, quoted_printable
+  PRIMARY KEY (log_entry_id, position)
+);
+
+-- Mail that may not be trusted onto the ticket it names, or fits no type (F1, F2).
+CREATE TABLE invalid_ticket (
+  id BIGINT NOT NULL PRIMARY KEY,
+  arrival_id BIGINT NOT NULL UNIQUE REFERENCES arrival (id),
+  code TEXT NOT NULL,
+  state TEXT NOT NULL,                -- open, accepted, reassigned, rejected, deleted, superseded
+  named_ticket_id BIGINT,
+  sender_address TEXT NOT NULL,
+  sender_name TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  ticket_id BIGINT,                   -- where it ended
+  log_entry_id BIGINT,
+  number BIGINT NOT NULL,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL,
+  settled_us BIGINT
+);
+CREATE INDEX invalid_ticket_state ON invalid_ticket (state, id);
+
+-- Mail that could not be read (B2).
+CREATE TABLE error_ticket (
+  id BIGINT NOT NULL PRIMARY KEY,
+  arrival_id BIGINT NOT NULL UNIQUE REFERENCES arrival (id),
+  code TEXT NOT NULL,
+  state TEXT NOT NULL,                -- open, fetch, retried, returned, discarded, superseded
+  words TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  sender_address TEXT NOT NULL,
+  headers BYTEA NOT NULL,              -- of a message too big to keep
+  number BIGINT NOT NULL,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL,
+  settled_us BIGINT
+);
+CREATE INDEX error_ticket_state ON error_ticket (state, id);
+
+CREATE TABLE outbox (
+  id BIGINT NOT NULL PRIMARY KEY,
+  purpose TEXT NOT NULL,              -- notification, forward, auto_answer, answer, notice, alert
+  ticket_id BIGINT REFERENCES ticket (id),
+  log_entry_id BIGINT REFERENCES log_entry (id),
+  relay_id BIGINT REFERENCES relay (id),
+  message_id TEXT NOT NULL,
+  id_hash BYTEA NOT NULL,
+  return_path TEXT NOT NULL,          -- empty is the null sender
+  sender TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  literal BYTEA NOT NULL,              -- the literal segments one after the other
+  segments TEXT NOT NULL,             -- JSON: [{"literal": n} | {"raw": {arrival, offset, length, encoding}}]
+  size BIGINT NOT NULL,
+  digest BYTEA NOT NULL,               -- SHA-256 of all bytes as they go out
+  operation TEXT NOT NULL,            -- what caused it; the same operation queues nothing twice
+  state TEXT NOT NULL,                -- queued, held, done, cancelled
+  number BIGINT NOT NULL,
+  next_us BIGINT NOT NULL,            -- when the earliest recipient is due
+  lease_owner TEXT NOT NULL DEFAULT '',
+  lease_until_us BIGINT NOT NULL DEFAULT 0,
+  fence BIGINT NOT NULL DEFAULT 0,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL
+);
+CREATE INDEX outbox_due ON outbox (state, next_us);
+CREATE INDEX outbox_ticket ON outbox (ticket_id);
+CREATE UNIQUE INDEX outbox_operation ON outbox (operation);
+
+CREATE TABLE outbox_recipient (
+  outbox_id BIGINT NOT NULL REFERENCES outbox (id),
+  address TEXT NOT NULL,
+  name TEXT NOT NULL,
+  contact_id BIGINT REFERENCES contact (id),
+  state TEXT NOT NULL,                -- queued, deferred, sent, failed, cancelled
+  attempts BIGINT NOT NULL DEFAULT 0,
+  next_us BIGINT NOT NULL,
+  code BIGINT NOT NULL DEFAULT 0,     -- the last SMTP reply code
+  enhanced TEXT NOT NULL DEFAULT '',
+  words TEXT NOT NULL DEFAULT '',
+  settled_us BIGINT,
+  PRIMARY KEY (outbox_id, address)
+);
+
+CREATE TABLE outbox_attempt (
+  id BIGINT NOT NULL PRIMARY KEY,
+  outbox_id BIGINT NOT NULL REFERENCES outbox (id),
+  state TEXT NOT NULL,                -- started, dot_sent, ended
+  possibly_repeated BIGINT NOT NULL DEFAULT 0,
+  relay TEXT NOT NULL,
+  recipients BIGINT NOT NULL DEFAULT 0,
+  started_us BIGINT NOT NULL,
+  ended_us BIGINT,
+  code BIGINT NOT NULL DEFAULT 0,
+  words TEXT NOT NULL DEFAULT '',
+  fence BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX outbox_attempt_outbox ON outbox_attempt (outbox_id, id);
+
+CREATE TABLE suppression (
+  address TEXT NOT NULL PRIMARY KEY,
+  why TEXT NOT NULL,
+  bounce_id BIGINT,
+  created_us BIGINT NOT NULL
+);
+
+CREATE TABLE bounce (
+  id BIGINT NOT NULL PRIMARY KEY,
+  arrival_id BIGINT NOT NULL REFERENCES arrival (id),
+  code TEXT NOT NULL,
+  outbox_id BIGINT REFERENCES outbox (id),
+  ticket_id BIGINT REFERENCES ticket (id),
+  log_entry_id BIGINT REFERENCES log_entry (id),
+  contact_id BIGINT REFERENCES contact (id),
+  recipient TEXT NOT NULL,
+  status TEXT NOT NULL,
+  status_stated BIGINT NOT NULL,
+  class TEXT NOT NULL,
+  hard BIGINT NOT NULL,
+  action TEXT NOT NULL,
+  diagnostic TEXT NOT NULL,
+  original_message_id TEXT NOT NULL,
+  number BIGINT NOT NULL,
+  resolved_us BIGINT,
+  resolved_by TEXT NOT NULL DEFAULT '',
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL
+);
+CREATE INDEX bounce_arrival ON bounce (arrival_id);
+CREATE INDEX bounce_resolved ON bounce (resolved_us, id);
+
+-- Append-only. Ids and codes, no words; each reader holds a cursor.
+CREATE TABLE ticket_event (
+  number BIGINT NOT NULL PRIMARY KEY,
+  ticket_id BIGINT,
+  log_entry_id BIGINT,
+  kind TEXT NOT NULL,
+  detail TEXT NOT NULL,               -- codes and ids, such as "open>closed"
+  actor TEXT NOT NULL,                -- system, contact:1, account:2, uid:0
+  origin TEXT NOT NULL,               -- mail, command, api, console, helpdesk N, workflow
+  operation TEXT NOT NULL,            -- what caused it, such as arrival:12
+  at_us BIGINT NOT NULL
+);
+CREATE INDEX ticket_event_ticket ON ticket_event (ticket_id, number);
+
+CREATE TABLE event_cursor (
+  name TEXT NOT NULL PRIMARY KEY,
+  number BIGINT NOT NULL
+);
+
+CREATE TABLE alert (
+  id BIGINT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL,                 -- mailbox:3:failing, balance:3, template:notification, relay:1:failing
+  words TEXT NOT NULL,
+  raised_us BIGINT NOT NULL,
+  told_us BIGINT,
+  cleared_us BIGINT
+);
+CREATE INDEX alert_open ON alert (cleared_us, name);

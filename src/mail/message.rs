@@ -1,0 +1,135 @@
+//! What a message says, in the words that the rules ask for.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Address, MessageId, NamedAddress, dsn::Report};
+use crate::clock::Micros;
+
+/// Text past this many bytes is cut, and `text_truncated` says so.
+pub const TEXT_LIMIT: usize = 1 << 20;
+
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// All header fields in order, decoded (RFC 2047) and unfolded. Bounded: what lies past the limit is a defect.
+    pub headers: Vec<Header>,
+    /// The first From address that parses (RFC 5322 §3.6.2); Sender decides where From has several.
+    pub from: Option<NamedAddress>,
+    pub sender: Option<NamedAddress>,
+    pub reply_to: Vec<NamedAddress>,
+    pub to: Vec<NamedAddress>,
+    pub cc: Vec<NamedAddress>,
+    pub bcc: Vec<NamedAddress>,
+    /// Delivered-To, X-Original-To, Envelope-To, X-Envelope-To and the `for` of Received, in that order, no doubles.
+    pub envelope_to: Vec<Address>,
+    pub return_path: ReturnPath,
+    pub subject: String,
+    pub message_id: Option<MessageId>,
+    pub in_reply_to: Vec<MessageId>,
+    /// Oldest first, as written.
+    pub references: Vec<MessageId>,
+    pub date: Option<Micros>,
+    /// The text for people, all text leaves one after the other: plain where there is plain, else HTML as text.
+    pub text: String,
+    pub text_truncated: bool,
+    /// Every leaf that is not the text, text leaves that were too big among them.
+    pub attachments: Vec<Attachment>,
+    /// A multipart/report's machine part (RFC 3464), with what it returns of the original.
+    pub report: Option<Report>,
+    pub defects: Vec<Defect>,
+}
+
+/// One header field: the name as written, the value decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ReturnPath {
+    #[default]
+    Absent,
+    /// `<>`, the null reverse-path of RFC 5321 §4.5.5: a report or an automatic answer.
+    Null,
+    Address(Address),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// As the sender named it, decoded, without path or control characters; empty where it has no name.
+    pub name: String,
+    /// `type/subtype`, lower case.
+    pub content_type: String,
+    /// Decoded bytes.
+    pub size: u64,
+    pub is_inline: bool,
+    /// Without angle brackets; empty where there is none.
+    pub content_id: String,
+    pub span: Span,
+}
+
+/// A piece of the raw message, still in its transfer encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub offset: u64,
+    pub length: u64,
+    pub encoding: Encoding,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// 7bit, 8bit or binary.
+    Identity,
+    Base64,
+    QuotedPrintable,
+}
+
+impl Encoding {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Encoding::Identity => "identity",
+            Encoding::Base64 => "base64",
+            Encoding::QuotedPrintable => "quoted_printable",
+        }
+    }
+}
+
+/// What is wrong with a message; none of it keeps the rest from being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Defect {
+    NoFrom,
+    BadDate,
+    NoHeaders,
+    HeadersTruncated,
+    TooDeep,
+    TooManyParts,
+    NoBoundary,
+    UnclosedMultipart,
+    BadEncoding,
+    UnknownCharset,
+    DuplicateHeader,
+    TextTruncated,
+    ParserPanicked,
+}
+
+impl Message {
+    /// The first field of that name, compared without case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.as_str())
+    }
+
+    pub fn has_header(&self, name: &str) -> bool {
+        self.header(name).is_some()
+    }
+
+    /// Nothing of it can be read: no header a person would know it by, and no text.
+    pub fn is_unreadable(&self) -> bool {
+        self.from.is_none()
+            && self.subject.is_empty()
+            && self.to.is_empty()
+            && self.text.trim().is_empty()
+            && self.attachments.is_empty()
+    }
+}

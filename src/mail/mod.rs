@@ -1,0 +1,19 @@
+//! An e-mail as data (RFC 5322, RFC 2045 to 2049): pure, never fails, bounded in memory.
+//!
+//! `scan` reads bytes once and leaves a skeleton: headers and small text leaves, with big or binary leaves as spans.
+//! `parse` turns a skeleton into a `Message`. What is wrong with a mail is data (`defects`), not an error.
+
+pub mod address;
+pub mod date;
+pub mod dsn;
+pub mod message;
+pub mod message_id;
+pub mod parse;
+pub mod scan;
+pub mod subject;
+
+pub use address::{Address, NamedAddress};
+pub use message::{Attachment, Defect, Encoding, Header, Message, ReturnPath, Span};
+pub use message_id::{MailKeys, MessageId, OurToken};
+pub use parse::parse;
+pub use scan::{Skeleton, scan};

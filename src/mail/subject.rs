@@ -1,0 +1,111 @@
+//! Subjects and the tag line `[Support #123-789]` in them (B4, C1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::ticket::{LogEntryId, TicketId};
+
+/// What a tag line says: the type's tag word, the ticket and the log entry that the mail carried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagLine {
+    pub word: String,
+    pub ticket: TicketId,
+    pub log_entry: LogEntryId,
+}
+
+impl std::fmt::Display for TagLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} #{}-{}]", self.word, self.ticket, self.log_entry)
+    }
+}
+
+/// Longest tag word; longer bracketed text is somebody's words.
+const MAX_WORD: usize = 64;
+
+/// The tag lines of a subject, from left to right, with the range of bytes that each takes.
+fn tag_lines(subject: &str) -> impl Iterator<Item = (std::ops::Range<usize>, TagLine)> + '_ {
+    subject.match_indices('[').filter_map(|(start, _)| {
+        let inner = &subject[start + 1..];
+        let inner = &inner[..inner.find([']', '['])?];
+        let end = start + 1 + inner.len();
+        (subject.as_bytes().get(end) == Some(&b']')).then_some(())?;
+        Some((start..end + 1, parse_inner(inner)?))
+    })
+}
+
+fn parse_inner(inner: &str) -> Option<TagLine> {
+    let (word, numbers) = inner.rsplit_once('#')?;
+    let (ticket, entry) = numbers.split_once('-')?;
+    let word = word.trim();
+    let number = |text: &str| -> Option<i64> {
+        let is_number = !text.is_empty() && text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| text.parse().ok()).flatten()
+    };
+    let line = TagLine {
+        word: word.to_owned(),
+        ticket: TicketId(number(ticket.trim())?),
+        log_entry: LogEntryId(number(entry.trim())?),
+    };
+    (!word.is_empty() && word.len() <= MAX_WORD).then_some(line)
+}
+
+/// All tag lines of a subject, the last one first: a mail program that forwards puts its own before what was there.
+pub fn find_tags(subject: &str) -> Vec<TagLine> {
+    let mut found: Vec<TagLine> = tag_lines(subject).map(|(_, line)| line).collect();
+    found.reverse();
+    found
+}
+
+/// The subject with our tag lines (those whose word is one of `words`) taken out; foreign ones stay.
+pub fn without_tags(subject: &str, words: &[&str]) -> String {
+    let mut kept = String::with_capacity(subject.len());
+    let mut from = 0;
+    for (range, line) in tag_lines(subject) {
+        if words.iter().any(|w| w.eq_ignore_ascii_case(&line.word)) {
+            kept.push_str(&subject[from..range.start]);
+            from = range.end;
+        }
+    }
+    kept.push_str(&subject[from..]);
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The subject of an outbound mail of a ticket: the tag line in front, our earlier ones taken out (C1).
+pub fn with_tag(line: &TagLine, subject: &str, words: &[&str]) -> String {
+    let rest = without_tags(subject, words);
+    if rest.is_empty() { line.to_string() } else { format!("{line} {rest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(word: &str, ticket: i64, entry: i64) -> TagLine {
+        TagLine { word: word.into(), ticket: TicketId(ticket), log_entry: LogEntryId(entry) }
+    }
+
+    #[test]
+    fn tag_lines_are_found_wherever_they_stand() {
+        for (subject, expected) in [
+            ("[Support #123-789] printer", vec![line("Support", 123, 789)]),
+            ("AW: Re: [Support #1-2] x", vec![line("Support", 1, 2)]),
+            ("Fwd: [list] [First Line #3-4]", vec![line("First Line", 3, 4)]),
+            ("[A #1-1] [B #2-2]", vec![line("B", 2, 2), line("A", 1, 1)]),
+            ("[[Support #5-6]]", vec![line("Support", 5, 6)]),
+            ("[Support #1]", vec![]),
+            ("[Support #1-x]", vec![]),
+            ("[#1-2]", vec![]),
+            ("[Support #99999999999999999999-1]", vec![]),
+            ("[Support #1-2", vec![]),
+        ] {
+            assert_eq!(find_tags(subject), expected, "{subject}");
+        }
+    }
+
+    #[test]
+    fn our_tag_lines_are_replaced_and_foreign_ones_stay() {
+        let subject =
+            with_tag(&line("Support", 7, 9), "Re: [Support #7-8] [RT #1-2] broken", &["Support", "Old"]);
+        assert_eq!(subject, "[Support #7-9] Re: [RT #1-2] broken");
+        assert_eq!(with_tag(&line("S", 1, 1), "", &[]), "[S #1-1]");
+    }
+}

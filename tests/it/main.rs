@@ -1,0 +1,12 @@
+//! The integration tests, in one binary: real Dovecot, a real SMTP sink, real PostgreSQL, the real program.
+
+mod support;
+
+mod architecture;
+mod corpora;
+mod crash;
+mod imap;
+mod outbound;
+mod program;
+mod spine;
+mod store_contract;
