@@ -4,10 +4,16 @@
 //! desk lock: whoever decides or writes events takes it, so that the order of commits is the order of their numbers.
 //! The functions on `Tx` stand in one file a table or question.
 
+pub mod arrival;
+mod clue;
 mod dialect;
 mod error;
 mod event;
+pub mod journal;
 mod migrate;
+pub mod queue;
+pub mod raw;
+pub mod ticket;
 mod tx;
 
 pub use dialect::Engine;
