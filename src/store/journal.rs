@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
-use crate::mail::MessageId;
+use crate::mail::{MailKeys, Message, MessageId};
 use crate::ticket::{ArrivalId, EventNumber, LogEntryId, TicketId, TypeId};
 use crate::triage::{Act, Decision};
 
@@ -24,6 +24,20 @@ pub struct MailKey {
     pub key: Vec<u8>,
     /// Keyed hash of the Message-ID.
     pub id_hash: Option<Vec<u8>>,
+}
+
+impl MailKey {
+    /// How the same mail is known again (B10): by Message-ID, From and Date; without a Message-ID by its bytes.
+    pub fn of(message: &Message, digest: &[u8], keys: &MailKeys) -> MailKey {
+        let from = message.from.as_ref().map_or("", |f| f.address.as_str());
+        let date = message.date.map_or(i64::MIN, |d| d.0).to_le_bytes();
+        let key = match &message.message_id {
+            Some(id) => keys.hash(&[b"mail", id.as_str().as_bytes(), from.as_bytes(), &date]),
+            None => keys.hash(&[b"bytes", digest]),
+        };
+        let id_hash = message.message_id.as_ref().map(|id| keys.hash(&[b"id", id.as_str().as_bytes()]));
+        MailKey { message_id: message.message_id.clone(), key, id_hash }
+    }
 }
 
 /// Where a message ended.

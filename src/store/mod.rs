@@ -4,7 +4,9 @@
 //! desk lock: whoever decides or writes events takes it, so that the order of commits is the order of their numbers.
 //! The functions on `Tx` stand in one file a table or question.
 
+mod alert;
 pub mod arrival;
+pub mod balance;
 mod clue;
 mod dialect;
 mod error;
@@ -16,6 +18,7 @@ pub mod raw;
 pub mod ticket;
 mod tx;
 
+pub use alert::Untold;
 pub use dialect::Engine;
 pub use error::Error;
 pub use event::{Cause, Event, Happened, StoredEvent};
