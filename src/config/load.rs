@@ -87,7 +87,7 @@ impl Config {
         check.no_doubles("account", "login", accounts.iter().map(|(at, a)| (*at, a.login.as_str())));
         let addresses = accounts.iter().flat_map(|(at, a)| a.addresses.iter().map(|a| (*at, a.as_str())));
         check.no_doubles("account", "addresses", addresses);
-        check.names_of_types(&types, &mailboxes, &relays);
+        check.names_of_types(&types, &written);
         check.conflicts_of_types(&types, &mailboxes);
         let (Some(run), []) = (run, check.problems.as_slice()) else {
             let mut problems = check.problems;
@@ -215,14 +215,10 @@ impl Check<'_> {
         }
     }
 
-    fn names_of_types(
-        &mut self,
-        types: &[(usize, TypeSpec)],
-        mailboxes: &[(usize, MailboxSpec)],
-        relays: &[(usize, RelaySpec)],
-    ) {
-        let mailboxes: Vec<&str> = mailboxes.iter().map(|(_, m)| m.name.as_str()).collect();
-        let relays: Vec<&str> = relays.iter().map(|(_, r)| r.name.as_str()).collect();
+    /// Names as written: a mailbox with a mistake of its own is there all the same.
+    fn names_of_types(&mut self, types: &[(usize, TypeSpec)], written: &File) {
+        let mailboxes: Vec<&str> = written.mailbox.iter().map(|m| m.name.as_str()).collect();
+        let relays: Vec<&str> = written.relay.iter().map(|r| r.name.as_str()).collect();
         for (at, one) in types {
             for (key, name, names) in [("mailbox", &one.mailbox, &mailboxes), ("relay", &one.relay, &relays)]
             {
