@@ -4,6 +4,7 @@
 //! `parse` turns a skeleton into a `Message`. What is wrong with a mail is data (`defects`), not an error.
 
 pub mod address;
+pub mod compose;
 pub mod date;
 pub mod dsn;
 pub mod message;
@@ -11,6 +12,7 @@ pub mod message_id;
 pub mod parse;
 pub mod scan;
 pub mod subject;
+pub mod transfer;
 
 pub use address::{Address, NamedAddress};
 pub use message::{Attachment, Defect, Encoding, Header, Message, ReturnPath, Span};
