@@ -6,6 +6,7 @@
 pub mod address;
 mod body;
 mod charset;
+pub mod compose;
 pub mod date;
 pub mod decode;
 pub mod dsn;
@@ -18,6 +19,7 @@ pub mod parse;
 pub mod scan;
 pub mod subject;
 mod words;
+pub mod transfer;
 
 pub use address::{Address, NamedAddress};
 pub use message::{Attachment, Defect, Encoding, Header, Message, ReturnPath, Span};
