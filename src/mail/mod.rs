@@ -9,6 +9,7 @@ pub mod dsn;
 pub mod message;
 pub mod message_id;
 pub mod parse;
+pub mod quoting;
 pub mod scan;
 pub mod subject;
 
