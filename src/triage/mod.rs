@@ -2,7 +2,7 @@
 //!
 //! `questions` says what must be looked up; `lookup` in intake asks the store; `decide` answers, with its trace.
 
-//! `decide` is a list of rules in order, one file a question; it starts to be read there.
+//! `decide` is a list of rules in order, one file a question; it starts to be read there. `explain` shows it all.
 
 mod case;
 pub mod classify;
@@ -11,6 +11,7 @@ pub mod code;
 mod copies;
 pub mod decide;
 pub mod decision;
+pub mod explain;
 mod findings;
 mod open;
 pub mod questions;
@@ -28,5 +29,6 @@ pub use clues::Clues;
 pub use code::Code;
 pub use decide::decide;
 pub use decision::{Act, Decision, Effects, Finding, Kind, Step};
+pub use explain::{Explanation, Place};
 pub use questions::{Questions, questions};
 pub use rules::{Flow, ListMail, MailboxRule, OnClosed, Rules, TypeRule};

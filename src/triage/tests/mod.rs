@@ -3,6 +3,7 @@
 mod classes;
 mod codes;
 mod effects;
+mod explained;
 mod properties;
 mod questioned;
 mod reports;
