@@ -16,6 +16,7 @@ mod list;
 pub mod message;
 pub mod message_id;
 pub mod parse;
+pub mod quoting;
 pub mod scan;
 pub mod subject;
 mod words;

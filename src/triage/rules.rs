@@ -85,9 +85,40 @@ impl Rules {
         self.types.iter().any(|t| t.admin.as_ref() == Some(address))
     }
 
-    /// Speaks for the team: an account, or the admin address of some type.
+    /// Speaks for the team: an account, or the admin address of some type. A +detail does not change who writes.
     pub fn is_team(&self, address: &Address) -> bool {
-        self.account_of(address).is_some() || self.is_admin(address)
+        let bare = address.without_detail();
+        [address, &bare].into_iter().any(|a| self.account_of(a).is_some() || self.is_admin(a))
+    }
+
+    /// An address that mail of ours comes from: an automatic answer to it would come back.
+    pub fn is_own_address(&self, address: &Address) -> bool {
+        self.types.iter().any(|t| t.address == address.without_detail())
+    }
+
+    /// On our side of the desk: the team, an address that a type answers to or writes from, a return path. Not a contact's.
+    pub fn is_ours(&self, address: &Address) -> bool {
+        let is_return_path =
+            address.domain() == self.bounce_domain && address.without_detail().local() == self.bounce_local;
+        let answers = |t: &TypeRule| t.patterns.iter().any(|pattern| address.matches(pattern));
+        self.is_team(address)
+            || self.is_own_address(address)
+            || is_return_path
+            || self.types.iter().any(answers)
+    }
+
+    /// The tag word of some active type, compared without case.
+    pub fn is_current_tag(&self, word: &str) -> bool {
+        self.types.iter().any(|t| t.tag.to_lowercase() == word.to_lowercase())
+    }
+
+    /// The entry of the block list that names this address or its domain.
+    pub fn blocked_by(&self, address: &Address) -> Option<&str> {
+        let names = |entry: &str| match entry.trim().strip_prefix('@') {
+            Some(domain) => domain.eq_ignore_ascii_case(address.domain()),
+            None => Address::parse(entry).as_ref() == Some(address),
+        };
+        self.blocked.iter().map(String::as_str).find(|entry| names(entry))
     }
 }
 
