@@ -5,6 +5,7 @@
 
 // 0  words: pure, no async, no I/O, no clock
 pub mod clock;
+pub mod crash;
 pub mod failure;
 pub mod mail;
 pub mod seal;

@@ -240,8 +240,8 @@ CREATE TABLE arrival (
   size BIGINT NOT NULL,
   digest BLOB NOT NULL,               -- SHA-256 of the bytes; empty where they are not here
   message_id TEXT NOT NULL DEFAULT '',
-  mail_key BLOB NOT NULL,             -- keyed hash of Message-ID, From and Date, or of the bytes (B10)
-  id_hash BLOB NOT NULL,              -- keyed hash of the Message-ID; empty where there is none
+  mail_key BLOB,                      -- keyed hash of Message-ID, From and Date, or of the bytes (B10); with the decision
+  id_hash BLOB,                       -- keyed hash of the Message-ID; NULL where there is none
   envelope_to TEXT NOT NULL DEFAULT '',
   received_us BIGINT NOT NULL,        -- the server's INTERNALDATE, else the time of keeping
   silent BIGINT NOT NULL DEFAULT 0,   -- taken in by `import`: nothing is sent
@@ -275,6 +275,7 @@ CREATE TABLE journal (
   original_arrival_id BIGINT,         -- of a duplicate: the first copy
   superseded_by BIGINT,
   superseded_number BIGINT,
+  settled_number BIGINT,              -- an admin put it onto a ticket later, under this number
   decided_us BIGINT NOT NULL
 );
 CREATE INDEX journal_ticket ON journal (ticket_id);
@@ -297,7 +298,7 @@ CREATE TABLE log_entry (
   body TEXT NOT NULL,
   body_truncated BIGINT NOT NULL DEFAULT 0,
   message_id TEXT NOT NULL DEFAULT '',
-  id_hash BLOB NOT NULL,              -- keyed hash of the Message-ID, for threading
+  id_hash BLOB,                       -- keyed hash of the Message-ID, for threading; NULL where there is none
   receivers TEXT NOT NULL,            -- JSON: [{address, name, contact}]
   code TEXT NOT NULL DEFAULT '',
   number BIGINT NOT NULL,

@@ -1,1 +1,95 @@
-//! store
+//! The store: the only room with SQL. One text for SQLite and PostgreSQL; what differs stands in `dialect`.
+//!
+//! Everything goes through a `Tx`. `read` gives a snapshot, `write` a transaction, `desk` a transaction that holds the
+//! desk lock: whoever decides or writes events takes it, so that the order of commits is the order of their numbers.
+//! The functions on `Tx` stand in one file a table or question.
+
+pub mod arrival;
+mod clue;
+mod dialect;
+mod error;
+mod event;
+pub mod journal;
+mod migrate;
+pub mod queue;
+pub mod raw;
+pub mod ticket;
+mod tx;
+
+pub use dialect::Engine;
+pub use error::Error;
+pub use event::{Cause, Event, Happened, StoredEvent};
+pub use migrate::Schema;
+pub use tx::{Counter, Tx};
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyPool, Connection as _};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How long a transaction waits for a connection or for SQLite's write lock before that counts as a failure.
+const WAIT: Duration = Duration::from_secs(30);
+/// Connections that read, beside SQLite's one that writes.
+const READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 12;
+
+/// A desk's database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    engine: Engine,
+    readers: AnyPool,
+    writer: AnyPool,
+}
+
+impl Store {
+    /// Opens `sqlite:<path>` (the file is made if absent) or `postgres://…`. Says at once what is wrong.
+    pub async fn connect(url: &str) -> Result<Store, Error> {
+        sqlx::any::install_default_drivers();
+        let engine = Engine::of_url(url)?;
+        let options = AnyConnectOptions::from_str(&engine.full_url(url)).map_err(Error::from)?;
+        // A pool hides why it cannot connect behind a time-out; one plain connection says it.
+        sqlx::AnyConnection::connect_with(&options).await?.close().await?;
+        let pool = |connections: u32, is_writer: bool| {
+            AnyPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(WAIT)
+                .test_before_acquire(engine == Engine::Postgres)
+                .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer)))
+                .connect_lazy_with(options.clone())
+        };
+        Ok(match engine {
+            // One writer: SQLite has one write lock, and a queue of tasks is fairer than its busy handler.
+            Engine::Sqlite => Store { engine, writer: pool(1, true), readers: pool(READERS, false) },
+            Engine::Postgres => {
+                let all = pool(POSTGRES_CONNECTIONS, true);
+                Store { engine, writer: all.clone(), readers: all }
+            }
+        })
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// A snapshot to read from; dropped, it leaves no trace.
+    pub async fn read(&self) -> Result<Tx, Error> {
+        Tx::begin(self.engine, &self.readers, "BEGIN").await
+    }
+
+    /// A transaction that neither decides nor writes events: arrivals, attempts, alerts, settings.
+    pub async fn write(&self) -> Result<Tx, Error> {
+        Tx::begin(self.engine, &self.writer, self.engine.begin_write()).await
+    }
+
+    /// A transaction under the desk lock. It is short: nothing waits for the network inside it.
+    pub async fn desk(&self) -> Result<Tx, Error> {
+        let mut tx = self.write().await?;
+        tx.lock_desk().await?;
+        Ok(tx)
+    }
+
+    pub async fn close(self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,266 @@
+//! Arrivals: every message a source has shown, by its identity there, and its raw bytes (M1).
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::tx::{placeholders, values};
+use super::{Counter, Error, Tx};
+use crate::clock::Micros;
+use crate::ticket::{ArrivalId, MailboxId};
+
+/// Where an arrival stands between source and ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArrivalState {
+    /// Lay there before maildesk was told to start; never taken in.
+    BeforeStart,
+    /// Durable, not yet decided.
+    Kept,
+    /// Decided; the source is owed nothing.
+    Decided,
+    /// Decided; the source is still to be told.
+    AckPending,
+    /// The source has confirmed.
+    Acked,
+    /// Too big: stays at the source.
+    Left,
+    /// Somebody else removed it before it was kept whole.
+    Vanished,
+}
+
+impl ArrivalState {
+    const NAMES: [(ArrivalState, &'static str); 7] = [
+        (ArrivalState::BeforeStart, "before_start"),
+        (ArrivalState::Kept, "kept"),
+        (ArrivalState::Decided, "decided"),
+        (ArrivalState::AckPending, "ack_pending"),
+        (ArrivalState::Acked, "acked"),
+        (ArrivalState::Left, "left"),
+        (ArrivalState::Vanished, "vanished"),
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        ArrivalState::NAMES.iter().find(|n| n.0 == self).expect("NAMES lists every state").1
+    }
+
+    fn parse(name: &str) -> Result<ArrivalState, Error> {
+        let found = ArrivalState::NAMES.iter().find(|n| n.1 == name);
+        found.map(|n| n.0).ok_or_else(|| Error::Corrupt(format!("arrival state {name:?}")))
+    }
+}
+
+/// The place whose messages are told apart by their source id: one folder of one mailbox under one validity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub mailbox: MailboxId,
+    pub epoch: i64,
+    pub folder: String,
+    pub validity: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewArrival {
+    pub source_id: String,
+    pub state: ArrivalState,
+    pub announced_size: u64,
+    pub size: u64,
+    /// SHA-256 of the bytes; empty where they are not here.
+    pub digest: Vec<u8>,
+    pub envelope_to: String,
+    pub received: Micros,
+    pub is_silent: bool,
+}
+
+/// What the store knows of a message that a source lists.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pub id: ArrivalId,
+    pub source_id: String,
+    pub state: ArrivalState,
+    pub announced_size: u64,
+    pub digest: Vec<u8>,
+}
+
+/// An arrival that is kept and waits for its decision.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub id: ArrivalId,
+    pub mailbox: MailboxId,
+    pub size: u64,
+    pub digest: Vec<u8>,
+    pub envelope_to: String,
+    pub received: Micros,
+    pub is_silent: bool,
+    pub tries: i64,
+}
+
+/// Ids in one IN list; SQLite's statement cache and PostgreSQL's planner both like it short.
+const IDS_A_QUERY: usize = 500;
+const ARRIVAL_COLUMNS: usize = 14;
+/// Rows in one INSERT of arrivals.
+const ROWS_AN_INSERT: usize = 100;
+
+const PENDING: &str = "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries FROM arrival";
+
+impl Tx {
+    /// Writes arrivals of one place; their ids in the same order. The caller has checked that none is known.
+    pub async fn insert_arrivals(
+        &mut self,
+        place: &Place,
+        arrivals: &[NewArrival],
+        now: Micros,
+    ) -> Result<Vec<ArrivalId>, Error> {
+        if arrivals.is_empty() {
+            return Ok(vec![]);
+        }
+        let first = self.draw_many(Counter::Arrival, arrivals.len() as i64).await?;
+        let mut id = first;
+        for part in arrivals.chunks(ROWS_AN_INSERT) {
+            let sql = format!(
+                "INSERT INTO arrival (id, mailbox_id, epoch, folder, validity, source_id, state, announced_size, size, \
+                 digest, envelope_to, received_us, silent, kept_us) VALUES {}",
+                values(part.len(), ARRIVAL_COLUMNS)
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for arrival in part {
+                query = query
+                    .bind(id)
+                    .bind(place.mailbox.0)
+                    .bind(place.epoch)
+                    .bind(&place.folder)
+                    .bind(place.validity)
+                    .bind(&arrival.source_id)
+                    .bind(arrival.state.as_str())
+                    .bind(arrival.announced_size as i64)
+                    .bind(arrival.size as i64)
+                    .bind(&arrival.digest[..])
+                    .bind(&arrival.envelope_to)
+                    .bind(arrival.received.0)
+                    .bind(i64::from(arrival.is_silent))
+                    .bind(now.0);
+                id += 1;
+            }
+            self.execute(query).await?;
+        }
+        Ok((first..id).map(ArrivalId).collect())
+    }
+
+    /// What is known of the messages that a place lists.
+    pub async fn known_arrivals(&mut self, place: &Place, source_ids: &[&str]) -> Result<Vec<Known>, Error> {
+        let mut known = Vec::new();
+        for part in source_ids.chunks(IDS_A_QUERY) {
+            let sql = format!(
+                "SELECT id, source_id, state, announced_size, digest FROM arrival WHERE mailbox_id = $1 AND epoch = $2 \
+                 AND folder = $3 AND validity = $4 AND source_id IN ({})",
+                placeholders(5, part.len())
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            query = query.bind(place.mailbox.0).bind(place.epoch).bind(&place.folder).bind(place.validity);
+            for id in part {
+                query = query.bind(*id);
+            }
+            for row in self.rows(query).await? {
+                known.push(known_of(&row)?);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Every message of a mailbox that is decided and still to be acknowledged at its source.
+    pub async fn unacknowledged(&mut self, mailbox: MailboxId) -> Result<Vec<(Place, Known)>, Error> {
+        let query = sqlx::query(
+            "SELECT id, source_id, state, announced_size, digest, epoch, folder, validity FROM arrival \
+             WHERE state = 'ack_pending' AND mailbox_id = $1 ORDER BY id",
+        );
+        let rows = self.rows(query.bind(mailbox.0)).await?;
+        rows.iter()
+            .map(|row| {
+                let place =
+                    Place { mailbox, epoch: row.try_get(5)?, folder: row.try_get(6)?, validity: row.try_get(7)? };
+                Ok((place, known_of(row)?))
+            })
+            .collect()
+    }
+
+    /// Moves a row whose identity the source has given to another message out of that identity's way.
+    pub async fn retire_source_id(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET source_id = source_id || '~' || CAST(id AS TEXT) WHERE id = $1");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+
+    pub async fn set_announced_size(&mut self, id: ArrivalId, size: u64) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET announced_size = $2 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(size as i64)).await.map(drop)
+    }
+
+    /// The source has confirmed (or what it did instead stands in the words).
+    pub async fn mark_acknowledged(&mut self, ids: &[ArrivalId], words: &str, now: Micros) -> Result<(), Error> {
+        for part in ids.chunks(IDS_A_QUERY) {
+            let sql = format!(
+                "UPDATE arrival SET state = 'acked', acked_us = $1, ack_words = $2 WHERE state = 'ack_pending' \
+                 AND id IN ({})",
+                placeholders(3, part.len())
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now.0).bind(words);
+            for id in part {
+                query = query.bind(id.0);
+            }
+            self.execute(query).await?;
+        }
+        Ok(())
+    }
+
+    /// Arrivals that are kept and not decided, oldest first.
+    pub async fn pending_arrivals(&mut self, limit: i64) -> Result<Vec<Pending>, Error> {
+        let sql = format!("{PENDING} WHERE state = 'kept' ORDER BY id LIMIT $1");
+        let rows = self.rows(sqlx::query(AssertSqlSafe(sql)).bind(limit)).await?;
+        rows.iter().map(pending_of).collect()
+    }
+
+    pub async fn arrival(&mut self, id: ArrivalId) -> Result<Pending, Error> {
+        let sql = format!("{PENDING} WHERE id = $1");
+        let row = self.maybe_row(sqlx::query(AssertSqlSafe(sql)).bind(id.0)).await?;
+        pending_of(&row.ok_or_else(|| Error::Missing(format!("arrival {id}")))?)
+    }
+
+    /// Marks a message as in hand, before it is parsed: a process that dies now has died of it, perhaps.
+    pub async fn take_in_hand(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET in_hand = 1 WHERE id = $1");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+
+    /// After an unclean stop: what was in hand has one try more against it.
+    pub async fn count_deaths(&mut self) -> Result<u64, Error> {
+        let query = sqlx::query("UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE in_hand = 1");
+        self.execute(query).await
+    }
+
+    /// A message has made its parser panic, or has gone over a limit.
+    pub async fn count_try(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE id = $1");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+}
+
+fn known_of(row: &AnyRow) -> Result<Known, Error> {
+    let state: String = row.try_get(2)?;
+    Ok(Known {
+        id: ArrivalId(row.try_get(0)?),
+        source_id: row.try_get(1)?,
+        state: ArrivalState::parse(&state)?,
+        announced_size: row.try_get::<i64, _>(3)? as u64,
+        digest: row.try_get(4)?,
+    })
+}
+
+fn pending_of(row: &AnyRow) -> Result<Pending, Error> {
+    Ok(Pending {
+        id: ArrivalId(row.try_get(0)?),
+        mailbox: MailboxId(row.try_get(1)?),
+        size: row.try_get::<i64, _>(2)? as u64,
+        digest: row.try_get(3)?,
+        envelope_to: row.try_get(4)?,
+        received: Micros(row.try_get(5)?),
+        is_silent: row.try_get::<i64, _>(6)? != 0,
+        tries: row.try_get(7)?,
+    })
+}

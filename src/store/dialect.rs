@@ -1,0 +1,70 @@
+//! What differs between SQLite and PostgreSQL: how to open, how to begin, how to lock.
+
+use sqlx::{AnyConnection, Executor};
+
+use super::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// SQLite, as we run it. WAL with FULL: a commit is durable when it returns. `secure_delete`: erased words are gone from
+/// the file. The page size must come first; it holds for a new file only.
+const SQLITE_PRAGMAS: &str = "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+     PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
+     PRAGMA journal_size_limit = 67108864;";
+const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 2000;";
+
+impl Engine {
+    pub(super) fn of_url(url: &str) -> Result<Engine, Error> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Ok(Engine::Sqlite),
+            Some("postgres" | "postgresql") => Ok(Engine::Postgres),
+            _ => Err(Error::BadUrl),
+        }
+    }
+
+    pub(super) fn full_url(self, url: &str) -> String {
+        match self {
+            Engine::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+            _ => url.to_owned(),
+        }
+    }
+
+    pub(super) fn begin_write(self) -> &'static str {
+        match self {
+            // A transaction that reads before it writes must hold the write lock from the start (SQLITE_BUSY otherwise).
+            Engine::Sqlite => "BEGIN IMMEDIATE",
+            Engine::Postgres => "BEGIN",
+        }
+    }
+
+    /// Appended to the SELECT that reads the desk's counters: on PostgreSQL their rows are the desk lock.
+    pub(super) fn for_update(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "",
+            Engine::Postgres => " FOR UPDATE",
+        }
+    }
+
+    pub(super) async fn prepare(
+        self,
+        connection: &mut AnyConnection,
+        is_writer: bool,
+    ) -> Result<(), sqlx::Error> {
+        match self {
+            Engine::Sqlite => {
+                connection.execute(SQLITE_PRAGMAS).await?;
+                if is_writer {
+                    connection.execute(SQLITE_WRITER_PRAGMAS).await?;
+                }
+            }
+            Engine::Postgres => {
+                connection.execute("SET synchronous_commit = on").await?;
+            }
+        }
+        Ok(())
+    }
+}

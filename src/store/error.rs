@@ -1,0 +1,64 @@
+//! What can go wrong with the store, by what the caller can do about it.
+
+use crate::failure::Failure;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not now: locked, full, gone, cut off. The same call may work later.
+    #[error("store: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// A row of that name or key stands already.
+    #[error("{0} is taken already")]
+    Taken(String),
+    /// Somebody changed the row since it was read.
+    #[error("{0} was changed by somebody else meanwhile; look at it again and repeat the change")]
+    Stale(String),
+    #[error("there is no {0}")]
+    Missing(String),
+    /// The row cannot go while others refer to it.
+    #[error("{0}")]
+    InUse(String),
+    #[error("the store's schema is version {found}, this program needs {needed}: run `maildesk migrate`")]
+    OldSchema { found: i64, needed: i64 },
+    #[error(
+        "the store's schema is version {found}, newer than this program ({needed}): install a newer maildesk"
+    )]
+    NewSchema { found: i64, needed: i64 },
+    #[error("store.url must begin with `sqlite:` (a file) or `postgres://` (a server)")]
+    BadUrl,
+    #[error("store: {0}")]
+    Corrupt(String),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Error {
+        match &error {
+            sqlx::Error::Database(e) if e.is_unique_violation() => {
+                Error::Taken(e.constraint().unwrap_or("that name").to_owned())
+            }
+            sqlx::Error::Database(e) if e.is_foreign_key_violation() => {
+                Error::InUse("it is still referred to".to_owned())
+            }
+            sqlx::Error::RowNotFound => Error::Missing("such row".to_owned()),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => {
+                Error::Corrupt(error.to_string())
+            }
+            _ => Error::Unavailable(error),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Unavailable(_) => Failure::temporary(error.to_string()),
+            other => Failure::permanent(other.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Error {
+        Error::Corrupt(format!("a JSON column does not parse: {error}"))
+    }
+}

@@ -1,0 +1,143 @@
+//! The events of tickets: append-only, numbered in the order of commits, ids and codes only.
+
+use sqlx::Row;
+
+use super::{Counter, Error, Tx};
+use crate::clock::Micros;
+use crate::ticket::{EventNumber, LogEntryId, TicketId};
+
+/// Who did it, from where, because of what. Every command and every event carries one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// `system`, `contact:1`, `account:2`, `uid:0`.
+    pub actor: String,
+    /// `mail`, `command`, `api`, `console`, `config`.
+    pub origin: &'static str,
+    /// What set it off, such as `arrival:12`.
+    pub operation: String,
+}
+
+impl Cause {
+    pub fn system(operation: impl Into<String>) -> Cause {
+        Cause { actor: "system".into(), origin: "mail", operation: operation.into() }
+    }
+}
+
+/// What happened to a ticket; the names are part of the contract with readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    Opened,
+    EntryAdded,
+    StatusChanged,
+    Reopened,
+    Assigned,
+    TypeChanged,
+    Merged,
+    Deleted,
+    Restored,
+    Edited,
+    AnswerQueued,
+    DeliveryFailed,
+    InvalidKept,
+    InvalidSettled,
+    ErrorKept,
+    ErrorSettled,
+    BounceRecorded,
+    BounceResolved,
+}
+
+impl Happened {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Happened::Opened => "opened",
+            Happened::EntryAdded => "entry_added",
+            Happened::StatusChanged => "status_changed",
+            Happened::Reopened => "reopened",
+            Happened::Assigned => "assigned",
+            Happened::TypeChanged => "type_changed",
+            Happened::Merged => "merged",
+            Happened::Deleted => "deleted",
+            Happened::Restored => "restored",
+            Happened::Edited => "edited",
+            Happened::AnswerQueued => "answer_queued",
+            Happened::DeliveryFailed => "delivery_failed",
+            Happened::InvalidKept => "invalid_kept",
+            Happened::InvalidSettled => "invalid_settled",
+            Happened::ErrorKept => "error_kept",
+            Happened::ErrorSettled => "error_settled",
+            Happened::BounceRecorded => "bounce_recorded",
+            Happened::BounceResolved => "bounce_resolved",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub ticket: Option<TicketId>,
+    pub log_entry: Option<LogEntryId>,
+    pub happened: Happened,
+    /// Codes and ids, such as `open>closed`; never words.
+    pub detail: String,
+}
+
+impl Tx {
+    /// Appends an event under the desk lock and gives its number.
+    pub async fn append_event(
+        &mut self,
+        event: &Event,
+        cause: &Cause,
+        at: Micros,
+    ) -> Result<EventNumber, Error> {
+        let number = self.draw(Counter::Event).await?;
+        let query = sqlx::query(
+            "INSERT INTO ticket_event (number, ticket_id, log_entry_id, kind, detail, actor, origin, operation, at_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(number)
+        .bind(event.ticket.map(|t| t.0))
+        .bind(event.log_entry.map(|e| e.0))
+        .bind(event.happened.as_str())
+        .bind(&event.detail)
+        .bind(&cause.actor)
+        .bind(cause.origin)
+        .bind(&cause.operation)
+        .bind(at.0);
+        self.execute(query).await?;
+        Ok(EventNumber(number))
+    }
+
+    /// The events of a ticket, oldest first.
+    pub async fn events_of(&mut self, ticket: TicketId) -> Result<Vec<StoredEvent>, Error> {
+        let query = sqlx::query(
+            "SELECT number, log_entry_id, kind, detail, actor, origin, operation, at_us FROM ticket_event \
+             WHERE ticket_id = $1 ORDER BY number",
+        );
+        let rows = self.rows(query.bind(ticket.0)).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(StoredEvent {
+                    number: EventNumber(row.try_get(0)?),
+                    log_entry: row.try_get::<Option<i64>, _>(1)?.map(LogEntryId),
+                    kind: row.try_get(2)?,
+                    detail: row.try_get(3)?,
+                    actor: row.try_get(4)?,
+                    origin: row.try_get(5)?,
+                    operation: row.try_get(6)?,
+                    at: Micros(row.try_get(7)?),
+                })
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct StoredEvent {
+    pub number: EventNumber,
+    pub log_entry: Option<LogEntryId>,
+    pub kind: String,
+    pub detail: String,
+    pub actor: String,
+    pub origin: String,
+    pub operation: String,
+    pub at: Micros,
+}

@@ -1,0 +1,199 @@
+//! The queues for an admin: invalid tickets, error tickets, bounces.
+
+use sqlx::Row;
+
+use super::{Counter, Error, Tx};
+use crate::clock::Micros;
+use crate::mail::Address;
+use crate::ticket::{
+    ArrivalId, BounceId, ContactId, ErrorId, EventNumber, InvalidId, LogEntryId, OutboxId, TicketId,
+};
+use crate::triage::Finding;
+
+pub struct NewInvalid<'a> {
+    pub arrival: ArrivalId,
+    pub code: &'a str,
+    pub named_ticket: Option<TicketId>,
+    pub sender_address: &'a str,
+    pub sender_name: &'a str,
+    pub subject: &'a str,
+    pub number: EventNumber,
+}
+
+#[derive(Clone, Debug)]
+pub struct InvalidRow {
+    pub id: InvalidId,
+    pub arrival: ArrivalId,
+    pub code: String,
+    pub state: String,
+    pub named_ticket: Option<TicketId>,
+    pub version: i64,
+}
+
+pub struct NewError<'a> {
+    pub arrival: ArrivalId,
+    pub code: &'a str,
+    pub words: &'a str,
+    pub sender_address: &'a str,
+    pub subject: &'a str,
+    pub headers: &'a [u8],
+    pub number: EventNumber,
+}
+
+pub struct NewBounce<'a> {
+    pub arrival: ArrivalId,
+    pub code: &'a str,
+    pub outbox: Option<OutboxId>,
+    pub ticket: Option<TicketId>,
+    pub log_entry: Option<LogEntryId>,
+    pub contact: Option<ContactId>,
+    pub finding: &'a Finding,
+    pub number: EventNumber,
+}
+
+impl Tx {
+    pub async fn insert_invalid(&mut self, new: &NewInvalid<'_>, now: Micros) -> Result<InvalidId, Error> {
+        let id = self.draw(Counter::Invalid).await?;
+        let query = sqlx::query(
+            "INSERT INTO invalid_ticket (id, arrival_id, code, state, named_ticket_id, sender_address, sender_name, \
+             subject, number, created_us) VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(id)
+        .bind(new.arrival.0)
+        .bind(new.code)
+        .bind(new.named_ticket.map(|t| t.0))
+        .bind(new.sender_address)
+        .bind(new.sender_name)
+        .bind(new.subject)
+        .bind(new.number.0)
+        .bind(now.0);
+        self.execute(query).await?;
+        Ok(InvalidId(id))
+    }
+
+    pub async fn invalid(&mut self, id: InvalidId) -> Result<InvalidRow, Error> {
+        let query = sqlx::query(
+            "SELECT arrival_id, code, state, named_ticket_id, version FROM invalid_ticket WHERE id = $1",
+        );
+        let row = self.maybe_row(query.bind(id.0)).await?;
+        let row = row.ok_or_else(|| Error::Missing(format!("invalid ticket #{id}")))?;
+        Ok(InvalidRow {
+            id,
+            arrival: ArrivalId(row.try_get(0)?),
+            code: row.try_get(1)?,
+            state: row.try_get(2)?,
+            named_ticket: row.try_get::<Option<i64>, _>(3)?.map(TicketId),
+            version: row.try_get(4)?,
+        })
+    }
+
+    /// Settles an invalid ticket; refused where somebody else did meanwhile.
+    pub async fn settle_invalid(
+        &mut self,
+        invalid: &InvalidRow,
+        state: &str,
+        onto: Option<(TicketId, LogEntryId)>,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE invalid_ticket SET state = $2, ticket_id = $3, log_entry_id = $4, settled_us = $5, \
+             version = version + 1 WHERE id = $1 AND version = $6",
+        )
+        .bind(invalid.id.0)
+        .bind(state)
+        .bind(onto.map(|o| o.0.0))
+        .bind(onto.map(|o| o.1.0))
+        .bind(now.0)
+        .bind(invalid.version);
+        match self.execute(query).await? {
+            1 => Ok(()),
+            _ => Err(Error::Stale(format!("invalid ticket #{}", invalid.id))),
+        }
+    }
+
+    pub async fn insert_error(&mut self, new: &NewError<'_>, now: Micros) -> Result<ErrorId, Error> {
+        let id = self.draw(Counter::Error).await?;
+        let query = sqlx::query(
+            "INSERT INTO error_ticket (id, arrival_id, code, state, words, subject, sender_address, headers, number, \
+             created_us) VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(id)
+        .bind(new.arrival.0)
+        .bind(new.code)
+        .bind(new.words)
+        .bind(new.subject)
+        .bind(new.sender_address)
+        .bind(new.headers)
+        .bind(new.number.0)
+        .bind(now.0);
+        self.execute(query).await?;
+        Ok(ErrorId(id))
+    }
+
+    /// An error ticket's arrival and state.
+    pub async fn error_ticket(&mut self, id: ErrorId) -> Result<(ArrivalId, String), Error> {
+        let query = sqlx::query("SELECT arrival_id, state FROM error_ticket WHERE id = $1");
+        let row = self.maybe_row(query.bind(id.0)).await?;
+        let row = row.ok_or_else(|| Error::Missing(format!("error ticket #{id}")))?;
+        Ok((ArrivalId(row.try_get(0)?), row.try_get(1)?))
+    }
+
+    pub async fn settle_error(&mut self, id: ErrorId, state: &str, now: Micros) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE error_ticket SET state = $2, settled_us = $3, version = version + 1 WHERE id = $1",
+        );
+        self.execute(query.bind(id.0).bind(state).bind(now.0)).await.map(drop)
+    }
+
+    /// An error ticket goes, for its message to be decided anew.
+    pub async fn delete_error(&mut self, id: ErrorId) -> Result<(), Error> {
+        self.execute(sqlx::query("DELETE FROM error_ticket WHERE id = $1").bind(id.0)).await.map(drop)
+    }
+
+    pub async fn insert_bounce(&mut self, new: &NewBounce<'_>, now: Micros) -> Result<BounceId, Error> {
+        let id = self.draw(Counter::Bounce).await?;
+        let finding = new.finding;
+        let query = sqlx::query(
+            "INSERT INTO bounce (id, arrival_id, code, outbox_id, ticket_id, log_entry_id, contact_id, recipient, \
+             status, status_stated, class, hard, action, diagnostic, original_message_id, number, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        )
+        .bind(id)
+        .bind(new.arrival.0)
+        .bind(new.code)
+        .bind(new.outbox.map(|o| o.0))
+        .bind(new.ticket.map(|t| t.0))
+        .bind(new.log_entry.map(|e| e.0))
+        .bind(new.contact.map(|c| c.0))
+        .bind(finding.recipient.as_ref().map_or("", Address::as_str))
+        .bind(&finding.status)
+        .bind(i64::from(finding.status_stated))
+        .bind(&finding.class)
+        .bind(i64::from(finding.hard))
+        .bind(&finding.action)
+        .bind(&finding.diagnostic)
+        .bind(&finding.original_message_id)
+        .bind(new.number.0)
+        .bind(now.0);
+        self.execute(query).await?;
+        Ok(BounceId(id))
+    }
+
+    /// A hard bounce marks the address: the next send to it warns (D3).
+    pub async fn mark_bounced(&mut self, address: &Address, status: &str, now: Micros) -> Result<(), Error> {
+        let query =
+            sqlx::query("UPDATE contact_address SET bounced_us = $2, bounce_status = $3 WHERE address = $1");
+        self.execute(query.bind(address.as_str()).bind(now.0).bind(status)).await.map(drop)
+    }
+
+    pub async fn resolve_bounce(&mut self, id: BounceId, by: &str, now: Micros) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE bounce SET resolved_us = $2, resolved_by = $3, version = version + 1 \
+             WHERE id = $1 AND resolved_us IS NULL",
+        );
+        match self.execute(query.bind(id.0).bind(now.0).bind(by)).await? {
+            0 => Err(Error::Missing(format!("unresolved bounce #{id}"))),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Raw mail, byte for byte, in rows of a chunk each.
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::tx::values;
+use super::{Error, Tx};
+use crate::ticket::ArrivalId;
+
+/// Bytes in one row; only a message's last row has fewer. See docs/adr/0004 for what was measured.
+pub const RAW_CHUNK: usize = 256 << 10;
+/// Bytes in one INSERT, so that small mails share a statement.
+const BYTES_AN_INSERT: usize = 1 << 20;
+
+/// One chunk of one message.
+pub struct Chunk<'a> {
+    pub arrival: ArrivalId,
+    pub number: i64,
+    pub bytes: &'a [u8],
+}
+
+/// A whole message in memory as its chunks. An empty message has one empty chunk: it is here, and it is empty.
+pub fn chunks(arrival: ArrivalId, bytes: &[u8]) -> impl Iterator<Item = Chunk<'_>> {
+    let count = bytes.len().div_ceil(RAW_CHUNK).max(1);
+    (0..count).map(move |n| {
+        let end = bytes.len().min((n + 1) * RAW_CHUNK);
+        Chunk { arrival, number: n as i64, bytes: &bytes[n * RAW_CHUNK..end] }
+    })
+}
+
+impl Tx {
+    /// Writes chunks, several small ones with one statement.
+    pub async fn insert_raw<'a>(&mut self, chunks: impl Iterator<Item = Chunk<'a>>) -> Result<(), Error> {
+        let mut part: Vec<Chunk> = Vec::new();
+        let mut bytes = 0;
+        for chunk in chunks {
+            if !part.is_empty() && bytes + chunk.bytes.len() > BYTES_AN_INSERT {
+                self.insert_chunks(&part).await?;
+                part.clear();
+                bytes = 0;
+            }
+            bytes += chunk.bytes.len();
+            part.push(chunk);
+        }
+        if part.is_empty() { Ok(()) } else { self.insert_chunks(&part).await }
+    }
+
+    async fn insert_chunks(&mut self, chunks: &[Chunk<'_>]) -> Result<(), Error> {
+        let sql = format!("INSERT INTO raw_mail (arrival_id, chunk, bytes) VALUES {}", values(chunks.len(), 3));
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for chunk in chunks {
+            query = query.bind(chunk.arrival.0).bind(chunk.number).bind(chunk.bytes);
+        }
+        self.execute(query).await.map(drop)
+    }
+
+    /// One chunk of a message; `None` past its end.
+    pub async fn raw_chunk(&mut self, arrival: ArrivalId, number: i64) -> Result<Option<Vec<u8>>, Error> {
+        let query = sqlx::query("SELECT bytes FROM raw_mail WHERE arrival_id = $1 AND chunk = $2");
+        let row = self.maybe_row(query.bind(arrival.0).bind(number)).await?;
+        Ok(row.map(|r| r.try_get(0)).transpose()?)
+    }
+}

@@ -1,0 +1,357 @@
+//! Tickets, their log entries, and who belongs to them.
+
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::tx::values;
+use super::{Counter, Error, Tx};
+use crate::clock::Micros;
+use crate::mail::{Address, Attachment, NamedAddress};
+use crate::ticket::{
+    AccountId, ArrivalId, ContactId, EventNumber, LogEntryId, Status, TicketId, TypeId,
+};
+
+#[derive(Clone, Debug)]
+pub struct TicketRow {
+    pub id: TicketId,
+    pub type_id: TypeId,
+    pub status: Status,
+    pub subject: String,
+    pub contact: Option<ContactId>,
+    pub assignee: Option<AccountId>,
+    pub merged_into: Option<TicketId>,
+    pub auto_answered: bool,
+    pub is_deleted: bool,
+    pub number: EventNumber,
+    pub version: i64,
+}
+
+pub struct NewTicket<'a> {
+    pub type_id: TypeId,
+    pub tag: &'a str,
+    pub subject: &'a str,
+    pub contact: Option<ContactId>,
+    pub follows: Option<TicketId>,
+    pub number: EventNumber,
+}
+
+/// What a log entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A person's mail.
+    Inbound,
+    /// Machine mail.
+    Automatic,
+    /// A delivery report.
+    Bounce,
+    /// An answer of ours.
+    Outbound,
+    /// An internal note.
+    Note,
+}
+
+impl EntryKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EntryKind::Inbound => "inbound",
+            EntryKind::Automatic => "automatic",
+            EntryKind::Bounce => "bounce",
+            EntryKind::Outbound => "outbound",
+            EntryKind::Note => "note",
+        }
+    }
+}
+
+pub struct NewEntry<'a> {
+    pub id: LogEntryId,
+    pub ticket: TicketId,
+    pub kind: EntryKind,
+    pub arrival: Option<ArrivalId>,
+    pub author: Option<&'a NamedAddress>,
+    pub subject: &'a str,
+    pub body: &'a str,
+    pub body_truncated: bool,
+    pub message_id: &'a str,
+    pub id_hash: Option<&'a [u8]>,
+    pub receivers: &'a [Receiver],
+    pub code: &'a str,
+    pub number: EventNumber,
+    pub sent: Option<Micros>,
+}
+
+/// Whom an entry went to or was addressed to, as recorded on it (C2).
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Receiver {
+    pub address: Address,
+    pub name: String,
+    pub contact: Option<ContactId>,
+}
+
+impl Tx {
+    pub async fn ticket(&mut self, id: TicketId) -> Result<TicketRow, Error> {
+        let query = sqlx::query(
+            "SELECT id, type_id, status, subject, contact_id, assignee_id, merged_into, auto_answered, deleted, number, \
+             version FROM ticket WHERE id = $1",
+        );
+        let row = self.maybe_row(query.bind(id.0)).await?;
+        ticket_of(&row.ok_or_else(|| Error::Missing(format!("ticket #{id}")))?)
+    }
+
+    /// The ticket that this one was merged into, in the end.
+    pub async fn resolved_ticket(&mut self, id: TicketId) -> Result<TicketRow, Error> {
+        let mut ticket = self.ticket(id).await?;
+        while let Some(target) = ticket.merged_into {
+            ticket = self.ticket(target).await?;
+        }
+        Ok(ticket)
+    }
+
+    pub async fn insert_ticket(&mut self, ticket: &NewTicket<'_>, now: Micros) -> Result<TicketId, Error> {
+        let id = self.draw(Counter::Ticket).await?;
+        let query = sqlx::query(
+            "INSERT INTO ticket (id, type_id, status, subject, contact_id, follows, number, created_us, updated_us) \
+             VALUES ($1, $2, 'new', $3, $4, $5, $6, $7, $7)",
+        )
+        .bind(id)
+        .bind(ticket.type_id.0)
+        .bind(ticket.subject)
+        .bind(ticket.contact.map(|c| c.0))
+        .bind(ticket.follows.map(|t| t.0))
+        .bind(ticket.number.0)
+        .bind(now.0);
+        self.execute(query).await?;
+        self.remember_tag(TicketId(id), ticket.tag, ticket.number).await?;
+        Ok(TicketId(id))
+    }
+
+    /// A tag word that finds this ticket from now on.
+    pub async fn remember_tag(&mut self, ticket: TicketId, tag: &str, number: EventNumber) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO tag_history (ticket_id, tag, number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        );
+        self.execute(query.bind(ticket.0).bind(tag).bind(number.0)).await.map(drop)
+    }
+
+    pub async fn insert_entry(&mut self, entry: &NewEntry<'_>, now: Micros) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO log_entry (id, ticket_id, kind, arrival_id, author_address, author_name, subject, body, \
+             body_truncated, message_id, id_hash, receivers, code, number, sent_us, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        )
+        .bind(entry.id.0)
+        .bind(entry.ticket.0)
+        .bind(entry.kind.as_str())
+        .bind(entry.arrival.map(|a| a.0))
+        .bind(entry.author.map_or("", |a| a.address.as_str()))
+        .bind(entry.author.map_or("", |a| a.name.as_str()))
+        .bind(entry.subject)
+        .bind(entry.body)
+        .bind(i64::from(entry.body_truncated))
+        .bind(entry.message_id)
+        .bind(entry.id_hash)
+        .bind(serde_json::to_string(entry.receivers)?)
+        .bind(entry.code)
+        .bind(entry.number.0)
+        .bind(entry.sent.map(|s| s.0))
+        .bind(now.0);
+        self.execute(query).await.map(drop)
+    }
+
+    pub async fn insert_attachments(
+        &mut self,
+        entry: LogEntryId,
+        arrival: ArrivalId,
+        attachments: &[Attachment],
+    ) -> Result<(), Error> {
+        for (nth, part) in attachments.chunks(50).enumerate() {
+            let sql = format!(
+                "INSERT INTO attachment (log_entry_id, position, name, content_type, size, is_inline, content_id, \
+                 arrival_id, raw_offset, raw_length, encoding) VALUES {}",
+                values(part.len(), 11)
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for (at, attachment) in part.iter().enumerate() {
+                query = query
+                    .bind(entry.0)
+                    .bind((nth * 50 + at) as i64)
+                    .bind(&attachment.name)
+                    .bind(&attachment.content_type)
+                    .bind(attachment.size as i64)
+                    .bind(i64::from(attachment.is_inline))
+                    .bind(&attachment.content_id)
+                    .bind(arrival.0)
+                    .bind(attachment.span.offset as i64)
+                    .bind(attachment.span.length as i64)
+                    .bind(attachment.span.encoding.as_str());
+            }
+            self.execute(query).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets addresses belong to a ticket; who belongs already stays as he is.
+    pub async fn add_participants(
+        &mut self,
+        ticket: TicketId,
+        participants: &[(Address, &str, Option<ContactId>)],
+        number: EventNumber,
+    ) -> Result<(), Error> {
+        if participants.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO participant (ticket_id, address, how, contact_id, number) VALUES {} ON CONFLICT DO NOTHING",
+            values(participants.len(), 5)
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for (address, how, contact) in participants {
+            query = query.bind(ticket.0).bind(address.as_str()).bind(*how).bind(contact.map(|c| c.0)).bind(number.0);
+        }
+        self.execute(query).await.map(drop)
+    }
+
+    /// Changes the status; the version guards against a change in between, where one is given.
+    pub async fn set_status(&mut self, ticket: TicketId, status: Status, now: Micros) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE ticket SET status = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        self.execute(query.bind(ticket.0).bind(status.as_str()).bind(now.0)).await.map(drop)
+    }
+
+    pub async fn touch_ticket(&mut self, ticket: TicketId, now: Micros) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE ticket SET updated_us = $2 WHERE id = $1");
+        self.execute(query.bind(ticket.0).bind(now.0)).await.map(drop)
+    }
+
+    /// The automatic answer goes out once a ticket; `true` for the first who asks.
+    pub async fn claim_auto_answer(&mut self, ticket: TicketId) -> Result<bool, Error> {
+        let query = sqlx::query("UPDATE ticket SET auto_answered = 1 WHERE id = $1 AND auto_answered = 0");
+        Ok(self.execute(query.bind(ticket.0)).await? == 1)
+    }
+
+    pub async fn set_assignee(&mut self, id: TicketId, to: Option<AccountId>, now: Micros) -> Result<(), Error> {
+        let query =
+            sqlx::query("UPDATE ticket SET assignee_id = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(to.map(|a| a.0)).bind(now.0)).await.map(drop)
+    }
+
+    pub async fn set_type(&mut self, id: TicketId, type_id: TypeId, now: Micros) -> Result<(), Error> {
+        let query =
+            sqlx::query("UPDATE ticket SET type_id = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(type_id.0).bind(now.0)).await.map(drop)
+    }
+
+    pub async fn set_subject(&mut self, id: TicketId, subject: &str, now: Micros) -> Result<(), Error> {
+        let query =
+            sqlx::query("UPDATE ticket SET subject = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(subject).bind(now.0)).await.map(drop)
+    }
+
+    pub async fn set_deleted(&mut self, id: TicketId, is_deleted: bool, now: Micros) -> Result<(), Error> {
+        let query =
+            sqlx::query("UPDATE ticket SET deleted = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(i64::from(is_deleted)).bind(now.0)).await.map(drop)
+    }
+
+    /// Merges a ticket into another: whoever belonged to it belongs to the target, and its status ends.
+    pub async fn merge(
+        &mut self,
+        from: TicketId,
+        into: TicketId,
+        number: EventNumber,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE ticket SET merged_into = $2, merged_number = $3, status = 'closed', updated_us = $4, \
+             version = version + 1 WHERE id = $1",
+        );
+        self.execute(query.bind(from.0).bind(into.0).bind(number.0).bind(now.0)).await?;
+        let query = sqlx::query(
+            "INSERT INTO participant (ticket_id, address, how, contact_id, number) \
+             SELECT $2, address, how, contact_id, $3 FROM participant WHERE ticket_id = $1 ON CONFLICT DO NOTHING",
+        );
+        self.execute(query.bind(from.0).bind(into.0).bind(number.0)).await.map(drop)
+    }
+
+    /// The contact that an address belongs to, and its name.
+    pub async fn contact_of(&mut self, address: &Address) -> Result<Option<ContactId>, Error> {
+        let query = sqlx::query("SELECT contact_id FROM contact_address WHERE address = $1");
+        let row = self.maybe_row(query.bind(address.as_str())).await?;
+        Ok(row.map(|r| r.try_get(0)).transpose()?.map(ContactId))
+    }
+
+    /// A new contact with its first address.
+    pub async fn insert_contact(
+        &mut self,
+        person: &NamedAddress,
+        number: EventNumber,
+        now: Micros,
+    ) -> Result<ContactId, Error> {
+        let id = self.draw(Counter::Contact).await?;
+        let query =
+            sqlx::query("INSERT INTO contact (id, name, role, number, created_us) VALUES ($1, $2, 'customer', $3, $4)");
+        self.execute(query.bind(id).bind(&person.name).bind(number.0).bind(now.0)).await?;
+        self.add_contact_address(ContactId(id), &person.address, number).await?;
+        Ok(ContactId(id))
+    }
+
+    pub async fn add_contact_address(
+        &mut self,
+        contact: ContactId,
+        address: &Address,
+        number: EventNumber,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO contact_address (address, contact_id, number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        );
+        self.execute(query.bind(address.as_str()).bind(contact.0).bind(number.0)).await.map(drop)
+    }
+
+    /// The contact of a ticket as a mail to him needs it: his name and the address he wrote from.
+    pub async fn contact_address_on(&mut self, ticket: TicketId) -> Result<Option<(NamedAddress, ContactId)>, Error> {
+        let query = sqlx::query(
+            "SELECT p.address, c.name, c.id FROM participant p JOIN ticket t ON t.id = p.ticket_id \
+             JOIN contact c ON c.id = t.contact_id \
+             WHERE p.ticket_id = $1 AND p.contact_id = t.contact_id ORDER BY p.number LIMIT 1",
+        );
+        let Some(row) = self.maybe_row(query.bind(ticket.0)).await? else { return Ok(None) };
+        let address: String = row.try_get(0)?;
+        let address = Address::parse(&address).ok_or_else(|| Error::Corrupt(format!("participant {address:?}")))?;
+        Ok(Some((NamedAddress { name: row.try_get(1)?, address }, ContactId(row.try_get(2)?))))
+    }
+
+    /// The Message-IDs of a ticket's mails, oldest first, for References.
+    pub async fn thread_of(&mut self, ticket: TicketId, limit: i64) -> Result<Vec<String>, Error> {
+        let query = sqlx::query(
+            "SELECT message_id FROM log_entry WHERE ticket_id = $1 AND message_id <> '' ORDER BY id DESC LIMIT $2",
+        );
+        let rows = self.rows(query.bind(ticket.0).bind(limit)).await?;
+        let mut ids: Vec<String> = rows.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?;
+        ids.reverse();
+        Ok(ids)
+    }
+
+    /// The newest entry of a ticket that stands for what the contact said.
+    pub async fn newest_inbound(&mut self, ticket: TicketId) -> Result<Option<LogEntryId>, Error> {
+        let query = sqlx::query(
+            "SELECT id FROM log_entry WHERE ticket_id = $1 AND kind = 'inbound' ORDER BY id DESC LIMIT 1",
+        );
+        let row = self.maybe_row(query.bind(ticket.0)).await?;
+        Ok(row.map(|r| r.try_get(0)).transpose()?.map(LogEntryId))
+    }
+}
+
+fn ticket_of(row: &AnyRow) -> Result<TicketRow, Error> {
+    let status: String = row.try_get(2)?;
+    Ok(TicketRow {
+        id: TicketId(row.try_get(0)?),
+        type_id: TypeId(row.try_get(1)?),
+        status: Status::parse(&status).ok_or_else(|| Error::Corrupt(format!("ticket status {status:?}")))?,
+        subject: row.try_get(3)?,
+        contact: row.try_get::<Option<i64>, _>(4)?.map(ContactId),
+        assignee: row.try_get::<Option<i64>, _>(5)?.map(AccountId),
+        merged_into: row.try_get::<Option<i64>, _>(6)?.map(TicketId),
+        auto_answered: row.try_get::<i64, _>(7)? != 0,
+        is_deleted: row.try_get::<i64, _>(8)? != 0,
+        number: EventNumber(row.try_get(9)?),
+        version: row.try_get(10)?,
+    })
+}

@@ -1,0 +1,180 @@
+//! A transaction, and the counters that ids are drawn from.
+
+use sqlx::AnyPool;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Row, Transaction};
+
+use super::{Engine, Error};
+
+/// A transaction on the store. Dropped without `commit`, it never was.
+pub struct Tx {
+    pub(super) inner: Transaction<'static, Any>,
+    pub(super) engine: Engine,
+    /// The desk's counters while this transaction holds the desk lock, and which of them were drawn from.
+    desk: Option<[(i64, bool); DESK_COUNTERS]>,
+}
+
+/// What ids are drawn from. Ids are ours, not the engine's: they are known before the row is written, both engines give
+/// the same ones, and a restored desk can jump ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    // Drawn under the desk lock.
+    Event,
+    Ticket,
+    LogEntry,
+    Contact,
+    Outbox,
+    Invalid,
+    Error,
+    Bounce,
+    // Drawn in any transaction that writes.
+    Arrival,
+    Attempt,
+    Alert,
+    Secret,
+    /// Mailboxes, relays, types, accounts, groups.
+    Setting,
+}
+
+const DESK_COUNTERS: usize = 8;
+
+impl Counter {
+    const NAMES: [&'static str; 13] = [
+        "event",
+        "ticket",
+        "log_entry",
+        "contact",
+        "outbox",
+        "invalid",
+        "error",
+        "bounce",
+        "arrival",
+        "attempt",
+        "alert",
+        "secret",
+        "setting",
+    ];
+
+    pub fn name(self) -> &'static str {
+        Counter::NAMES[self as usize]
+    }
+
+    pub(super) fn names() -> &'static [&'static str] {
+        &Counter::NAMES
+    }
+}
+
+impl Tx {
+    pub(super) async fn begin(engine: Engine, pool: &AnyPool, how: &'static str) -> Result<Tx, Error> {
+        Ok(Tx { inner: pool.begin_with(how).await?, engine, desk: None })
+    }
+
+    /// Takes the desk lock: on SQLite the write transaction is it, on PostgreSQL the counters' rows are.
+    pub(super) async fn lock_desk(&mut self) -> Result<(), Error> {
+        let sql = match self.engine.for_update() {
+            "" => "SELECT name, value FROM counter",
+            _ => {
+                "SELECT name, value FROM counter WHERE name IN ('event', 'ticket', 'log_entry', 'contact', 'outbox', \
+                  'invalid', 'error', 'bounce') ORDER BY name FOR UPDATE"
+            }
+        };
+        let mut counters = [(0, false); DESK_COUNTERS];
+        for row in self.rows(sqlx::query(sql)).await? {
+            let name: String = row.try_get(0)?;
+            if let Some(at) = Counter::NAMES[..DESK_COUNTERS].iter().position(|n| *n == name) {
+                counters[at].0 = row.try_get(1)?;
+            }
+        }
+        self.desk = Some(counters);
+        Ok(())
+    }
+
+    /// The next id. Desk counters need the desk lock.
+    pub async fn draw(&mut self, counter: Counter) -> Result<i64, Error> {
+        Ok(self.draw_many(counter, 1).await?)
+    }
+
+    /// The first of `n` ids in a row.
+    pub async fn draw_many(&mut self, counter: Counter, n: i64) -> Result<i64, Error> {
+        let at = counter as usize;
+        if at < DESK_COUNTERS {
+            let counters = self.desk.as_mut().ok_or_else(|| {
+                Error::Corrupt(format!("counter {} was drawn from without the desk lock", counter.name()))
+            })?;
+            let first = counters[at].0 + 1;
+            counters[at] = (counters[at].0 + n, true);
+            return Ok(first);
+        }
+        let query = sqlx::query("UPDATE counter SET value = value + $1 WHERE name = $2 RETURNING value");
+        let last: i64 = self.row(query.bind(n).bind(counter.name())).await?.try_get(0)?;
+        Ok(last - n + 1)
+    }
+
+    /// The last number that was drawn from a desk counter; of `Event`: what a decision made now may look at.
+    pub fn last_drawn(&self, counter: Counter) -> i64 {
+        self.desk.as_ref().map_or(0, |counters| counters[counter as usize].0)
+    }
+
+    pub async fn commit(mut self) -> Result<(), Error> {
+        let drawn = self.desk.take().unwrap_or_default();
+        for (at, (value, is_drawn)) in drawn.into_iter().enumerate() {
+            if is_drawn {
+                let query = sqlx::query("UPDATE counter SET value = $1 WHERE name = $2");
+                self.execute(query.bind(value).bind(Counter::NAMES[at])).await?;
+            }
+        }
+        Ok(self.inner.commit().await?)
+    }
+
+    /// What is written from here on can be taken back alone, with `rollback_to_savepoint`.
+    pub async fn savepoint(&mut self) -> Result<(), Error> {
+        self.execute(sqlx::query("SAVEPOINT message")).await.map(drop)
+    }
+
+    pub async fn release_savepoint(&mut self) -> Result<(), Error> {
+        self.execute(sqlx::query("RELEASE SAVEPOINT message")).await.map(drop)
+    }
+
+    pub async fn rollback_to_savepoint(&mut self) -> Result<(), Error> {
+        self.execute(sqlx::query("ROLLBACK TO SAVEPOINT message")).await?;
+        self.release_savepoint().await
+    }
+
+    /// Runs a statement; gives the number of rows that it changed.
+    pub(super) async fn execute(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<u64, Error> {
+        Ok(query.execute(&mut *self.inner).await?.rows_affected())
+    }
+
+    pub(super) async fn row(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<AnyRow, Error> {
+        Ok(query.fetch_one(&mut *self.inner).await?)
+    }
+
+    pub(super) async fn maybe_row(
+        &mut self,
+        query: Query<'_, Any, AnyArguments>,
+    ) -> Result<Option<AnyRow>, Error> {
+        Ok(query.fetch_optional(&mut *self.inner).await?)
+    }
+
+    pub(super) async fn rows(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>, Error> {
+        Ok(query.fetch_all(&mut *self.inner).await?)
+    }
+}
+
+/// `$1, $2, $3` for `n` values from number `first`, to stand in an IN list or a row of VALUES.
+pub(super) fn placeholders(first: usize, n: usize) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(n * 5);
+    for i in first..first + n {
+        let comma = if i == first { "" } else { ", " };
+        write!(text, "{comma}${i}").expect("writing to a String cannot fail");
+    }
+    text
+}
+
+/// `($1, $2), ($3, $4)`: the VALUES of `rows` rows with `columns` columns each.
+pub(super) fn values(rows: usize, columns: usize) -> String {
+    let row = |r: usize| format!("({})", placeholders(r * columns + 1, columns));
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
