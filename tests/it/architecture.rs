@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The floors from the ground up. A room imports only rooms of lower floors.
 /// On an ordered floor it may also import those named before it; on the others, neighbours never import each other.
 const FLOORS: &[(&str, Neighbours, &[&str])] = &[
-    ("0 words", Ordered, &["clock", "failure", "seal", "ticket", "mail"]),
+    ("0 words", Ordered, &["clock", "crash", "failure", "seal", "ticket", "mail"]),
     ("1 rules", Apart, &["triage", "workflow", "letters"]),
     ("2 settings and sight", Apart, &["config", "telemetry"]),
     ("3 ground", Apart, &["store", "net"]),
@@ -29,6 +29,8 @@ enum Neighbours {
 use Neighbours::{Apart, Ordered};
 
 /// Reading the environment is the config room's; a variable elsewhere is a setting that nobody documents.
+/// The crash points are a test's hand on the process, which no release build has.
+const ENVIRONMENT_READERS: &[&str] = &["config", "crash"];
 const ENVIRONMENT: &[&str] = &["env::var", "env::vars", "env::var_os", "env::vars_os", "env::set_var"];
 
 #[test]
@@ -46,12 +48,12 @@ fn every_room_has_its_floor() {
 
 #[test]
 fn sql_stays_in_the_store() {
-    report(sources().iter().filter(|s| s.room != "store").flat_map(Source::sql).collect());
+    report(sources().iter().flat_map(Source::sql).collect());
 }
 
 #[test]
 fn only_config_reads_the_environment() {
-    report(sources().iter().filter(|s| s.room != "config").flat_map(Source::environment).collect());
+    report(sources().iter().flat_map(Source::environment).collect());
 }
 
 #[test]
@@ -151,6 +153,9 @@ impl Source {
     }
 
     fn sql(&self) -> Vec<String> {
+        if self.room == "store" {
+            return Vec::new();
+        }
         let mut wrong: Vec<String> = words_at(&self.code, "sqlx::")
             .into_iter()
             .map(|at| format!("{}:{}: sqlx outside the store", self.file, line_of(&self.code, at)))
@@ -161,6 +166,9 @@ impl Source {
     }
 
     fn environment(&self) -> Vec<String> {
+        if ENVIRONMENT_READERS.contains(&self.room.as_str()) {
+            return Vec::new();
+        }
         let mut lines = BTreeSet::new();
         for call in ENVIRONMENT {
             lines.extend(words_at(&self.code, call).into_iter().map(|at| line_of(&self.code, at)));
@@ -372,12 +380,8 @@ fn report(wrong: Vec<String>) {
 fn check(file: &str, text: &str, expected: &[&str]) {
     let source = Source::new(file, text);
     let mut found = source.wrong_arrows();
-    if source.room != "store" {
-        found.extend(source.sql());
-    }
-    if source.room != "config" {
-        found.extend(source.environment());
-    }
+    found.extend(source.sql());
+    found.extend(source.environment());
     assert_eq!(found, expected);
 }
 

@@ -1,6 +1,8 @@
 //! The peers that the tests run against, started privately on free ports, and stopped when dropped.
 
 pub mod dovecot;
+pub mod inbox;
+pub mod listing;
 pub mod peer;
 pub mod postgres;
 pub mod program;

@@ -19,10 +19,6 @@ pub enum Store {
     Postgres,
 }
 
-impl Store {
-    pub const BOTH: [Store; 2] = [Store::Sqlite, Store::Postgres];
-}
-
 /// A mailbox account for the desk to read, in the clear on the loopback.
 #[derive(Clone, Debug)]
 pub struct Imap {
