@@ -5,6 +5,7 @@ mod support;
 mod architecture;
 mod corpora;
 mod crash;
+mod harness;
 mod imap;
 mod maildir;
 mod outbound;
