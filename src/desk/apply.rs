@@ -144,7 +144,8 @@ impl Desk {
         };
         tx.insert_bounce(&bounce, now).await?;
         match &finding.recipient {
-            Some(address) if it.decision.effects.marks_address && finding.hard => {
+            // An address that the report names but the mail never went to is somebody's claim, not a bounce.
+            Some(address) if it.decision.effects.marks_address && finding.hard && finding.is_attributed => {
                 tx.mark_bounced(address, &finding.status, now).await
             }
             _ => Ok(()),

@@ -6,6 +6,7 @@ use crate::letters::{Answer, Body, Letter};
 use crate::mail::compose::Auto;
 use crate::mail::subject::{TagLine, with_tag};
 use crate::mail::{MessageId, NamedAddress};
+use crate::store::outbox::Purpose;
 use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketRow};
 use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
 use crate::ticket::{EventNumber, LogEntryId, Status, TicketId, TypeId};
@@ -62,7 +63,7 @@ impl Desk {
         self.say(&mut tx, &ticket, entry, number, Said { words, kind: EntryKind::Outbound, author, receivers: &receivers })
             .await?;
         let owed = Owed {
-            purpose: "answer",
+            purpose: Purpose::Answer,
             letter,
             rule,
             rules: &rules,

@@ -1,19 +1,18 @@
 //! Mails that the desk owes: rendered and composed once, at the moment they are owed, and queued with what caused them.
 
 use super::Desk;
-use crate::clock::Micros;
 use crate::letters::{
-    AgentReplyNotSent, Attached, AutoAnswer, Body, BounceOfAnswer, Entry, Forward, Letter, NewTicket, Person, Reply,
+    AgentReplyNotSent, Attached, AutoAnswer, Body, Entry, Forward, Letter, NewTicket, Person, Reply,
 };
 use crate::mail::compose::{AttachedSpan, Auto, Draft, compose};
 use crate::mail::subject::{TagLine, with_tag};
-use crate::mail::{Address, Message, MessageId, NamedAddress};
+use crate::mail::{Message, MessageId, NamedAddress};
 use crate::store::arrival::Pending;
-use crate::store::outbox::{NewOutbox, NewRecipient};
+use crate::store::outbox::{NewOutbox, NewRecipient, Purpose};
 use crate::store::ticket::Receiver;
 use crate::store::{Counter, Error, Tx};
 use crate::ticket::{EventNumber, LogEntryId, OutboxId, Status, TicketId};
-use crate::triage::{Act, Code, Effects, Rules, TypeRule};
+use crate::triage::{Code, Effects, Rules, TypeRule};
 
 /// Attachments travel along with a notification up to this many bytes in all; what is beyond stays on the ticket.
 const ATTACHED_LIMIT: u64 = 10 << 20;
@@ -37,7 +36,7 @@ pub(super) struct Inbound<'a> {
 
 /// A mail of a ticket, before its subject has its tag line and its letter is rendered.
 pub(super) struct Owed<'a> {
-    pub purpose: &'static str,
+    pub purpose: Purpose,
     pub letter: Letter,
     pub rule: &'a TypeRule,
     pub rules: &'a Rules,
@@ -105,7 +104,7 @@ impl Inbound<'_> {
         (entry, spans)
     }
 
-    fn owed<'a>(&'a self, purpose: &'static str, letter: Letter, to: Vec<NamedAddress>) -> Owed<'a> {
+    fn owed<'a>(&'a self, purpose: Purpose, letter: Letter, to: Vec<NamedAddress>) -> Owed<'a> {
         let sender = self.sender().map(|s| if s.name.is_empty() { s.address.to_string() } else { s.name.clone() });
         Owed {
             purpose,
@@ -121,7 +120,7 @@ impl Inbound<'_> {
             in_reply_to: self.message.message_id.clone(),
             references: vec![],
             attachments: vec![],
-            operation: format!("arrival:{}:{purpose}", self.pending.id),
+            operation: format!("arrival:{}:{}", self.pending.id, purpose.as_str()),
             number: self.number,
         }
     }
@@ -137,14 +136,14 @@ impl Desk {
         if !it.receivers.is_empty() {
             let to = it.receivers.iter().map(|r| NamedAddress { name: r.name.clone(), address: r.address.clone() });
             let (letter, attachments) = notification(it);
-            let owed = Owed { attachments, ..it.owed("notification", letter, to.collect()) };
+            let owed = Owed { attachments, ..it.owed(Purpose::Notification, letter, to.collect()) };
             self.queue(tx, owed).await?;
         }
         if it.is_new && !it.rule.forwards.is_empty() {
             let (entry, attachments) = it.shown();
             let letter = Letter::Forward(Forward { subject: it.subject(), entry });
             let to = it.rule.forwards.iter().cloned().map(NamedAddress::from).collect();
-            self.queue(tx, Owed { attachments, ..it.owed("forward", letter, to) }).await?;
+            self.queue(tx, Owed { attachments, ..it.owed(Purpose::Forward, letter, to) }).await?;
         }
         if it.effects.answers && tx.claim_auto_answer(it.ticket).await? {
             self.queue_auto_answer(tx, it).await?;
@@ -171,7 +170,7 @@ impl Desk {
             auto: Auto::Replied,
             from_name: it.rule.name.clone(),
             references: it.message.references.iter().chain(&it.message.message_id).cloned().collect(),
-            ..it.owed("auto_answer", letter, vec![sender.clone()])
+            ..it.owed(Purpose::AutoAnswer, letter, vec![sender.clone()])
         };
         self.queue(tx, owed).await
     }
@@ -191,7 +190,7 @@ impl Desk {
         let owed = Owed {
             from_name: it.rule.name.clone(),
             operation: format!("ticket:{}:agent_reply_not_sent:{}", it.ticket, agent.address),
-            ..it.owed("notice", letter, vec![agent.clone()])
+            ..it.owed(Purpose::Notice, letter, vec![agent.clone()])
         };
         self.queue(tx, owed).await
     }
@@ -226,14 +225,14 @@ impl Desk {
         let relay = owed.rules.relay_of(owed.rule);
         let return_path = match relay {
             Some(relay) if relay.verp && !owed.rules.bounce_domain.is_empty() => {
-                self.keys.return_path(outbox, &owed.rules.bounce_local, &owed.rules.bounce_domain).to_string()
+                self.keys.return_path(outbox, &owed.rules.bounce_local, &owed.rules.bounce_domain)
             }
-            Some(relay) => relay.sender.to_string(),
-            None => owed.rule.address.to_string(),
+            Some(relay) => relay.sender.clone(),
+            None => owed.rule.address.clone(),
         };
         let mut recipients = Vec::with_capacity(owed.to.len());
         for to in owed.to {
-            let contact = if owed.purpose == "notification" { None } else { tx.contact_of(&to.address).await? };
+            let contact = if owed.purpose == Purpose::Notification { None } else { tx.contact_of(&to.address).await? };
             recipients.push(NewRecipient { address: to.address, name: to.name, contact });
         }
         let composed = compose(&draft);
@@ -244,7 +243,7 @@ impl Desk {
             log_entry: Some(owed.entry),
             relay: relay.map(|r| r.id),
             message_id: &draft.message_id,
-            return_path: &return_path,
+            return_path: Some(&return_path),
             sender: &draft.from.address,
             subject: &draft.subject,
             composed: &composed,

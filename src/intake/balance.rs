@@ -2,7 +2,7 @@
 
 use super::Intake;
 use crate::failure::Failure;
-use crate::store::settings::MailboxRow;
+use crate::store::mailbox::MailboxRow;
 
 pub use crate::store::balance::Balance;
 
@@ -15,10 +15,10 @@ impl Intake {
             format!(
                 "mailbox {:?}: its server has shown {} messages, but {} are accounted for; run `maildesk mailbox \
                  balance {}` and look for the arrivals without a journal row",
-                mailbox.name,
+                mailbox.spec.name,
                 balance.shown,
                 balance.accounted(),
-                mailbox.name
+                mailbox.spec.name
             )
         });
         self.desk.alerts.state(&name, words.as_deref()).await?;

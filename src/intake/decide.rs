@@ -11,7 +11,7 @@ use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
 use crate::mail::{self, Message, Skeleton};
-use crate::store::arrival::Pending;
+use crate::store::arrival::{NewArrival, Pending, Place};
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::raw::RAW_CHUNK;
 use crate::store::{Error, Tx};
@@ -36,6 +36,14 @@ impl Fates {
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
+}
+
+/// What became of a batch.
+#[derive(Default)]
+pub(super) struct Decided {
+    pub fates: Fates,
+    /// Not decided yet: the parser died of them, and they have tries left.
+    pub waiting: Vec<ArrivalId>,
 }
 
 /// Messages that are decided with one commit when they are taken from the store.
@@ -71,35 +79,34 @@ impl Intake {
                 tx.commit().await?;
             }
             let kept = pending.into_iter().map(|pending| Kept { pending, bytes: Held::Store }).collect();
-            fates.merge(&self.decide(kept, true).await?);
+            fates.merge(&self.decide(kept, true).await?.fates);
         }
     }
 
     /// Decides a batch of kept messages. `is_owed`: their source is still to be told.
-    pub(super) async fn decide(&self, batch: Vec<Kept>, is_owed: bool) -> Result<Fates, Failure> {
+    pub(super) async fn decide(&self, batch: Vec<Kept>, is_owed: bool) -> Result<Decided, Failure> {
         let parsed = self.parse(batch).await?;
         let mut tx = self.desk.store.desk().await?;
         let rules = tx.load_rules().await?;
-        let mut fates = Fates::default();
+        let mut decided = Decided::default();
         for Parsed { pending, message } in parsed {
             crash::point("decide.before_apply");
             let Some(message) = message else {
-                self.set_aside_or_wait(&mut tx, &pending, &rules, &mut fates, is_owed).await?;
+                self.set_aside_or_wait(&mut tx, &pending, &rules, &mut decided, is_owed).await?;
                 continue;
             };
             tx.savepoint().await?;
-            let decided = self.decide_one(&mut tx, &pending, &message, &rules, is_owed).await;
-            match decided {
+            match self.decide_one(&mut tx, &pending, &message, &rules, is_owed).await {
                 Ok(decision) => {
                     tx.release_savepoint().await?;
-                    fates.count(&decision);
+                    decided.fates.count(&decision);
                 }
                 // The store is in trouble, not the message: nothing of the batch is decided, and none has a try more.
                 Err(e @ Error::Unavailable(_)) => return Err(e.into()),
                 Err(e) => {
                     tracing::error!(arrival.id = pending.id.0, "intake.apply_failed: {e}");
                     tx.rollback_to_savepoint().await?;
-                    self.set_aside_or_wait(&mut tx, &pending, &rules, &mut fates, is_owed).await?;
+                    self.set_aside_or_wait(&mut tx, &pending, &rules, &mut decided, is_owed).await?;
                 }
             }
             crash::point("decide.after_apply");
@@ -107,7 +114,7 @@ impl Intake {
         crash::point("decide.before_commit");
         tx.commit().await?;
         crash::point("decide.after_commit");
-        Ok(fates)
+        Ok(decided)
     }
 
     /// One message: clues, decision, rows.
@@ -160,24 +167,73 @@ impl Intake {
         Ok(decision)
     }
 
+    /// A message over the size limit: its headers are decided on, its bytes stay at the source (B2).
+    pub(super) async fn leave(
+        &self,
+        place: &Place,
+        arrival: NewArrival,
+        headers: Vec<u8>,
+    ) -> Result<Fates, Failure> {
+        let now = self.clock.now();
+        let skeleton = mail::scan(&mut &headers[..]).map_err(|e| Failure::temporary("headers").because(e))?;
+        let message = mail::parse(&skeleton);
+        let mut tx = self.desk.store.desk().await?;
+        let rules = tx.load_rules().await?;
+        let size = arrival.announced_size;
+        let id = tx.insert_arrivals(place, &[arrival], now).await?[0];
+        tx.add_shown(place.mailbox, 1).await?;
+        let pending = tx.arrival(id).await?;
+        let number = tx.draw_decision().await?;
+        let clues = Clues { mailbox: Some(place.mailbox), ..Clues::none() };
+        let key = MailKey::of(&message, id.0.to_string().as_bytes(), &self.desk.keys);
+        let decision = set_aside(Code::TooBig);
+        let applying = Applying {
+            pending: &pending,
+            message: &message,
+            decision: &decision,
+            rules: &rules,
+            clues: &clues,
+            key: &key,
+            number,
+        };
+        let words = format!("{size} bytes, over the mailbox's limit; it stays at the source");
+        self.desk.keep_error(&mut tx, &applying, &words, &headers).await?;
+        let clues_json = serde_json::to_string(&clues).map_err(Error::from)?;
+        let fate = Fate::default();
+        let journal =
+            NewJournal { arrival: id, number, decision: &decision, clues_json: &clues_json, fate };
+        tx.insert_journal(&journal, now).await?;
+        let told = format!(
+            "a message of {size} bytes from {} is over the limit of its mailbox and stays at the source: \
+             `maildesk error list` shows it, `maildesk error fetch` takes it in, `maildesk error discard` removes it",
+            message.from.as_ref().map_or("an unknown sender", |f| f.address.as_str())
+        );
+        self.desk.alerts.state_in(&mut tx, &format!("too_big:{id}"), Some(&told)).await?;
+        tx.commit().await?;
+        let mut fates = Fates::default();
+        fates.count(&decision);
+        Ok(fates)
+    }
+
     /// The parser or the desk died of this message: a try more, and after the last one an error ticket with its bytes.
     async fn set_aside_or_wait(
         &self,
         tx: &mut Tx,
         pending: &Pending,
         rules: &Rules,
-        fates: &mut Fates,
+        decided: &mut Decided,
         is_owed: bool,
     ) -> Result<(), Error> {
         tx.count_try(pending.id).await?;
         if pending.tries + 1 < self.settings.tries {
+            decided.waiting.push(pending.id);
             return Ok(());
         }
         let number = tx.draw_decision().await?;
         let message = Message::default();
         let clues = Clues { mailbox: Some(pending.mailbox), ..Clues::none() };
         let settling = Settling { pending, message: &message, rules, clues: &clues, number, is_owed };
-        fates.count(&self.settle(tx, settling, poisoned()).await?);
+        decided.fates.count(&self.settle(tx, settling, set_aside(Code::Poison)).await?);
         Ok(())
     }
 
@@ -207,12 +263,13 @@ struct Settling<'a> {
     is_owed: bool,
 }
 
-fn poisoned() -> Decision {
+/// An error ticket that no rule had a say in.
+fn set_aside(code: Code) -> Decision {
     Decision {
         kind: triage::Kind::Unreadable,
         act: triage::Act::Error,
-        code: Code::Poison,
-        reason: Code::Poison.words().to_owned(),
+        code,
+        reason: code.words().to_owned(),
         type_id: None,
         ticket: None,
         follows: None,

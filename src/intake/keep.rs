@@ -68,6 +68,37 @@ impl Intake {
     }
 }
 
+impl Intake {
+    /// Keeps a message whose arrival stands already, as left at the source. `None` where it is gone by now.
+    pub(super) async fn keep_left(&self, id: ArrivalId, message: Fetched) -> Result<Option<Kept>, Failure> {
+        let (row, held) = describe(message, false, self.clock.now())?;
+        let mut tx = self.desk.store.desk().await?;
+        let Some(mut held) = held else {
+            tx.mark_vanished(id).await?;
+            tx.commit().await?;
+            return Ok(None);
+        };
+        tx.refill_arrival(id, row.size, &row.digest).await?;
+        match &mut held {
+            Held::Memory(bytes) => tx.insert_raw(chunks(id, bytes)).await?,
+            Held::Spool(file) => insert_spooled(&mut tx, id, file).await?,
+            Held::Store => {}
+        }
+        let now = self.clock.now();
+        tx.settle_error_of(id, "fetched", now).await?;
+        self.desk.alerts.state_in(&mut tx, &format!("too_big:{id}"), None).await?;
+        let pending = tx.arrival(id).await?;
+        tx.commit().await?;
+        Ok(Some(Kept { pending, bytes: held }))
+    }
+}
+
+/// The digest of a message that came; `None` where it is gone.
+pub(super) fn digest(message: Fetched) -> Result<Option<Vec<u8>>, Failure> {
+    let (row, held) = describe(message, false, crate::clock::Micros(0))?;
+    Ok(held.map(|_| row.digest))
+}
+
 fn gather(place: &Place, ids: Vec<ArrivalId>, rows: Vec<NewArrival>, bytes: Vec<Option<Held>>) -> KeptBatch {
     let mut batch = KeptBatch::default();
     for ((id, row), held) in ids.into_iter().zip(rows).zip(bytes) {

@@ -11,7 +11,7 @@ use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
 use super::{Intake, keep::Kept};
 use crate::failure::Failure;
 use crate::store::arrival::{ArrivalState, Known, NewArrival, Place};
-use crate::store::settings::MailboxRow;
+use crate::store::mailbox::MailboxRow;
 use crate::ticket::ArrivalId;
 
 /// Messages in one batch, however small they are.
@@ -40,6 +40,8 @@ struct Work {
     /// Known under this identity with another announced size: the bytes decide.
     resized: Vec<(Item, Known)>,
     too_big: Vec<Item>,
+    /// Left at the source before, and wanted now: the limit was raised, or an admin asked for it.
+    wanted: Vec<(Item, Known)>,
 }
 
 impl Intake {
@@ -54,7 +56,7 @@ impl Intake {
                 Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
             self.drop_stale(mailbox.id, &place, &left_over).await?;
             let owed = self.take_up(&place, &listing.items, &left_over).await?;
-            let work = self.sort(&place, &listing, mailbox.size_limit_bytes).await?;
+            let work = self.sort(&place, &listing, mailbox.spec.size_limit_bytes).await?;
             let mut folder_round = FolderRound {
                 intake: self,
                 place: &place,
@@ -74,13 +76,18 @@ impl Intake {
     async fn sort(&self, place: &Place, listing: &Listing, limit: u64) -> Result<Work, Failure> {
         let ids: Vec<&str> = listing.items.iter().map(|i| i.source_id.as_str()).collect();
         let known = self.desk.store.read().await?.known_arrivals(place, &ids).await?;
+        let asked_for = self.desk.store.read().await?.asked_for().await?;
         let known: HashMap<&str, &Known> = known.iter().map(|k| (k.source_id.as_str(), k)).collect();
         let mut work = Work::default();
         for item in &listing.items {
             match known.get(item.source_id.as_str()) {
                 None if item.size > limit => work.too_big.push(item.clone()),
                 None => work.new.push(item.clone()),
-                Some(k) if k.state == ArrivalState::Left && item.size <= limit => {}
+                Some(k) if k.state == ArrivalState::Left => {
+                    if item.size <= limit || asked_for.contains(&k.id) {
+                        work.wanted.push((item.clone(), (*k).clone()));
+                    }
+                }
                 Some(k) if k.announced_size != item.size && k.state != ArrivalState::BeforeStart => {
                     work.resized.push((item.clone(), (*k).clone()));
                 }
@@ -108,6 +115,9 @@ impl FolderRound<'_> {
         for item in &work.too_big {
             self.leave(source, item).await?;
         }
+        for (item, known) in &work.wanted {
+            self.take_in_left(source, item, known).await?;
+        }
         let new = work.new.into_iter().chain(self.renumbered(source, work.resized).await?);
         let mut batches = batches(new.collect(), self.intake.settings.batch_bytes).into_iter();
         let mut fetched = match batches.next() {
@@ -119,9 +129,9 @@ impl FolderRound<'_> {
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);
-            let (intake, handled) = (self.intake, &self.handled);
+            let (intake, handled) = (self.intake, self.handled.clone());
             let on_the_wire = async {
-                let done = intake.acknowledge(source, &owed, handled).await?;
+                let done = intake.acknowledge(source, &owed, &handled).await?;
                 let fetched = match &next {
                     Some(batch) => source.fetch(batch).await?,
                     None => vec![],
@@ -152,9 +162,9 @@ impl FolderRound<'_> {
         self.report.vanished += batch.vanished as u64;
         let owed = batch.kept.iter().zip(source_ids).map(|(kept, source_id)| Owed { arrival: kept.id(), source_id });
         let owed: Vec<Owed> = owed.collect();
-        let fates = self.intake.decide(batch.kept, true).await?;
-        self.report.fates.merge(&fates);
-        self.intake.only_settled(owed).await
+        let decided = self.intake.decide(batch.kept, true).await?;
+        self.report.fates.merge(&decided.fates);
+        Ok(owed.into_iter().filter(|o| !decided.waiting.contains(&o.arrival)).collect())
     }
 
     /// A message over the size limit stays where it is, and its headers tell of it (B2).
@@ -176,6 +186,25 @@ impl FolderRound<'_> {
         Ok(())
     }
 
+    /// A message that was left at the source is taken in after all.
+    async fn take_in_left<S: Source>(
+        &mut self,
+        source: &mut S,
+        item: &Item,
+        known: &Known,
+    ) -> Result<(), Failure> {
+        let fetched = source.fetch(std::slice::from_ref(item)).await?;
+        let Some(message) = fetched.into_iter().next() else { return Ok(()) };
+        self.report.fetched += 1;
+        let Some(kept) = self.intake.keep_left(known.id, message).await? else { return Ok(()) };
+        let decided = self.intake.decide(vec![kept], true).await?;
+        self.report.fates.merge(&decided.fates);
+        if decided.waiting.is_empty() {
+            self.owed.push(Owed { arrival: known.id, source_id: item.source_id.clone() });
+        }
+        Ok(())
+    }
+
     /// The source announces another size under a known identity. The same bytes: the same message. Others: a new one,
     /// which takes over the identity.
     async fn renumbered<S: Source>(
@@ -188,7 +217,7 @@ impl FolderRound<'_> {
             let fetched = source.fetch(std::slice::from_ref(&item)).await?;
             let Some(message) = fetched.into_iter().next() else { continue };
             let mut tx = self.intake.desk.store.write().await?;
-            if !known.digest.is_empty() && super::keep::digest(message)? == Some(known.digest) {
+            if super::keep::digest(message)?.is_some_and(|digest| digest == known.digest) {
                 tx.set_announced_size(known.id, item.size).await?;
             } else {
                 tx.retire_source_id(known.id).await?;

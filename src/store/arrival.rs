@@ -1,5 +1,7 @@
 //! Arrivals: every message a source has shown, by its identity there, and its raw bytes (M1).
 
+use std::collections::HashSet;
+
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -207,6 +209,31 @@ impl Tx {
             self.execute(query).await?;
         }
         Ok(())
+    }
+
+    /// A message that was left at its source is here now: its decision is made anew.
+    pub async fn refill_arrival(&mut self, id: ArrivalId, size: u64, digest: &[u8]) -> Result<(), Error> {
+        self.reopen_journal(id).await?;
+        let query = sqlx::query("UPDATE arrival SET size = $2, digest = $3 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(size as i64).bind(digest)).await.map(drop)
+    }
+
+    /// Somebody else has removed it from the source.
+    pub async fn mark_vanished(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET state = 'vanished' WHERE id = $1");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+
+    /// What was left at its source may be removed there.
+    pub async fn let_go(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET state = 'ack_pending' WHERE id = $1 AND state = 'left'");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+
+    /// Arrivals left at their source that an admin wants taken in.
+    pub async fn asked_for(&mut self) -> Result<HashSet<ArrivalId>, Error> {
+        let rows = self.rows(sqlx::query("SELECT arrival_id FROM error_ticket WHERE state = 'fetch'")).await?;
+        rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
     /// Arrivals that are kept and not decided, oldest first.

@@ -10,6 +10,8 @@ pub struct Rules {
     /// Active types only, in the order of their ids.
     pub types: Vec<TypeRule>,
     pub mailboxes: Vec<MailboxRule>,
+    /// Active relays, in the order of their ids.
+    pub relays: Vec<RelayRule>,
     /// Agents and admins that sign in, by their addresses.
     pub accounts: Vec<(Address, AccountId)>,
     /// Addresses or domains (`@example.com`) whose mail goes to the invalid queue.
@@ -40,6 +42,14 @@ pub struct TypeRule {
     pub list_mail: ListMail,
     pub answers_automatically: bool,
     pub language: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct RelayRule {
+    pub id: RelayId,
+    /// The account's own address, the return path where VERP is off.
+    pub sender: Address,
+    pub verp: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +84,11 @@ pub enum ListMail {
 impl Rules {
     pub fn of_type(&self, id: TypeId) -> Option<&TypeRule> {
         self.types.iter().find(|t| t.id == id)
+    }
+
+    /// The relay that a type's mail goes out by: its own, else the first one.
+    pub fn relay_of(&self, rule: &TypeRule) -> Option<&RelayRule> {
+        rule.relay.and_then(|id| self.relays.iter().find(|r| r.id == id)).or(self.relays.first())
     }
 
     pub fn account_of(&self, address: &Address) -> Option<AccountId> {
