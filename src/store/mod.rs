@@ -6,11 +6,13 @@
 
 pub mod arrival;
 mod clue;
+pub mod delivery;
 mod dialect;
 mod error;
 mod event;
 pub mod journal;
 mod migrate;
+pub mod outbox;
 pub mod queue;
 pub mod raw;
 pub mod ticket;
