@@ -1,5 +1,7 @@
 //! What the admin has laid down, as far as a decision needs it: a snapshot, loaded once a batch.
 
+use serde::{Deserialize, Serialize};
+
 use crate::mail::Address;
 use crate::ticket::{AccountId, MailboxId, RelayId, TypeId};
 
@@ -47,20 +49,23 @@ pub struct MailboxRule {
     pub username: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Flow {
     Simple,
     Assignment,
     Bounce,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnClosed {
     Reopen,
     FollowUp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ListMail {
     Invalid,
     Open,
@@ -85,3 +90,35 @@ impl Rules {
         self.account_of(address).is_some() || self.is_admin(address)
     }
 }
+
+/// The names of a closed list, there and back: the same in config, commands and store.
+macro_rules! words {
+    ($type:ident { $($variant:ident => $word:literal),+ }) => {
+        impl $type {
+            pub fn as_str(self) -> &'static str {
+                match self { $($type::$variant => $word),+ }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+            fn from_str(word: &str) -> Result<$type, String> {
+                match word {
+                    $($word => Ok($type::$variant),)+
+                    _ => Err(format!("must be one of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words!(Flow { Simple => "simple", Assignment => "assignment", Bounce => "bounce" });
+words!(OnClosed { Reopen => "reopen", FollowUp => "follow_up" });
+words!(ListMail { Invalid => "invalid", Open => "open" });

@@ -1,0 +1,141 @@
+//! `[[mailbox]]`: an account whose mail becomes tickets.
+
+use std::path::Path;
+
+use super::section::{Password, Wrong, section};
+use super::words::{Handled, Protocol, Tls};
+use super::{checked_name, needed, password_of, under};
+use crate::seal::Secret;
+
+section! {
+    /// An account whose mail becomes tickets. Its mail leaves it once it is safely one.
+    MailboxSection with MailboxFlags {
+        /// Its name, for people and for the types that it serves.
+        name: String = String::new(), required "\"support\"";
+        /// imap, or maildir: a folder on this machine, `path`.
+        protocol: Protocol = Protocol::Imap;
+        /// The IMAP server.
+        host: String = String::new(), live "\"imap.example.com\"";
+        /// Its port; 0: 993 for tls, else 143.
+        port: u16 = 0;
+        /// tls (from the first byte), starttls, or plain (in the clear: for a server on this machine).
+        tls: Tls = Tls::Tls;
+        /// Of protocol maildir: the folder with cur, new and tmp.
+        path: String = String::new(), example "\"Maildir\"";
+        /// Who signs in.
+        username: String = String::new(), live "\"support@example.com\"";
+        /// The folders to read.
+        folders: Vec<String> = vec!["INBOX".into()];
+        /// What becomes of mail that is safely taken in: delete, move (to `move_to`) or seen.
+        handled: Handled = Handled::Delete;
+        /// The folder that handled mail is moved to.
+        move_to: String = String::new(), example "\"Done\"";
+        /// Larger messages stay in the mailbox and show as error tickets.
+        size_limit_mb: u64 = 50;
+        /// Seconds between two rounds.
+        interval_s: u64 = 600;
+        /// Whether it is read.
+        active: bool = true;
+        /// The password from a file: its first line.
+        password_file: String = String::new(), example "\"support.password\"";
+    }
+    secret {
+        /// The password itself; better in a file of its own.
+        password: Password, example "\"…\"";
+    }
+}
+
+/// A mailbox as it is to be, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxSpec {
+    pub name: String,
+    pub protocol: Protocol,
+    /// Of a Maildir: its path.
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    pub username: String,
+    pub folders: Vec<String>,
+    pub handled: Handled,
+    pub move_to: String,
+    pub size_limit_bytes: u64,
+    pub interval_s: u64,
+    pub is_active: bool,
+}
+
+const MB: u64 = 1_000_000;
+
+impl MailboxSection {
+    pub fn resolve(&self, folder: &Path) -> Result<MailboxSpec, Wrong> {
+        let (host, folders) = match self.protocol {
+            Protocol::Imap => (needed("host", &self.host)?, self.imap_folders()?),
+            Protocol::Maildir => {
+                let path = under(folder, &needed("path", &self.path)?);
+                (path.to_string_lossy().into_owned(), vec![String::new()])
+            }
+            later @ (Protocol::Pop3 | Protocol::Pipe) => {
+                let words = format!("{later} comes in a later version; this one reads imap and maildir");
+                return Err(Wrong::new("protocol", words));
+            }
+        };
+        Ok(MailboxSpec {
+            name: checked_name("name", &self.name)?,
+            protocol: self.protocol,
+            host,
+            port: match (self.port, self.tls) {
+                (0, Tls::Tls) => 993,
+                (0, _) => 143,
+                (port, _) => port,
+            },
+            tls: self.tls,
+            username: match self.protocol {
+                Protocol::Imap => needed("username", &self.username)?,
+                _ => self.username.clone(),
+            },
+            folders,
+            handled: self.handled,
+            move_to: self.checked_move_to()?,
+            size_limit_bytes: within("size_limit_mb", self.size_limit_mb, 1, 2000)? * MB,
+            interval_s: within("interval_s", self.interval_s, 1, 7 * 24 * 3600)?,
+            is_active: self.active,
+        })
+    }
+
+    /// The password it gives, itself or by its file.
+    pub fn read_password(&self, folder: &Path) -> Result<Option<Secret>, Wrong> {
+        password_of(&self.password, &self.password_file, folder)
+    }
+
+    fn imap_folders(&self) -> Result<Vec<String>, Wrong> {
+        let mut folders: Vec<String> = vec![];
+        for name in self.folders.iter().filter(|name| !name.is_empty()) {
+            if name.contains(|c: char| c.is_control()) {
+                return Err(Wrong::new("folders", format!("{name:?} is no folder name")));
+            }
+            if !folders.contains(name) {
+                folders.push(name.clone());
+            }
+        }
+        if folders.is_empty() {
+            return Err(Wrong::new("folders", "must name at least one folder, such as INBOX"));
+        }
+        Ok(folders)
+    }
+
+    fn checked_move_to(&self) -> Result<String, Wrong> {
+        if self.handled != Handled::Move {
+            return Ok(self.move_to.clone());
+        }
+        let target = needed("move_to", &self.move_to)?;
+        // It would be taken in again and again.
+        let is_read = self.protocol == Protocol::Imap && self.folders.contains(&target);
+        if is_read { Err(Wrong::new("move_to", "is one of the folders that are read")) } else { Ok(target) }
+    }
+}
+
+fn within(key: &'static str, value: u64, least: u64, most: u64) -> Result<u64, Wrong> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(Wrong::new(key, format!("must be between {least} and {most}")))
+}

@@ -1,0 +1,86 @@
+//! `[[relay]]`: an account through which mail leaves the house.
+
+use std::path::Path;
+
+use super::section::{Password, Wrong, section};
+use super::words::{RelayKind, Tls};
+use super::{checked_name, needed, password_of, under};
+use crate::mail::Address;
+use crate::seal::Secret;
+
+section! {
+    /// An account through which mail leaves the house. A type names the one that it sends through.
+    RelaySection with RelayFlags {
+        /// Its name, for people and for the types that send through it.
+        name: String = String::new(), required "\"out\"";
+        /// smtp, or folder: mail is written as files into `path`.
+        kind: RelayKind = RelayKind::Smtp;
+        /// The SMTP server.
+        host: String = String::new(), live "\"smtp.example.com\"";
+        /// Its port; 0: 465 for tls, 587 for starttls, 25 for plain.
+        port: u16 = 0;
+        /// tls (from the first byte), starttls, or plain (in the clear: for a server on this machine).
+        tls: Tls = Tls::Tls;
+        /// Of kind folder: where to write.
+        path: String = String::new(), example "\"sent\"";
+        /// Who signs in; empty: nobody does.
+        username: String = String::new(), live "\"support@example.com\"";
+        /// The account's own address: the return path where `verp` is off.
+        sender: String = String::new(), required "\"support@example.com\"";
+        /// Whether the account may send with return paths of ours in the domain of the bounce type (VERP).
+        verp: bool = true;
+        /// Whether mail may leave through it.
+        active: bool = true;
+        /// The password from a file: its first line.
+        password_file: String = String::new(), example "\"out.password\"";
+    }
+    secret {
+        /// The password itself; better in a file of its own.
+        password: Password, example "\"…\"";
+    }
+}
+
+/// A relay as it is to be, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelaySpec {
+    pub name: String,
+    pub kind: RelayKind,
+    /// Of a folder: its path.
+    pub host: String,
+    pub port: u16,
+    pub tls: Tls,
+    pub username: String,
+    pub sender: Address,
+    pub verp: bool,
+    pub is_active: bool,
+}
+
+impl RelaySection {
+    pub fn resolve(&self, folder: &Path) -> Result<RelaySpec, Wrong> {
+        let host = match self.kind {
+            RelayKind::Smtp => needed("host", &self.host)?,
+            RelayKind::Folder => under(folder, &needed("path", &self.path)?).to_string_lossy().into_owned(),
+        };
+        Ok(RelaySpec {
+            name: checked_name("name", &self.name)?,
+            kind: self.kind,
+            host,
+            port: match (self.port, self.tls) {
+                (0, Tls::Tls) => 465,
+                (0, Tls::Starttls) => 587,
+                (0, Tls::Plain) => 25,
+                (port, _) => port,
+            },
+            tls: self.tls,
+            username: self.username.clone(),
+            sender: self.sender.parse().map_err(|words: String| Wrong::new("sender", words))?,
+            verp: self.verp,
+            is_active: self.active,
+        })
+    }
+
+    /// The password it gives, itself or by its file.
+    pub fn read_password(&self, folder: &Path) -> Result<Option<Secret>, Wrong> {
+        password_of(&self.password, &self.password_file, folder)
+    }
+}

@@ -1,0 +1,55 @@
+//! The closed lists of words that sections use.
+
+use serde::{Deserialize, Serialize};
+
+use crate::triage::rules::words;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tls {
+    /// From the first byte.
+    Tls,
+    Starttls,
+    /// In the clear, only when asked for.
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    Imap,
+    Pop3,
+    Maildir,
+    Pipe,
+}
+
+/// What becomes of mail that is safely taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handled {
+    Delete,
+    Move,
+    Seen,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayKind {
+    Smtp,
+    Folder,
+}
+
+/// What a person who signs in may do (G2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Admin,
+    Agent,
+    ReadOnly,
+}
+
+words!(Tls { Tls => "tls", Starttls => "starttls", Plain => "plain" });
+words!(Protocol { Imap => "imap", Pop3 => "pop3", Maildir => "maildir", Pipe => "pipe" });
+words!(Handled { Delete => "delete", Move => "move", Seen => "seen" });
+words!(RelayKind { Smtp => "smtp", Folder => "folder" });
+words!(Role { Admin => "admin", Agent => "agent", ReadOnly => "read_only" });
