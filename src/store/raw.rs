@@ -48,7 +48,8 @@ impl Tx {
     }
 
     async fn insert_chunks(&mut self, chunks: &[Chunk<'_>]) -> Result<(), Error> {
-        let sql = format!("INSERT INTO raw_mail (arrival_id, chunk, bytes) VALUES {}", values(chunks.len(), 3));
+        let sql =
+            format!("INSERT INTO raw_mail (arrival_id, chunk, bytes) VALUES {}", values(chunks.len(), 3));
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for chunk in chunks {
             query = query.bind(chunk.arrival.0).bind(chunk.number).bind(chunk.bytes);
@@ -61,6 +62,26 @@ impl Tx {
         let query = sqlx::query("SELECT bytes FROM raw_mail WHERE arrival_id = $1 AND chunk = $2");
         let row = self.maybe_row(query.bind(arrival.0).bind(number)).await?;
         Ok(row.map(|r| r.try_get(0)).transpose()?)
+    }
+
+    /// A piece of a message. Bytes that are not there any more, or never were, are an error.
+    pub async fn read_raw(
+        &mut self,
+        arrival: ArrivalId,
+        offset: u64,
+        length: usize,
+    ) -> Result<Vec<u8>, Error> {
+        let missing = || Error::Missing(format!("byte {offset} in the raw mail of arrival {arrival}"));
+        let mut at = usize::try_from(offset).map_err(|_| missing())?;
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let chunk = self.raw_chunk(arrival, (at / RAW_CHUNK) as i64).await?.ok_or_else(missing)?;
+            let rest = chunk.get(at % RAW_CHUNK..).filter(|rest| !rest.is_empty()).ok_or_else(missing)?;
+            let taken = rest.len().min(length - bytes.len());
+            bytes.extend_from_slice(&rest[..taken]);
+            at += taken;
+        }
+        Ok(bytes)
     }
 }
 
