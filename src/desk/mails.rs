@@ -178,6 +178,10 @@ impl Desk {
     /// Once a ticket and agent: his reply was kept inside.
     async fn tell_agent(&self, tx: &mut Tx, it: &Inbound<'_>) -> Result<(), Error> {
         let Some(agent) = it.sender() else { return Ok(()) };
+        let operation = format!("ticket:{}:agent_reply_not_sent:{}", it.ticket, agent.address);
+        if tx.is_queued(&operation).await? {
+            return Ok(());
+        }
         let contact = tx.contact_address_on(it.ticket).await?;
         let letter = Letter::AgentReplyNotSent(AgentReplyNotSent {
             subject: it.subject(),
@@ -189,7 +193,7 @@ impl Desk {
         });
         let owed = Owed {
             from_name: it.rule.name.clone(),
-            operation: format!("ticket:{}:agent_reply_not_sent:{}", it.ticket, agent.address),
+            operation,
             ..it.owed(Purpose::Notice, letter, vec![agent.clone()])
         };
         self.queue(tx, owed).await
@@ -197,9 +201,6 @@ impl Desk {
 
     /// Renders, composes and queues a mail of a ticket.
     pub(super) async fn queue(&self, tx: &mut Tx, owed: Owed<'_>) -> Result<(), Error> {
-        if tx.is_queued(&owed.operation).await? {
-            return Ok(());
-        }
         let outbox = OutboxId(tx.draw(Counter::Outbox).await?);
         let now = self.clock.now();
         let rendered = self.render(tx, &owed.letter, &owed.rule.language).await?;
