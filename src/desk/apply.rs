@@ -115,7 +115,14 @@ impl Desk {
         for finding in findings {
             self.record_finding(tx, it, applied, outbox, finding).await?;
         }
-        self.event(tx, applied.ticket, Happened::BounceRecorded, it.decision.code.as_str().into(), &it.cause()).await?;
+        self.event(
+            tx,
+            applied.ticket,
+            Happened::BounceRecorded,
+            it.decision.code.as_str().into(),
+            &it.cause(),
+        )
+        .await?;
         Ok(applied)
     }
 

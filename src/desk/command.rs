@@ -28,13 +28,19 @@ impl Desk {
         let ticket = self.live_ticket(&mut tx, id).await?;
         let rules = tx.load_rules().await?;
         let rule = rules.of_type(ticket.type_id).ok_or_else(|| {
-            Error::InUse(format!("ticket #{id} has a type that is not active: activate it, or give the ticket another"))
+            Error::InUse(format!(
+                "ticket #{id} has a type that is not active: activate it, or give the ticket another"
+            ))
         })?;
-        let (contact, contact_id) = tx.contact_address_on(ticket.id).await?.ok_or_else(|| {
-            Error::Missing(format!("contact on ticket #{id} to answer"))
-        })?;
-        let receivers =
-            [Receiver { address: contact.address.clone(), name: contact.name.clone(), contact: Some(contact_id) }];
+        let (contact, contact_id) = tx
+            .contact_address_on(ticket.id)
+            .await?
+            .ok_or_else(|| Error::Missing(format!("contact on ticket #{id} to answer")))?;
+        let receivers = [Receiver {
+            address: contact.address.clone(),
+            name: contact.name.clone(),
+            contact: Some(contact_id),
+        }];
         let entry = LogEntryId(tx.draw(Counter::LogEntry).await?);
         let tag = TagLine { word: rule.tag.clone(), ticket: ticket.id, log_entry: entry };
         let tags: Vec<&str> = rules.types.iter().map(|t| t.tag.as_str()).collect();
@@ -47,7 +53,7 @@ impl Desk {
         };
         let number = tx.append_event(&event, cause, self.clock.now()).await?;
         let letter = Letter::Answer(Answer {
-            subject: subject.clone(),
+            subject,
             ticket: ticket.id.0,
             tag_line: tag.to_string(),
             type_name: rule.name.clone(),
@@ -60,8 +66,14 @@ impl Desk {
         let thread: Vec<MessageId> =
             tx.thread_of(ticket.id, THREAD).await?.iter().filter_map(|id| MessageId::parse(id)).collect();
         let author = NamedAddress { name: words.agent.to_owned(), address: rule.address.clone() };
-        self.say(&mut tx, &ticket, entry, number, Said { words, kind: EntryKind::Outbound, author, receivers: &receivers })
-            .await?;
+        self.say(
+            &mut tx,
+            &ticket,
+            entry,
+            number,
+            Said { words, kind: EntryKind::Outbound, author, receivers: &receivers },
+        )
+        .await?;
         let owed = Owed {
             purpose: Purpose::Answer,
             letter,
@@ -71,7 +83,6 @@ impl Desk {
             entry,
             to: vec![contact.clone()],
             from_name: rule.name.clone(),
-            subject,
             auto: Auto::No,
             in_reply_to: thread.last().cloned(),
             references: thread,
@@ -125,10 +136,11 @@ impl Desk {
         let mut tx = self.store.desk().await?;
         let ticket = self.live_ticket(&mut tx, id).await?;
         let account = match login {
-            Some(login) => Some(tx.account_by_login(login).await?),
+            Some(login) => Some(tx.find_account(login).await?.id),
             None => None,
         };
-        let shown = |account: Option<crate::ticket::AccountId>| account.map(|a| a.to_string()).unwrap_or_default();
+        let shown =
+            |account: Option<crate::ticket::AccountId>| account.map(|a| a.to_string()).unwrap_or_default();
         let detail = format!("{}>{}", shown(ticket.assignee), shown(account));
         tx.set_assignee(ticket.id, account, self.clock.now()).await?;
         self.event(&mut tx, Some(ticket.id), Happened::Assigned, detail, cause).await?;
@@ -193,7 +205,9 @@ impl Desk {
     async fn live_ticket(&self, tx: &mut Tx, id: TicketId) -> Result<TicketRow, Error> {
         let ticket = tx.resolved_ticket(id).await?;
         match ticket.is_deleted {
-            true => Err(Error::InUse(format!("ticket #{id} is deleted: `maildesk ticket restore {id}` brings it back"))),
+            true => Err(Error::InUse(format!(
+                "ticket #{id} is deleted: `maildesk ticket restore {id}` brings it back"
+            ))),
             false => Ok(ticket),
         }
     }

@@ -44,7 +44,6 @@ pub(super) struct Owed<'a> {
     pub entry: LogEntryId,
     pub to: Vec<NamedAddress>,
     pub from_name: String,
-    pub subject: String,
     pub auto: Auto,
     pub in_reply_to: Option<MessageId>,
     pub references: Vec<MessageId>,
@@ -105,7 +104,8 @@ impl Inbound<'_> {
     }
 
     fn owed<'a>(&'a self, purpose: Purpose, letter: Letter, to: Vec<NamedAddress>) -> Owed<'a> {
-        let sender = self.sender().map(|s| if s.name.is_empty() { s.address.to_string() } else { s.name.clone() });
+        let sender =
+            self.sender().map(|s| if s.name.is_empty() { s.address.to_string() } else { s.name.clone() });
         Owed {
             purpose,
             letter,
@@ -115,7 +115,6 @@ impl Inbound<'_> {
             entry: self.entry,
             to,
             from_name: format!("{} via {}", sender.unwrap_or_default(), self.rule.name).trim().to_owned(),
-            subject: self.subject(),
             auto: Auto::Generated,
             in_reply_to: self.message.message_id.clone(),
             references: vec![],
@@ -134,7 +133,10 @@ impl Desk {
     /// The mails of an inbound entry: the notification, forward copies, the automatic answer, a word to the agent.
     pub(super) async fn owe_mails(&self, tx: &mut Tx, it: &Inbound<'_>) -> Result<(), Error> {
         if !it.receivers.is_empty() {
-            let to = it.receivers.iter().map(|r| NamedAddress { name: r.name.clone(), address: r.address.clone() });
+            let to = it
+                .receivers
+                .iter()
+                .map(|r| NamedAddress { name: r.name.clone(), address: r.address.clone() });
             let (letter, attachments) = notification(it);
             let owed = Owed { attachments, ..it.owed(Purpose::Notification, letter, to.collect()) };
             self.queue(tx, owed).await?;
@@ -233,7 +235,8 @@ impl Desk {
         };
         let mut recipients = Vec::with_capacity(owed.to.len());
         for to in owed.to {
-            let contact = if owed.purpose == Purpose::Notification { None } else { tx.contact_of(&to.address).await? };
+            let contact =
+                if owed.purpose == Purpose::Notification { None } else { tx.contact_of(&to.address).await? };
             recipients.push(NewRecipient { address: to.address, name: to.name, contact });
         }
         let composed = compose(&draft);

@@ -129,7 +129,8 @@ impl Desk {
         cause: &Cause,
     ) -> Result<TicketRow, Error> {
         let type_id = it.type_id.ok_or_else(|| Error::Corrupt("a decision to open names no type".into()))?;
-        let rule = it.rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
+        let rule =
+            it.rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
         let words: Vec<&str> = it.rules.types.iter().map(|t| t.tag.as_str()).collect();
         let subject = crate::mail::subject::without_tags(&it.message.subject, &words);
         let new = NewTicket {

@@ -24,11 +24,15 @@ impl Desk {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
         let named = onto.or(invalid.named_ticket).ok_or_else(|| {
-            Error::Missing(format!("ticket that invalid ticket #{id} names: say which with --ticket, or reassign it"))
+            Error::Missing(format!(
+                "ticket that invalid ticket #{id} names: say which with --ticket, or reassign it"
+            ))
         })?;
         let ticket = tx.resolved_ticket(named).await?;
         if ticket.is_deleted {
-            return Err(Error::InUse(format!("ticket #{named} is deleted: restore it first, or reassign #{id}")));
+            return Err(Error::InUse(format!(
+                "ticket #{named} is deleted: restore it first, or reassign #{id}"
+            )));
         }
         let effects = Effects { notifies: true, reopens: true, ..Effects::default() };
         let what = Recovered { code: Code::AcceptedByAdmin, effects, type_id: None, onto: Some(ticket.id) };
@@ -83,7 +87,10 @@ impl Desk {
         let mut tx = self.store.desk().await?;
         let invalid = tx.invalid(id).await?;
         if !matches!(invalid.state.as_str(), "rejected" | "deleted") {
-            return Err(Error::InUse(format!("invalid ticket #{id} is {}: only reject, delete and block can be undone", invalid.state)));
+            return Err(Error::InUse(format!(
+                "invalid ticket #{id} is {}: only reject, delete and block can be undone",
+                invalid.state
+            )));
         }
         self.settle(&mut tx, &invalid, "open", Applied::default(), cause).await?;
         tx.commit().await
@@ -94,7 +101,9 @@ impl Desk {
         let mut tx = self.store.desk().await?;
         let arrival = open_error(&mut tx, id).await?;
         if tx.raw_chunk(arrival, 0).await?.is_none() {
-            return Err(Error::InUse(format!("the message of error ticket #{id} is still at its source: `maildesk error fetch {id}`")));
+            return Err(Error::InUse(format!(
+                "the message of error ticket #{id} is still at its source: `maildesk error fetch {id}`"
+            )));
         }
         tx.delete_error(id).await?;
         tx.reopen_journal(arrival).await?;

@@ -78,7 +78,8 @@ impl Intake {
     ) -> Result<(), Failure> {
         let is_stale =
             |p: &Place| p.epoch != place.epoch || (p.folder == place.folder && p.validity != place.validity);
-        let stale: Vec<ArrivalId> = left_over.iter().filter(|(p, _)| is_stale(p)).map(|(_, k)| k.id).collect();
+        let stale: Vec<ArrivalId> =
+            left_over.iter().filter(|(p, _)| is_stale(p)).map(|(_, k)| k.id).collect();
         if !stale.is_empty() {
             tracing::warn!(mailbox.id = mailbox.0, "intake.acknowledgement_dropped messages={}", stale.len());
         }

@@ -2,7 +2,7 @@
 
 use super::Intake;
 use crate::failure::Failure;
-use crate::store::mailbox::MailboxRow;
+use crate::store::MailboxRow;
 
 pub use crate::store::balance::Balance;
 

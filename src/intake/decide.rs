@@ -128,7 +128,8 @@ impl Intake {
     ) -> Result<Decision, Error> {
         let as_of = EventNumber(tx.last_drawn(crate::store::Counter::Event));
         let number = tx.draw_decision().await?;
-        let in_hand = InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() };
+        let in_hand =
+            InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() };
         let clues = look_up(tx, message, &in_hand, rules, &self.desk.keys, as_of).await?;
         let decision = triage::decide(message, rules, &clues);
         self.settle(tx, Settling { pending, message, rules, clues: &clues, number, is_owed }, decision).await
@@ -200,8 +201,7 @@ impl Intake {
         self.desk.keep_error(&mut tx, &applying, &words, &headers).await?;
         let clues_json = serde_json::to_string(&clues).map_err(Error::from)?;
         let fate = Fate::default();
-        let journal =
-            NewJournal { arrival: id, number, decision: &decision, clues_json: &clues_json, fate };
+        let journal = NewJournal { arrival: id, number, decision: &decision, clues_json: &clues_json, fate };
         tx.insert_journal(&journal, now).await?;
         let told = format!(
             "a message of {size} bytes from {} is over the limit of its mailbox and stays at the source: \

@@ -144,7 +144,8 @@ fn describe(
         }
         Bytes::Spool(mut file, size) => {
             row.size = size;
-            row.digest = digest_of(&mut file).map_err(|e| Failure::temporary("cannot read the spool file").because(e))?;
+            row.digest = digest_of(&mut file)
+                .map_err(|e| Failure::temporary("cannot read the spool file").because(e))?;
             Some(Held::Spool(file))
         }
         Bytes::Gone => {
@@ -174,7 +175,8 @@ fn digest_of(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
 async fn insert_spooled(tx: &mut Tx, arrival: ArrivalId, file: &mut std::fs::File) -> Result<(), Error> {
     let mut buffer = vec![0; RAW_CHUNK];
     for number in 0.. {
-        let filled = fill(file, &mut buffer).map_err(|e| Error::Corrupt(format!("cannot read the spool file: {e}")))?;
+        let filled = fill(file, &mut buffer)
+            .map_err(|e| Error::Corrupt(format!("cannot read the spool file: {e}")))?;
         if filled == 0 && number > 0 {
             break;
         }
@@ -183,7 +185,8 @@ async fn insert_spooled(tx: &mut Tx, arrival: ArrivalId, file: &mut std::fs::Fil
             break;
         }
     }
-    file.seek(SeekFrom::Start(0)).map_err(|e| Error::Corrupt(format!("cannot rewind the spool file: {e}")))?;
+    file.seek(SeekFrom::Start(0))
+        .map_err(|e| Error::Corrupt(format!("cannot rewind the spool file: {e}")))?;
     Ok(())
 }
 

@@ -39,7 +39,8 @@ pub async fn look_up(
         clues.reported = tx.our_mail(token.outbox, as_of).await?;
     }
     clues.tag = tag_clue(tx, &asked, as_of).await?;
-    let hashes: Vec<Vec<u8>> = asked.foreign.iter().map(|id| keys.hash(&[b"id", id.as_str().as_bytes()])).collect();
+    let hashes: Vec<Vec<u8>> =
+        asked.foreign.iter().map(|id| keys.hash(&[b"id", id.as_str().as_bytes()])).collect();
     clues.foreign = tx.entries_of_ids(&asked.foreign, &hashes, as_of).await?;
     clues.sender = sender_clue(tx, asked.from.as_ref(), rules, as_of).await?;
     for ticket in named_tickets(&clues) {

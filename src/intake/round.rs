@@ -9,9 +9,10 @@ use super::balance::Balance;
 use super::decide::Fates;
 use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
 use super::{Intake, keep::Kept};
+use crate::config;
 use crate::failure::Failure;
+use crate::store::MailboxRow;
 use crate::store::arrival::{ArrivalState, Known, NewArrival, Place};
-use crate::store::mailbox::MailboxRow;
 use crate::ticket::ArrivalId;
 
 /// Messages in one batch, however small they are.
@@ -46,7 +47,11 @@ struct Work {
 
 impl Intake {
     /// One round. Any failure ends it; what was kept by then is decided in the next one.
-    pub async fn round<S: Source>(&self, mailbox: &MailboxRow, mut source: S) -> Result<RoundReport, Failure> {
+    pub async fn round<S: Source>(
+        &self,
+        mailbox: &MailboxRow,
+        mut source: S,
+    ) -> Result<RoundReport, Failure> {
         let mut report = RoundReport { fates: self.decide_pending(false).await?, ..RoundReport::default() };
         let left_over = self.desk.store.read().await?.unacknowledged(mailbox.id).await?;
         for folder in source.folders() {
@@ -60,7 +65,7 @@ impl Intake {
             let mut folder_round = FolderRound {
                 intake: self,
                 place: &place,
-                handled: mailbox.handled(),
+                handled: handled_of(mailbox),
                 owed,
                 confirmed: vec![],
                 report: &mut report,
@@ -152,15 +157,19 @@ impl FolderRound<'_> {
     }
 
     /// Keeps and decides one batch; gives what the source may let go.
-    async fn take_in(&mut self, fetched: Vec<Fetched>, confirmed: &[ArrivalId]) -> Result<Vec<Owed>, Failure> {
+    async fn take_in(
+        &mut self,
+        fetched: Vec<Fetched>,
+        confirmed: &[ArrivalId],
+    ) -> Result<Vec<Owed>, Failure> {
         self.report.fetched += fetched.len() as u64;
         let mut source_ids: Vec<String> = Vec::with_capacity(fetched.len());
-        source_ids.extend(
-            fetched.iter().filter(|f| !matches!(f.bytes, Bytes::Gone)).map(|f| f.source_id.clone()),
-        );
+        source_ids
+            .extend(fetched.iter().filter(|f| !matches!(f.bytes, Bytes::Gone)).map(|f| f.source_id.clone()));
         let batch = self.intake.keep(self.place, fetched, confirmed, false).await?;
         self.report.vanished += batch.vanished as u64;
-        let owed = batch.kept.iter().zip(source_ids).map(|(kept, source_id)| Owed { arrival: kept.id(), source_id });
+        let owed =
+            batch.kept.iter().zip(source_ids).map(|(kept, source_id)| Owed { arrival: kept.id(), source_id });
         let owed: Vec<Owed> = owed.collect();
         let decided = self.intake.decide(batch.kept, true).await?;
         self.report.fates.merge(&decided.fates);
@@ -226,6 +235,14 @@ impl FolderRound<'_> {
             tx.commit().await?;
         }
         Ok(new)
+    }
+}
+
+fn handled_of(mailbox: &MailboxRow) -> Handled {
+    match mailbox.spec.handled {
+        config::Handled::Delete => Handled::Delete,
+        config::Handled::Move => Handled::Move(mailbox.spec.move_to.clone()),
+        config::Handled::Seen => Handled::Seen,
     }
 }
 

@@ -19,8 +19,8 @@ pub mod parse;
 pub mod quoting;
 pub mod scan;
 pub mod subject;
-mod words;
 pub mod transfer;
+mod words;
 
 pub use address::{Address, NamedAddress};
 pub use message::{Attachment, Defect, Encoding, Header, Message, ReturnPath, Span};

@@ -68,7 +68,8 @@ impl Tx {
              GROUP BY a.state, coalesce(j.act, ''), coalesce(j.code, '')",
         );
         for row in self.rows(query.bind(mailbox.0)).await? {
-            let (state, act, code): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let (state, act, code): (String, String, String) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             let count = |at: usize| row.try_get::<i64, _>(at);
             match (state.as_str(), act.as_str()) {
                 ("left", _) => balance.left += count(6)?,

@@ -4,6 +4,7 @@
 //! desk lock: whoever decides or writes events takes it, so that the order of commits is the order of their numbers.
 //! The functions on `Tx` stand in one file a table or question.
 
+mod account;
 mod alert;
 pub mod arrival;
 pub mod balance;
@@ -13,24 +14,40 @@ mod dialect;
 mod error;
 mod event;
 pub mod journal;
+mod mailbox;
 mod migrate;
 pub mod outbox;
+mod provision;
 pub mod queue;
 pub mod raw;
+mod reader;
+mod relay;
+mod rules;
+mod secret;
+mod settings;
 pub mod ticket;
+mod ticket_type;
 mod tx;
 
+pub use account::AccountRow;
 pub use alert::Untold;
 pub use dialect::Engine;
 pub use error::Error;
 pub use event::{Cause, Event, Happened, StoredEvent};
+pub use mailbox::MailboxRow;
 pub use migrate::Schema;
+pub use relay::RelayRow;
+pub use secret::{PasswordChange, Stamp};
+pub use ticket_type::TypeRow;
 pub use tx::{Counter, Tx};
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Connection as _};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// A statement on its way to either engine.
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// How long a transaction waits for a connection or for SQLite's write lock before that counts as a failure.
 const WAIT: Duration = Duration::from_secs(30);

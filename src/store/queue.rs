@@ -152,7 +152,12 @@ impl Tx {
     }
 
     /// Settles the error ticket of an arrival, if it has one that is open.
-    pub async fn settle_error_of(&mut self, arrival: ArrivalId, state: &str, now: Micros) -> Result<(), Error> {
+    pub async fn settle_error_of(
+        &mut self,
+        arrival: ArrivalId,
+        state: &str,
+        now: Micros,
+    ) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE error_ticket SET state = $2, settled_us = $3, version = version + 1 \
              WHERE arrival_id = $1 AND state IN ('open', 'fetch')",
@@ -210,5 +215,20 @@ impl Tx {
             0 => Err(Error::Missing(format!("unresolved bounce #{id}"))),
             _ => Ok(()),
         }
+    }
+
+    /// Mail of an address, or of a `@domain`, goes to the invalid queue from now on (`block`) or never (`allow`).
+    pub async fn add_block(
+        &mut self,
+        pattern: &str,
+        verdict: &str,
+        number: EventNumber,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO block_list (pattern, verdict, number, created_us) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (pattern) DO UPDATE SET verdict = excluded.verdict",
+        );
+        self.execute(query.bind(pattern).bind(verdict).bind(number.0).bind(now.0)).await.map(drop)
     }
 }

@@ -100,7 +100,8 @@ impl Store {
             }
         }
         drop(sender);
-        let scanned = scan.await.map_err(|e| Error::Corrupt(format!("arrival {arrival}: the scanner ended: {e}")))?;
+        let scanned =
+            scan.await.map_err(|e| Error::Corrupt(format!("arrival {arrival}: the scanner ended: {e}")))?;
         scanned.map_err(|e| Error::Corrupt(format!("arrival {arrival} cannot be read: {e}")))
     }
 }

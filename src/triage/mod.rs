@@ -31,4 +31,4 @@ pub use decide::decide;
 pub use decision::{Act, Decision, Effects, Finding, Kind, Step};
 pub use explain::{Explanation, Place};
 pub use questions::{Questions, questions};
-pub use rules::{Flow, ListMail, MailboxRule, OnClosed, Rules, TypeRule};
+pub use rules::{Flow, ListMail, MailboxRule, OnClosed, RelayRule, Rules, TypeRule};

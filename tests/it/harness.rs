@@ -4,9 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::support::server::{self, Peer};
 use crate::support::program::{Desk, Imap, Store};
 use crate::support::scripted_smtp::{Answer, End, Phase, ScriptedSmtp};
+use crate::support::server::{self, Peer};
 use crate::support::smtp::{SmtpSink, Sunk};
 use crate::support::{postgres, wait_until};
 
