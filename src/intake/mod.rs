@@ -6,6 +6,7 @@
 mod acknowledge;
 pub mod balance;
 pub mod decide;
+pub mod import;
 mod keep;
 pub mod lookup;
 pub mod round;

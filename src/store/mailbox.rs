@@ -127,6 +127,26 @@ impl Tx {
         Ok(self.execute(query.bind(id.0)).await? > 0)
     }
 
+    /// How a round went: `None` is well.
+    pub async fn record_round(
+        &mut self,
+        id: MailboxId,
+        failed: Option<&str>,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = match failed {
+            None => sqlx::query(
+                "UPDATE mailbox SET last_round_us = $2, last_ok_us = $2, failing_since_us = NULL, failures = 0, \
+                 last_error = $3 WHERE id = $1",
+            ),
+            Some(_) => sqlx::query(
+                "UPDATE mailbox SET last_round_us = $2, failing_since_us = coalesce(failing_since_us, $2), \
+                 failures = failures + 1, last_error = $3 WHERE id = $1",
+            ),
+        };
+        self.execute(query.bind(id.0).bind(now.0).bind(failed.unwrap_or_default())).await.map(drop)
+    }
+
     pub(super) async fn insert_mailbox(
         &mut self,
         spec: &MailboxSpec,

@@ -7,6 +7,7 @@ mod corpora;
 mod crash;
 mod harness;
 mod imap;
+mod intake;
 mod maildir;
 mod outbound;
 mod program;
