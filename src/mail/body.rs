@@ -265,3 +265,6 @@ fn file_name(name: &str) -> String {
     };
     format!("{}{extension}", &stem[..stem.floor_char_boundary(MAX_NAME - extension.len())])
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,12 +16,25 @@ pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> (String, Option<Defec
         Named::Other(decoder) => (decoder(bytes), None),
         Named::Known(encoding) => {
             let (text, _, has_errors) = encoding.decode(bytes);
-            match std::str::from_utf8(bytes) {
-                Ok(utf8) if has_errors => (utf8.to_owned(), Some(Defect::BadEncoding)),
-                _ => (text.into_owned(), has_errors.then_some(Defect::BadEncoding)),
+            if !has_errors {
+                return (text.into_owned(), None);
             }
+            let likelier = likelier_than(encoding).find_map(|other| {
+                other.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
+            });
+            (likelier.unwrap_or_else(|| text.into_owned()), Some(Defect::BadEncoding))
         }
     }
+}
+
+/// What a text may be in that is not in the charset it names: converted on the way without its label, or 8-bit
+/// Japanese under the name of the 7-bit form.
+fn likelier_than(
+    named: &'static encoding_rs::Encoding,
+) -> impl Iterator<Item = &'static encoding_rs::Encoding> {
+    let is_japanese = named == encoding_rs::ISO_2022_JP;
+    let japanese = [encoding_rs::EUC_JP, encoding_rs::SHIFT_JIS].into_iter().filter(move |_| is_japanese);
+    std::iter::once(encoding_rs::UTF_8).chain(japanese)
 }
 
 /// UTF-8 where it is, windows-1252 where it is not: a message of one kind with a few bytes of the other stays readable.
@@ -122,6 +135,7 @@ mod tests {
             (b"caf\xe9", None, "café", None),
             (b"caf\xc3\xa9", Some("us-ascii"), "café", None),
             ("日本".as_bytes(), Some("iso-2022-jp"), "日本", Some(Defect::BadEncoding)),
+            (b"\xc6\xfc\xcb\xdc", Some("iso-2022-jp"), "日本", Some(Defect::BadEncoding)),
         ] {
             assert_eq!(decode(bytes, label), (expected.to_owned(), defect), "{label:?}");
         }

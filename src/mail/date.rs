@@ -32,8 +32,13 @@ struct Parts<'t> {
 impl<'t> Parts<'t> {
     /// Sorts a word by what it looks like: the order differs between programs.
     fn take(&mut self, word: &'t str) {
-        if word.contains(':') {
-            self.time = self.time.or(Some(word));
+        if let Some(at) = word.find(':') {
+            // 00:01+0000
+            let end = word[at..].find(['+', '-']).map_or(word.len(), |sign| at + sign);
+            self.time = self.time.or(Some(&word[..end]));
+            if end < word.len() {
+                self.zone = self.zone.or(Some(offset(&word[end..])));
+            }
         } else if self.time.is_some() && word.starts_with(['+', '-']) {
             self.zone = self.zone.or(Some(offset(word)));
         } else if word.contains('-') {
@@ -151,6 +156,7 @@ mod tests {
             ("13-Feb-2009 23:31:30 +0000", "2009-02-13T23:31:30Z"),
             ("2009-02-13T23:31:30+01:00", "2009-02-13T22:31:30Z"),
             ("Friday, February 13, 2009 11:31:30 PM", "2009-02-13T23:31:30Z"),
+            ("13 Feb 2009 23:31+0100", "2009-02-13T22:31:00Z"),
             ("Sat, 31 Dec 2016 23:59:60 +0000", "2016-12-31T23:59:59Z"),
             ("Fri, 13 Feb 2009 23:31:30 XYZ", "2009-02-13T23:31:30Z"),
         ] {

@@ -13,7 +13,8 @@ pub(super) struct Field<'m> {
 
 /// The fields of a block in order. Lines that are no field and continue none are left out.
 pub(super) fn fields(block: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    let mut rest = block;
+    // White space in front of the first line cannot continue anything.
+    let mut rest = block.trim_ascii_start();
     std::iter::from_fn(move || {
         while !rest.is_empty() {
             let mut end = line_end(rest);

@@ -27,7 +27,8 @@ struct Page {
     /// Line ends owed before the next word: two make a blank line.
     breaks: usize,
     /// For each open blockquote, whether it is a quotation.
-    quotes: Vec<bool>,
+    blockquotes: Vec<bool>,
+    quotes: usize,
     is_preformatted: bool,
 }
 
@@ -82,9 +83,11 @@ impl Page {
         self.gap(2);
         if is_open {
             let attributes = attributes.to_ascii_lowercase();
-            self.quotes.push(attributes.contains("cite") || attributes.contains("quote"));
-        } else {
-            self.quotes.pop();
+            let is_quote = attributes.contains("cite") || attributes.contains("quote");
+            self.quotes += usize::from(is_quote);
+            self.blockquotes.push(is_quote);
+        } else if self.blockquotes.pop() == Some(true) {
+            self.quotes -= 1;
         }
     }
 
@@ -130,8 +133,7 @@ impl Page {
     }
 
     fn new_line(&mut self) {
-        let quotes = self.quotes.iter().filter(|is_quote| **is_quote).count().min(MAX_QUOTES);
-        let mark = "> ".repeat(quotes);
+        let mark = "> ".repeat(self.quotes.min(MAX_QUOTES));
         // Three blank lines say no more than one.
         for _ in 0..std::mem::take(&mut self.breaks).min(3) {
             self.text.truncate(self.text.trim_end_matches(' ').len());

@@ -14,9 +14,24 @@ pub(super) fn addresses(raw: &[u8]) -> Vec<NamedAddress> {
     line.push('\n');
     let value = MessageStream::new(line.as_bytes()).parse_address();
     let HeaderValue::Address(list) = value else { return Vec::new() };
+    let mut found: Vec<NamedAddress> = list.iter().filter_map(named).collect();
+    if found.is_empty() {
+        found = unseparated(&line);
+    }
     let mut seen = std::collections::HashSet::new();
-    let found = list.iter().filter_map(named).filter(|a| seen.insert(a.address.clone()));
-    found.take(MAX_ADDRESSES).collect()
+    found.retain(|a| seen.insert(a.address.clone()));
+    found.truncate(MAX_ADDRESSES);
+    found
+}
+
+/// Addresses with nothing but space between them: the last resort, for values in which nothing could be a name that
+/// looks like an address.
+fn unseparated(line: &str) -> Vec<NamedAddress> {
+    if line.contains(['"', '(']) || line.contains("=?") {
+        return Vec::new();
+    }
+    let words = line.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';'));
+    words.filter_map(Address::parse).map(NamedAddress::from).collect()
 }
 
 fn named(addr: &Addr) -> Option<NamedAddress> {
@@ -57,6 +72,9 @@ mod tests {
             ("=?utf-8?Q?Doe=2C_Jo_<evil@x.test>?= <a@x.test>", "Doe, Jo <evil@x.test><a@x.test>"),
             ("\"=?utf-8?B?w6k=?=\" <a@x.test>", "é<a@x.test>"),
             ("Jo\r\n\t<a@x.test>", "Jo<a@x.test>"),
+            ("a@x.test b@x.test", "<a@x.test> <b@x.test>"),
+            ("Jo <a@x.test> Mo <b@x.test>", "<a@x.test> <b@x.test>"),
+            ("\"a@x.test b@x.test\"", ""),
             ("no address here", ""),
             ("<>", ""),
             ("", ""),

@@ -2,6 +2,9 @@
 //!
 //! Neighbouring words of one charset are joined before they are decoded: many programs cut a character in two.
 
+use std::borrow::Cow;
+
+use base64::Engine;
 use memchr::memmem;
 
 use super::decode::decode_span;
@@ -10,12 +13,12 @@ use super::{Encoding, charset};
 /// A value for people and rules: one line, decoded, without control characters.
 pub(super) fn decode(raw: &[u8]) -> String {
     let value = one_line(raw);
-    if memmem::find(value.as_bytes(), b"=?").is_none() {
-        return clean(&value);
+    if memmem::find(&value, b"=?").is_none() {
+        return clean(&unicode(&value));
     }
     let mut out = String::with_capacity(value.len());
-    each_piece(value.as_bytes(), |piece| match piece {
-        Piece::Plain(text) => out.push_str(&String::from_utf8_lossy(text)),
+    each_piece(&value, |piece| match piece {
+        Piece::Plain(text) => out.push_str(&unicode(text)),
         Piece::Decoded(text) => out.push_str(&text),
     });
     clean(&out)
@@ -26,10 +29,9 @@ pub(super) fn decode(raw: &[u8]) -> String {
 pub(super) fn normalize(raw: &[u8]) -> String {
     let value = one_line(raw);
     let mut out = String::with_capacity(value.len() + 1);
-    each_piece(value.as_bytes(), |piece| match piece {
-        Piece::Plain(text) => out.push_str(&String::from_utf8_lossy(text)),
+    each_piece(&value, |piece| match piece {
+        Piece::Plain(text) => out.push_str(&unicode(text)),
         Piece::Decoded(text) => {
-            use base64::Engine;
             let engine = base64::engine::general_purpose::STANDARD;
             out.push_str("=?utf-8?B?");
             out.push_str(&engine.encode(clean(&text)));
@@ -50,25 +52,26 @@ pub(super) fn clean(text: &str) -> String {
     text.trim().to_owned()
 }
 
-/// Unfolded (RFC 5322 §2.2.3) and in Unicode.
-fn one_line(raw: &[u8]) -> String {
-    let text = if memmem::find(raw, b"\x1b$").is_some() {
-        // Raw ISO-2022-JP: seven bits wide, so nothing but its escapes shows what it is.
-        encoding_rs::ISO_2022_JP.decode(raw).0
-    } else {
-        charset::utf8_or_western(raw)
-    };
-    if !text.contains(['\n', '\r', '\0']) {
-        return text.into_owned();
+/// Unfolded (RFC 5322 §2.2.3): white space at a fold is what folding put there, or had there; one space says as much.
+fn one_line(raw: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr3(b'\n', b'\r', 0, raw).is_none() {
+        return Cow::Borrowed(raw);
     }
-    let mut line = String::with_capacity(text.len());
-    for piece in text.split(['\n', '\r']).filter(|p| !p.is_empty()) {
-        // White space in front of the rest is what folding put there, or had there: one space says as much.
-        line.push_str(if line.is_empty() { "" } else { " " });
-        line.push_str(piece.trim_matches([' ', '\t']));
+    let mut line = Vec::with_capacity(raw.len());
+    for piece in raw.split(|b| matches!(b, b'\n' | b'\r')).map(<[u8]>::trim_ascii).filter(|p| !p.is_empty()) {
+        line.extend_from_slice(if line.is_empty() { b"" } else { b" " });
+        line.extend(piece.iter().filter(|b| **b != 0));
     }
-    line.retain(|c| c != '\0');
-    line
+    Cow::Owned(line)
+}
+
+/// What stands raw in a header, which no standard allows.
+fn unicode(text: &[u8]) -> Cow<'_, str> {
+    if memmem::find(text, b"\x1b$").is_some() {
+        // ISO-2022-JP: seven bits wide, so nothing but its escapes shows what it is.
+        return encoding_rs::ISO_2022_JP.decode(text).0;
+    }
+    charset::utf8_or_western(text)
 }
 
 enum Piece<'v> {
@@ -179,6 +182,7 @@ mod tests {
             (b"=?utf-8?X?abc?=", "=?utf-8?X?abc?="),
             (b"=?utf-8?Q?open", "=?utf-8?Q?open"),
             (b"caf\xe9 \xc3\xa9", "café é"),
+            (b"=?iso-8859-1?Q?caf\xe9_=E9?= \xe9", "café é é"),
             (b"a\0b\x07c", "ab c"),
             (b"\x1b$B$3\x1b(B", "こ"),
             (b"=?utf-8?Q?a=0D=0AX:_b?=", "a  X: b"),

@@ -133,7 +133,7 @@ fn kind_of(line: &[u8], has_field: bool) -> Line {
         [] => Line::End,
         b"\n" | b"\r\n" => Line::Blank,
         [b' ' | b'\t', ..] if has_field => Line::Continuation,
-        _ if name_length(line).is_some() => Line::Field,
+        _ if name_length(line.trim_ascii_start()).is_some() => Line::Field,
         _ => Line::Other,
     }
 }
