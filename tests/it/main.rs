@@ -6,6 +6,7 @@ mod architecture;
 mod corpora;
 mod crash;
 mod imap;
+mod maildir;
 mod outbound;
 mod program;
 mod spine;
