@@ -53,7 +53,7 @@ impl Intake {
             bytes.push(held);
         }
         let ids = tx.insert_arrivals(place, &rows, now).await?;
-        tx.insert_raw(ids.iter().zip(&bytes).filter_map(|(id, held)| in_memory(*id, held)).flatten()).await?;
+        tx.insert_raw(&in_memory(&ids, &bytes)).await?;
         for (id, held) in ids.iter().zip(&mut bytes) {
             if let Some(Held::Spool(file)) = held {
                 insert_spooled(&mut tx, *id, file).await?;
@@ -80,7 +80,7 @@ impl Intake {
         };
         tx.refill_arrival(id, row.size, &row.digest).await?;
         match &mut held {
-            Held::Memory(bytes) => tx.insert_raw(chunks(id, bytes)).await?,
+            Held::Memory(bytes) => tx.insert_raw(&chunks(id, bytes).collect::<Vec<_>>()).await?,
             Held::Spool(file) => insert_spooled(&mut tx, id, file).await?,
             Held::Store => {}
         }
@@ -156,11 +156,14 @@ fn describe(
     Ok((row, held))
 }
 
-fn in_memory(id: ArrivalId, held: &Option<Held>) -> Option<impl Iterator<Item = Chunk<'_>>> {
-    match held {
-        Some(Held::Memory(bytes)) => Some(chunks(id, bytes)),
-        _ => None,
+fn in_memory<'a>(ids: &[ArrivalId], bytes: &'a [Option<Held>]) -> Vec<Chunk<'a>> {
+    let mut found = vec![];
+    for (id, held) in ids.iter().zip(bytes) {
+        if let Some(Held::Memory(bytes)) = held {
+            found.extend(chunks(*id, bytes));
+        }
     }
+    found
 }
 
 fn digest_of(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
@@ -180,7 +183,7 @@ async fn insert_spooled(tx: &mut Tx, arrival: ArrivalId, file: &mut std::fs::Fil
         if filled == 0 && number > 0 {
             break;
         }
-        tx.insert_raw(std::iter::once(Chunk { arrival, number, bytes: &buffer[..filled] })).await?;
+        tx.insert_raw(&[Chunk { arrival, number, bytes: &buffer[..filled] }]).await?;
         if filled < buffer.len() {
             break;
         }

@@ -32,19 +32,20 @@ pub fn chunks(arrival: ArrivalId, bytes: &[u8]) -> impl Iterator<Item = Chunk<'_
 
 impl Tx {
     /// Writes chunks, several small ones with one statement.
-    pub async fn insert_raw<'a>(&mut self, chunks: impl Iterator<Item = Chunk<'a>>) -> Result<(), Error> {
-        let mut part: Vec<Chunk> = Vec::new();
+    pub async fn insert_raw(&mut self, chunks: &[Chunk<'_>]) -> Result<(), Error> {
+        let mut from = 0;
         let mut bytes = 0;
-        for chunk in chunks {
-            if !part.is_empty() && bytes + chunk.bytes.len() > BYTES_AN_INSERT {
-                self.insert_chunks(&part).await?;
-                part.clear();
-                bytes = 0;
+        for (at, chunk) in chunks.iter().enumerate() {
+            if at > from && bytes + chunk.bytes.len() > BYTES_AN_INSERT {
+                self.insert_chunks(&chunks[from..at]).await?;
+                (from, bytes) = (at, 0);
             }
             bytes += chunk.bytes.len();
-            part.push(chunk);
         }
-        if part.is_empty() { Ok(()) } else { self.insert_chunks(&part).await }
+        match &chunks[from..] {
+            [] => Ok(()),
+            rest => self.insert_chunks(rest).await,
+        }
     }
 
     async fn insert_chunks(&mut self, chunks: &[Chunk<'_>]) -> Result<(), Error> {

@@ -26,6 +26,31 @@ struct Bounds {
     /// Bytes of the literal in hand yet to come.
     literal_left: u64,
     count: Count,
+    /// How much of `* 1`, the start of a FETCH, the answer has had; only such an answer has literals for us. In a status
+    /// text `{n}` announces nothing, and must not blind us to what follows.
+    start: Start,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+enum Start {
+    #[default]
+    None,
+    Star,
+    Space,
+    Fetch,
+    Other,
+}
+
+impl Start {
+    fn then(self, byte: u8) -> Start {
+        match (self, byte) {
+            (Start::None, b'*') => Start::Star,
+            (Start::Star, b' ') => Start::Space,
+            (Start::Space, b'0'..=b'9') => Start::Fetch,
+            (Start::Fetch, _) => Start::Fetch,
+            _ => Start::Other,
+        }
+    }
 }
 
 /// How much of `{n}CRLF` has been seen.
@@ -67,6 +92,7 @@ impl Bounds {
         if self.nesting > NESTING_LIMIT {
             return Err("is nested deeper than any server needs");
         }
+        self.start = self.start.then(byte);
         self.count = match (self.count, byte) {
             (_, b'{') => Count::Open(0),
             (Count::Open(n), b'0'..=b'9') => {
@@ -80,9 +106,12 @@ impl Bounds {
     }
 
     fn end_line(&mut self) -> Result<(), &'static str> {
-        let Count::Return(n) = self.count else {
-            *self = Bounds::default();
-            return Ok(());
+        let n = match self.count {
+            Count::Return(n) if self.start == Start::Fetch => n,
+            _ => {
+                *self = Bounds::default();
+                return Ok(());
+            }
         };
         self.count = Count::None;
         self.literal_left = n;
@@ -156,6 +185,7 @@ mod tests {
         assert!(!admitted(&[b"* 1 FETCH (BODYSTRUCTURE ", &[b'('; 40]]));
         assert!(!admitted(&[&vec![b'x'; LINE_LIMIT + 1]]));
         assert!(!admitted(&[b"* 1 FETCH (BODY[] {4294967295}\r\n"]));
+        assert!(!admitted(&[b"* OK see {4000}\r\n* 1 FETCH (BODY ", &[b'('; 40]]));
         assert!(admitted(&[&b"* 1 FETCH (UID 1 FLAGS ())\r\n".repeat(100_000)]));
     }
 
@@ -164,7 +194,7 @@ mod tests {
         let mut bounds = Bounds::default();
         let piece = vec![b'x'; 8 << 20];
         let refused = (0..6).any(|_| {
-            bounds.admit(format!(" BODY[] {{{}}}\r\n", piece.len()).as_bytes()).is_err()
+            bounds.admit(format!("* 1 FETCH BODY[] {{{}}}\r\n", piece.len()).as_bytes()).is_err()
                 || bounds.admit(&piece).is_err()
         });
         assert!(refused);

@@ -3,59 +3,47 @@
 /// A command without its tag. Its name alone goes into words; its arguments may hold a password.
 pub(super) struct Command {
     pub(super) name: &'static str,
-    /// Sent one after the other; after each but the last the server says "+".
-    segments: Vec<Vec<u8>>,
+    /// Lines that end where the server has to say "+" before the next.
+    ended: Vec<Vec<u8>>,
+    line: Vec<u8>,
 }
 
 impl Command {
     pub(super) fn new(name: &'static str) -> Command {
-        Command { name, segments: vec![name.as_bytes().to_vec()] }
+        Command { name, ended: Vec::new(), line: name.as_bytes().to_vec() }
     }
 
     /// An argument as it is: an atom, a set, a list.
     pub(super) fn word(mut self, word: &str) -> Command {
-        let line = self.line();
-        line.push(b' ');
-        line.extend_from_slice(word.as_bytes());
+        self.line.push(b' ');
+        self.line.extend_from_slice(word.as_bytes());
         self
     }
 
     /// An argument as a string, quoted where RFC 3501 §4.3 allows it, else a literal.
-    pub(super) fn string(mut self, text: &str) -> Command {
-        let line = self.line();
-        line.push(b' ');
+    pub(super) fn string(self, text: &str) -> Command {
         if text.len() < 1000 && text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-            line.extend_from_slice(quoted(text).as_bytes());
+            self.word(&quoted(text))
         } else {
-            line.extend_from_slice(format!("{{{}}}", text.len()).as_bytes());
-            self.segments.push(text.as_bytes().to_vec());
+            self.word(&format!("{{{}}}", text.len())).then_line(text)
         }
-        self
     }
 
-    /// A line of its own, sent once the server asks for it.
+    /// What follows once the server asks for it.
     pub(super) fn then_line(mut self, line: &str) -> Command {
-        self.segments.push(line.as_bytes().to_vec());
+        self.ended.push(std::mem::replace(&mut self.line, line.as_bytes().to_vec()));
         self
     }
 
     /// The lines under a tag, each with its end: one write each.
-    pub(super) fn into_lines(self, tag: &str) -> Vec<Vec<u8>> {
-        let mut lines = self.segments;
-        if let Some(first) = lines.first_mut() {
-            first.splice(0..0, format!("{tag} ").into_bytes());
-        }
-        for line in &mut lines {
-            line.extend_from_slice(b"\r\n");
-        }
-        lines
-    }
-
-    fn line(&mut self) -> &mut Vec<u8> {
-        if self.segments.is_empty() {
-            self.segments.push(Vec::new());
-        }
-        self.segments.last_mut().expect("a segment was pushed above")
+    pub(super) fn into_lines(self, tag: &str) -> impl Iterator<Item = Vec<u8>> + use<> {
+        let mut start = format!("{tag} ").into_bytes();
+        self.ended.into_iter().chain([self.line]).map(move |line| {
+            let mut whole = std::mem::take(&mut start);
+            whole.extend_from_slice(&line);
+            whole.extend_from_slice(b"\r\n");
+            whole
+        })
     }
 }
 
@@ -69,7 +57,7 @@ mod tests {
     use super::*;
 
     fn wire(command: Command) -> String {
-        let lines = command.into_lines("a1");
+        let lines: Vec<Vec<u8>> = command.into_lines("a1").collect();
         String::from_utf8(lines.join(&b'|')).expect("the tests write UTF-8")
     }
 

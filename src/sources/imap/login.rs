@@ -122,7 +122,7 @@ async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Fa
         .iter()
         .any(|code| reply.words.contains(code));
     Err(if is_lasting {
-        Failure::permanent(format!("{words}; check user name and password"))
+        Failure::permanent(format!("{words} (check user name and password)"))
     } else {
         Failure::temporary(words)
     })

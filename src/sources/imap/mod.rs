@@ -4,12 +4,14 @@
 //! After a failure the session is of no more use; the caller drops it. No IDLE, no search, no body structure.
 
 mod acknowledge;
+mod answer;
 mod bounds;
 mod command;
 mod examine;
 mod fetch;
 mod list;
 mod login;
+mod spool;
 mod uids;
 mod utf7;
 mod wire;

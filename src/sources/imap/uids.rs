@@ -7,7 +7,11 @@ const SET_LIMIT: usize = 7_000;
 
 /// The UIDs that the source ids stand for.
 pub(super) fn parse<'a>(ids: impl Iterator<Item = &'a str>) -> Result<Vec<u32>, Failure> {
-    ids.map(|id| id.parse().map_err(|_| Failure::permanent(format!("{id:?} is no IMAP UID")))).collect()
+    ids.map(parse_one).collect()
+}
+
+pub(super) fn parse_one(id: &str) -> Result<u32, Failure> {
+    id.parse().map_err(|_| Failure::permanent(format!("{id:?} is no IMAP UID")))
 }
 
 /// The UIDs as sequence sets. A range spans only UIDs that were asked for: a set also says what to delete.

@@ -162,7 +162,7 @@ impl Wire {
         let is_logout = command.name == "LOGOUT";
         self.last_tag += 1;
         let tag = format!("m{}", self.last_tag);
-        let mut lines = command.into_lines(&tag).into_iter();
+        let mut lines = command.into_lines(&tag);
         self.send(lines.next()).await?;
         loop {
             let (capabilities, secrets) = (&mut self.capabilities, &self.secrets);
