@@ -6,7 +6,7 @@ use super::*;
 use crate::triage::Kind;
 
 /// Codes that intake gives before there is a message to decide on.
-const OF_INTAKE: &[Code] = &[Code::TooBig, Code::Poison];
+const OF_INTAKE: &[Code] = &[Code::TooBig, Code::Poison, Code::AcceptedByAdmin, Code::ReassignedByAdmin];
 
 struct Case {
     what: &'static str,

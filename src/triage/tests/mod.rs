@@ -70,6 +70,7 @@ pub fn rules() -> Rules {
             type_rule(SALES, "Sales", Flow::Simple, ELSEWHERE),
             type_rule(BOUNCES, "Bounce", Flow::Bounce, HERE),
         ],
+        relays: vec![],
         mailboxes: vec![],
         accounts: vec![(at(AGENT), AccountId(1))],
         blocked: vec!["@spammer.test".into()],
