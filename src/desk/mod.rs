@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod command;
+pub mod delivery;
 pub mod mails;
 mod place;
 pub mod review;

@@ -1,0 +1,244 @@
+//! What is sent when: each relay by one connection at a time, a few relays beside each other.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::record::Counts;
+use super::visit::{Stopped, Visit};
+use super::{Deadlines, RelayBook, RelaySettings};
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::store::Store;
+use crate::store::delivery::Sender;
+use crate::ticket::RelayId;
+
+/// Relays that are served at the same time; each holds a connection and a mail's literal bytes.
+const RELAYS_AT_ONCE: usize = 8;
+/// Connections to one host at a time, whatever number of accounts there is on it: providers count by address.
+const CONNECTIONS_PER_HOST: usize = 2;
+/// How long the queue sleeps where nobody wakes it: other processes queue mail too.
+const NAP: Duration = Duration::from_secs(5);
+/// How long a relay rests after a failure of the store.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How long a mail under way may take after the call to stop. Cut later, it may be sent twice.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Where the active relays come from, asked anew each time: they are edited while we run.
+pub type Relays = Arc<dyn Fn() -> BoxFuture<'static, Result<RelayBook, Failure>> + Send + Sync>;
+
+/// The sender of a desk's mail.
+#[derive(Clone)]
+pub struct Outbound {
+    pub store: Store,
+    pub clock: Clock,
+    /// Whose claims they are: the same after a restart, another in each process that runs at the same time.
+    pub owner: String,
+    pub relays: Relays,
+    pub deadlines: Deadlines,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Recipients.
+    pub sent: u64,
+    pub deferred: u64,
+    pub failed: u64,
+    /// Relays that took mail, or at least spoke about it.
+    pub working: Vec<RelayId>,
+    /// Relays through which nothing goes, and why: for an alert.
+    pub failing: Vec<(RelayId, String)>,
+}
+
+/// How a relay is served.
+#[derive(Clone)]
+struct Terms {
+    limit: i64,
+    stop: CancellationToken,
+    /// After a failure of the store: sending on, with outcomes that cannot be recorded, would send mails twice.
+    pause: Duration,
+}
+
+/// What serving one relay did.
+struct Served {
+    relay: RelayId,
+    counts: Counts,
+    /// `None`: there was nothing to send after all.
+    health: Option<Result<(), String>>,
+}
+
+impl Report {
+    fn add(&mut self, served: Served) {
+        self.sent += served.counts.sent;
+        self.deferred += served.counts.deferred;
+        self.failed += served.counts.failed;
+        match served.health {
+            Some(Ok(())) => self.working.push(served.relay),
+            Some(Err(words)) => self.failing.push((served.relay, words)),
+            None => {}
+        }
+    }
+}
+
+/// Relays being served at this moment.
+#[derive(Default)]
+struct Running<'a> {
+    tasks: FuturesUnordered<BoxFuture<'a, Served>>,
+    relays: HashMap<RelayId, String>,
+}
+
+impl Running<'_> {
+    fn may_start(&self, host: &str) -> bool {
+        self.relays.len() < RELAYS_AT_ONCE
+            && self.relays.values().filter(|h| h.as_str() == host).count() < CONNECTIONS_PER_HOST
+    }
+
+    async fn next(&mut self) -> Option<Served> {
+        let served = self.tasks.next().await?;
+        self.relays.remove(&served.relay);
+        Some(served)
+    }
+}
+
+impl Outbound {
+    pub fn new(store: Store, clock: Clock, owner: impl Into<String>, relays: Relays) -> Outbound {
+        Outbound { store, clock, owner: owner.into(), relays, deadlines: Deadlines::default() }
+    }
+
+    /// Sends what is due now, once: up to `limit` mails of each relay.
+    pub async fn pass(&self, limit: i64) -> Result<Report, Failure> {
+        let (mut running, mut served, mut report) = (Running::default(), HashSet::new(), Report::default());
+        let terms = Terms { limit, stop: CancellationToken::new(), pause: Duration::ZERO };
+        loop {
+            self.start_due(&mut running, &mut served, &terms).await?;
+            match running.next().await {
+                Some(done) => report.add(done),
+                None => return Ok(report),
+            }
+        }
+    }
+
+    /// Sends until `shutdown`. `wake` is told when mail was queued; `told` hears what each visit to a relay did.
+    pub async fn run(self, shutdown: CancellationToken, wake: Arc<Notify>, told: impl Fn(&Report) + Send) {
+        let mut running = Running::default();
+        let terms = Terms { limit: i64::MAX, stop: shutdown.clone(), pause: PAUSE };
+        while !shutdown.is_cancelled() {
+            // A relay that failed or is done may be served again as soon as something is due there.
+            let mut served = HashSet::new();
+            if let Err(failure) = self.start_due(&mut running, &mut served, &terms).await {
+                tracing::warn!(%failure, "the outbox cannot be read; trying again");
+            }
+            let nap = self.nap().await;
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = wake.notified() => {}
+                () = tokio::time::sleep(nap) => {}
+                Some(done) = running.next(), if !running.relays.is_empty() => tell(done, &told),
+            }
+        }
+        let rest = async {
+            while let Some(done) = running.next().await {
+                tell(done, &told);
+            }
+        };
+        if tokio::time::timeout(GRACE, rest).await.is_err() {
+            tracing::warn!(
+                "a mail under way was cut off by the stop; it is taken up again at the next start"
+            );
+        }
+    }
+
+    /// Until the next mail is due, but never long.
+    async fn nap(&self) -> Duration {
+        let next = async { self.store.read().await?.next_due().await };
+        match next.await {
+            Ok(Some(due)) => {
+                let left = u64::try_from(due.0 - self.clock.now().0).unwrap_or_default();
+                // Due already, and not started: its relay is busy or unknown.
+                Duration::from_micros(left).clamp(Duration::from_millis(500), NAP)
+            }
+            Ok(None) | Err(_) => NAP,
+        }
+    }
+
+    async fn start_due<'a>(
+        &'a self,
+        running: &mut Running<'a>,
+        served: &mut HashSet<RelayId>,
+        terms: &Terms,
+    ) -> Result<(), Failure> {
+        let due = self.store.read().await?.relays_due(self.sender()).await?;
+        let due: Vec<RelayId> =
+            due.into_iter().filter(|id| !running.relays.contains_key(id) && !served.contains(id)).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let book = (self.relays)().await?;
+        for id in due {
+            let settings = book.get(&id).cloned();
+            let host = settings.as_ref().map(|s| s.host.to_lowercase()).unwrap_or_default();
+            if running.may_start(&host) {
+                running.relays.insert(id, host);
+                served.insert(id);
+                running.tasks.push(Box::pin(self.serve(id, settings, terms.clone())));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sender(&self) -> Sender<'_> {
+        Sender { owner: &self.owner, now: self.clock.now() }
+    }
+
+    /// Sends a relay's mails that are due, over one connection.
+    async fn serve(&self, id: RelayId, settings: Option<RelaySettings>, terms: Terms) -> Served {
+        let mut visit = Visit::new(self);
+        let ended = match &settings {
+            Some(relay) => visit.send_all(relay, terms.limit, &terms.stop).await,
+            // Perhaps its password cannot be unsealed, and soon can.
+            None => Err(Stopped::Relay(Failure::permanent("it cannot be used: `maildesk doctor` says why"))),
+        };
+        let (session, counts, is_used) = (visit.session.take(), visit.counts, visit.is_used);
+        if let Some(session) = session {
+            session.quit().await;
+        }
+        let name = settings.map_or_else(|| id.to_string(), |relay| relay.name);
+        let health = match ended {
+            Ok(()) => is_used.then_some(Ok(())),
+            Err(Stopped::Relay(failure)) => Some(Err(self.relay_failed(id, &name, &failure).await)),
+            Err(Stopped::Store(error)) => {
+                tracing::warn!(relay = name, %error, "sending stopped: the store fails");
+                tokio::select! {
+                    () = terms.stop.cancelled() => {}
+                    () = tokio::time::sleep(terms.pause) => {}
+                }
+                None
+            }
+        };
+        Served { relay: id, counts, health }
+    }
+
+    /// Defers what is due at a relay; gives the words for people.
+    async fn relay_failed(&self, id: RelayId, name: &str, failure: &Failure) -> String {
+        let words = format!("relay {name:?}: {failure}");
+        match self.defer_relay(id, name, &words).await {
+            Ok(mails) => tracing::warn!(relay = name, mails, words, "deferred"),
+            Err(error) => {
+                tracing::warn!(relay = name, %error, words, "the relay fails, and so does the store")
+            }
+        }
+        words
+    }
+}
+
+fn tell(done: Served, told: &impl Fn(&Report)) {
+    let mut report = Report::default();
+    report.add(done);
+    told(&report);
+}

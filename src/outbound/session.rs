@@ -1,0 +1,184 @@
+//! A connection to a relay on which mails can be sent: dialled, greeted, under TLS and signed in (RFC 5321, 3207, 4954).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::net::TcpStream;
+
+use super::reply::Reply;
+use super::wire::Wire;
+use super::{Deadlines, RelaySettings};
+use crate::config::Tls;
+use crate::failure::Failure;
+use crate::net::{self, Stream};
+use crate::seal::Secret;
+
+pub struct Session {
+    pub(super) wire: Wire<Stream>,
+    pub(super) deadlines: Deadlines,
+    pub(super) offers: Offers,
+    /// Mails that were begun on it. A connection in use may have been closed meanwhile, a new one has no such excuse.
+    pub(super) mails: u64,
+    /// It can carry no further mail.
+    pub(super) is_broken: bool,
+}
+
+/// What the relay says it can do, as far as we use it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Offers {
+    pub has_size: bool,
+    pub has_smtputf8: bool,
+    has_starttls: bool,
+    has_plain: bool,
+    has_login: bool,
+}
+
+impl Session {
+    /// Connects and signs in. What fails here is the relay's failure, not a mail's.
+    pub async fn open(relay: &RelaySettings, deadlines: Deadlines) -> Result<Session, Failure> {
+        let tcp = net::dial(&relay.host, relay.port, deadlines.connect).await?;
+        let hello = hello_name(&tcp);
+        let stream = match relay.tls {
+            Tls::Tls => secured(tcp, relay, deadlines).await?,
+            Tls::Plain => Stream::Plain(tcp),
+            Tls::Starttls => {
+                let mut wire = Wire::new(tcp);
+                greeting(&mut wire, deadlines).await?;
+                let offers = ehlo(&mut wire, &hello, deadlines).await?;
+                // Without it the password would go in the clear: whoever sits between could take STARTTLS out.
+                if !offers.has_starttls {
+                    return Err(Failure::temporary(
+                        "the server does not offer STARTTLS: use tls, or another port",
+                    ));
+                }
+                let reply = wire.command("STARTTLS", "STARTTLS", deadlines.command).await?;
+                positive(&reply, "STARTTLS")?;
+                secured(wire.into_inner()?, relay, deadlines).await?
+            }
+        };
+        let mut wire = Wire::new(stream);
+        if relay.tls != Tls::Starttls {
+            greeting(&mut wire, deadlines).await?;
+        }
+        let offers = ehlo(&mut wire, &hello, deadlines).await?;
+        let mut session = Session { wire, deadlines, offers, mails: 0, is_broken: false };
+        if !relay.username.is_empty() {
+            session.sign_in(&relay.username, &relay.password).await?;
+        }
+        Ok(session)
+    }
+
+    /// RFC 4954: PLAIN in one step, else LOGIN in three.
+    async fn sign_in(&mut self, username: &str, password: &Secret) -> Result<(), Failure> {
+        let mut secrets = Vec::new();
+        let reply = if self.offers.has_plain {
+            let token = STANDARD.encode(format!("\0{username}\0{}", password.expose()));
+            let reply = self.secret_line(&format!("AUTH PLAIN {token}")).await?;
+            secrets.push(token);
+            reply
+        } else if self.offers.has_login {
+            secrets = vec![STANDARD.encode(username), STANDARD.encode(password.expose())];
+            self.sign_in_by_login(&secrets).await?
+        } else {
+            return Err(Failure::temporary(
+                "the server offers neither AUTH PLAIN nor AUTH LOGIN: leave the username empty, or use TLS",
+            ));
+        };
+        secrets.push(password.expose().to_owned());
+        match reply.is_positive() {
+            true => Ok(()),
+            false => Err(Failure::temporary(format!(
+                "the server refuses the login of {username:?}: {}",
+                without(&reply, &secrets)
+            ))),
+        }
+    }
+
+    async fn sign_in_by_login(&mut self, answers: &[String]) -> Result<Reply, Failure> {
+        let mut reply = self.secret_line("AUTH LOGIN").await?;
+        for answer in answers {
+            if reply.code != 334 {
+                break;
+            }
+            reply = self.secret_line(answer).await?;
+        }
+        Ok(reply)
+    }
+
+    async fn secret_line(&mut self, line: &str) -> Result<Reply, Failure> {
+        self.wire.command(line, "AUTH", self.deadlines.command).await
+    }
+
+    /// Says goodbye. The mails are settled: whatever the relay answers changes nothing.
+    pub async fn quit(mut self) {
+        if self.is_broken {
+            return;
+        }
+        if let Err(failure) = self.wire.command("QUIT", "QUIT", self.deadlines.command).await {
+            tracing::debug!(%failure, "no goodbye from the relay");
+        }
+    }
+}
+
+/// RFC 5321 §4.1.4: a client without a name of its own gives its address.
+fn hello_name(tcp: &TcpStream) -> String {
+    match tcp.local_addr().map(|address| address.ip()) {
+        Ok(std::net::IpAddr::V4(ip)) => format!("[{ip}]"),
+        Ok(std::net::IpAddr::V6(ip)) => format!("[IPv6:{ip}]"),
+        Err(_) => "[127.0.0.1]".to_owned(),
+    }
+}
+
+async fn secured(tcp: TcpStream, relay: &RelaySettings, deadlines: Deadlines) -> Result<Stream, Failure> {
+    net::tls::wrap(tcp, &relay.host, relay.ca_file.as_deref(), deadlines.connect).await
+}
+
+async fn greeting<S>(wire: &mut Wire<S>, deadlines: Deadlines) -> Result<(), Failure>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let reply = wire.reply("the connection", deadlines.command).await?;
+    positive(&reply, "the connection")
+}
+
+async fn ehlo<S>(wire: &mut Wire<S>, hello: &str, deadlines: Deadlines) -> Result<Offers, Failure>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let reply = wire.command(&format!("EHLO {hello}"), "EHLO", deadlines.command).await?;
+    if matches!(reply.code, 500 | 502 | 504 | 550) {
+        // RFC 5321 §3.2: a server that knows no EHLO knows HELO, and offers nothing.
+        let reply = wire.command(&format!("HELO {hello}"), "HELO", deadlines.command).await?;
+        return positive(&reply, "HELO").map(|()| Offers::default());
+    }
+    positive(&reply, "EHLO")?;
+    Ok(offers(&reply.words.to_ascii_uppercase()))
+}
+
+/// The reply's lines come as one line of words; keywords stand out in it, and `AUTH` is followed by its mechanisms.
+fn offers(words: &str) -> Offers {
+    let has = |keyword: &str| words.split_whitespace().any(|word| word == keyword);
+    // Not RFC 4954, but old Exchange: `AUTH=LOGIN PLAIN`.
+    let has_auth = has("AUTH") || words.contains("AUTH=");
+    Offers {
+        has_size: has("SIZE"),
+        has_smtputf8: has("SMTPUTF8"),
+        has_starttls: has("STARTTLS"),
+        has_plain: has_auth && (has("PLAIN") || has("AUTH=PLAIN")),
+        has_login: has_auth && (has("LOGIN") || has("AUTH=LOGIN")),
+    }
+}
+
+fn positive(reply: &Reply, what: &str) -> Result<(), Failure> {
+    match reply.is_positive() {
+        true => Ok(()),
+        false => Err(Failure::temporary(format!("the server answers {what} with {reply}"))),
+    }
+}
+
+/// A reply may repeat what it was sent.
+fn without(reply: &Reply, secrets: &[String]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(reply.to_string(), |words, secret| words.replace(secret.as_str(), "***"))
+}
