@@ -75,8 +75,7 @@ impl Desk {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
         let sender = tx.invalid_sender(id).await?;
-        let number = EventNumber(tx.last_drawn(Counter::Event) + 1);
-        tx.add_block(&sender, "block", number, self.clock.now()).await?;
+        tx.block(&sender, self.clock.now()).await?;
         self.settle(&mut tx, &invalid, "rejected", Applied::default(), cause).await?;
         tx.commit().await?;
         Ok(sender)

@@ -8,12 +8,17 @@ mod account;
 mod alert;
 pub mod arrival;
 pub mod balance;
+mod block_list;
 mod clue;
+mod contacts;
 pub mod delivery;
 mod dialect;
 mod error;
 mod event;
+mod group;
+mod hold;
 pub mod journal;
+pub mod listing;
 mod mailbox;
 mod migrate;
 pub mod outbox;
@@ -31,9 +36,13 @@ mod tx;
 
 pub use account::AccountRow;
 pub use alert::Untold;
+pub use block_list::BlockRow;
+pub use contacts::{ContactAddress, ContactEdit, ContactRow};
 pub use dialect::Engine;
 pub use error::Error;
 pub use event::{Cause, Event, Happened, StoredEvent};
+pub use group::GroupRow;
+pub use hold::{Hold, Owner};
 pub use mailbox::MailboxRow;
 pub use migrate::Schema;
 pub use relay::RelayRow;
@@ -59,6 +68,7 @@ const POSTGRES_CONNECTIONS: u32 = 12;
 #[derive(Clone, Debug)]
 pub struct Store {
     engine: Engine,
+    options: AnyConnectOptions,
     readers: AnyPool,
     writer: AnyPool,
 }
@@ -81,10 +91,15 @@ impl Store {
         };
         Ok(match engine {
             // One writer: SQLite has one write lock, and a queue of tasks is fairer than its busy handler.
-            Engine::Sqlite => Store { engine, writer: pool(1, true), readers: pool(READERS, false) },
+            Engine::Sqlite => Store {
+                engine,
+                options: options.clone(),
+                writer: pool(1, true),
+                readers: pool(READERS, false),
+            },
             Engine::Postgres => {
                 let all = pool(POSTGRES_CONNECTIONS, true);
-                Store { engine, writer: all.clone(), readers: all }
+                Store { engine, options: options.clone(), writer: all.clone(), readers: all }
             }
         })
     }

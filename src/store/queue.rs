@@ -216,19 +216,4 @@ impl Tx {
             _ => Ok(()),
         }
     }
-
-    /// Mail of an address, or of a `@domain`, goes to the invalid queue from now on (`block`) or never (`allow`).
-    pub async fn add_block(
-        &mut self,
-        pattern: &str,
-        verdict: &str,
-        number: EventNumber,
-        now: Micros,
-    ) -> Result<(), Error> {
-        let query = sqlx::query(
-            "INSERT INTO block_list (pattern, verdict, number, created_us) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (pattern) DO UPDATE SET verdict = excluded.verdict",
-        );
-        self.execute(query.bind(pattern).bind(verdict).bind(number.0).bind(now.0)).await.map(drop)
-    }
 }
