@@ -10,7 +10,7 @@ use crate::store::journal::MailKey;
 use crate::store::ticket::{EntryKind, NewEntry, NewTicket, Receiver, TicketRow};
 use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
 use crate::ticket::{ContactId, EventNumber, LogEntryId, TicketId, TypeId};
-use crate::triage::{Act, Code, Decision, Effects, Kind, Rules, TypeRule};
+use crate::triage::{Act, Code, Decision, Effects, Finding, Kind, Rules, TypeRule};
 
 /// Cc's that come to belong to a ticket with one message.
 const MAX_INCLUDED: usize = 50;
@@ -27,6 +27,7 @@ pub(super) struct Placing<'a> {
     pub code: Code,
     pub effects: Effects,
     pub kind: EntryKind,
+    pub bounces: &'a [Finding],
     /// Its Cc's come to belong to the ticket: the sender is proven, or it is his own new ticket.
     pub includes: bool,
     pub number: EventNumber,
@@ -45,6 +46,7 @@ impl<'a> Placing<'a> {
             code,
             effects,
             kind: entry_kind(it.decision),
+            bounces: &it.decision.bounces,
             includes: it.decision.act == Act::Open || effects.reopens,
             number: it.number,
         }
@@ -100,6 +102,7 @@ impl Desk {
                 entry,
                 code: it.code,
                 effects: it.effects,
+                bounces: it.bounces,
                 receivers: &receivers,
                 is_new,
                 status_before,

@@ -160,6 +160,7 @@ impl Desk {
             code: what.code,
             effects: what.effects,
             kind: EntryKind::Inbound,
+            bounces: &[],
             includes: true,
             number,
         };

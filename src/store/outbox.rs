@@ -35,6 +35,13 @@ impl Purpose {
     }
 }
 
+impl Purpose {
+    /// Its recipients are the team's own; contacts are looked up for the others.
+    pub fn is_to_team(self) -> bool {
+        matches!(self, Purpose::Notification | Purpose::Notice | Purpose::Alert)
+    }
+}
+
 /// A composed mail on its way into the queue. Its id was drawn before: it is part of its Message-ID and return path.
 #[derive(Clone, Debug)]
 pub struct NewOutbox<'a> {
