@@ -149,6 +149,10 @@ impl Desk {
         let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
         let rules = tx.load_rules().await?;
         let number = tx.draw_decision().await?;
+        let contact = match &message.from {
+            Some(from) => tx.contact_of(&from.address).await?,
+            None => None,
+        };
         let key = MailKey::of(&message, &pending.digest, &self.keys);
         let placing = Placing {
             pending: &pending,
@@ -160,6 +164,7 @@ impl Desk {
             code: what.code,
             effects: what.effects,
             kind: EntryKind::Inbound,
+            contact,
             bounces: &[],
             includes: true,
             number,
