@@ -1,331 +1,20 @@
 //! The sender against a relay that does what a test says, on both engines.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+mod desk;
+mod peer;
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use maildesk::clock::{Clock, Micros};
+use desk::{NOON, desks, relay, sql, unstuffed};
 use maildesk::config::{RelayKind, Tls};
-use maildesk::mail::compose::{AttachedSpan, Auto, Draft, compose};
-use maildesk::mail::{Address, Encoding, MessageId, NamedAddress, Span};
-use maildesk::outbound::{Deadlines, Outbound, RelayBook, RelaySettings, Report};
+use maildesk::mail::compose::AttachedSpan;
+use maildesk::mail::{Encoding, Span};
+use maildesk::outbound::{Deadlines, RelaySettings};
 use maildesk::seal::Secret;
-use maildesk::store::delivery::{AttemptRow, Sender};
-use maildesk::store::outbox::{NewOutbox, NewRecipient, OutboxRow, Purpose};
-use maildesk::store::{Counter, Store};
-use maildesk::ticket::{ArrivalId, EventNumber, LogEntryId, OutboxId, RelayId, TicketId};
-use sqlx::{AnyConnection, Connection as _, Executor as _};
-
-// ---- the relay
-
-/// What the relay does when something happens to it.
-enum Do {
-    Say(&'static str),
-    SayBytes(&'static [u8]),
-    /// Says nothing more, and waits until the client goes.
-    Stall,
-    Cut,
-}
-
-/// What the relay saw.
-#[derive(Default)]
-struct Seen {
-    connections: usize,
-    commands: Vec<String>,
-    /// Content as it came over the wire, without the final dot, also where no dot came.
-    contents: Vec<Vec<u8>>,
-    mails: usize,
-}
-
-impl Seen {
-    fn count(&self, command: &str) -> usize {
-        self.commands.iter().filter(|c| c.starts_with(command)).count()
-    }
-}
-
-type Manners = Arc<dyn Fn(&str, &Seen) -> Do + Send + Sync>;
-
-struct Peer {
-    port: u16,
-    seen: Arc<Mutex<Seen>>,
-}
-
-/// Takes everything.
-fn polite(event: &str) -> Do {
-    match event.split([' ', ':']).next().unwrap_or_default() {
-        "connect" => Do::Say("220 ready"),
-        "EHLO" => Do::Say("250-hello\r\n250-SIZE 1000000000\r\n250 AUTH PLAIN LOGIN"),
-        "AUTH" => Do::Say("235 2.7.0 welcome"),
-        "DATA" => Do::Say("354 go"),
-        "QUIT" => Do::Say("221 bye"),
-        "dot" => Do::Say("250 2.0.0 taken"),
-        _ => Do::Say("250 2.1.0 ok"),
-    }
-}
-
-impl Peer {
-    fn start(manners: impl Fn(&str, &Seen) -> Do + Send + Sync + 'static) -> Peer {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let peer = Peer { port: listener.local_addr().expect("it is bound").port(), seen: Arc::default() };
-        let (seen, manners): (_, Manners) = (peer.seen.clone(), Arc::new(manners));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (seen, manners) = (seen.clone(), manners.clone());
-                // The client may go at any time: that is no failure of the peer.
-                std::thread::spawn(move || serve(stream, &seen, &manners).unwrap_or_default());
-            }
-        });
-        peer
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().expect("no test panics while it looks")
-    }
-}
-
-fn serve(stream: TcpStream, seen: &Mutex<Seen>, manners: &Manners) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut writer = stream;
-    let mut event = "connect".to_owned();
-    loop {
-        let (what, is_data) = {
-            let mut seen = seen.lock().expect("no test panics while it looks");
-            match event.as_str() {
-                "connect" => seen.connections += 1,
-                "dot" => {}
-                command => seen.commands.push(command.to_owned()),
-            }
-            (manners(&event, &seen), event == "DATA")
-        };
-        match what {
-            Do::Say(text) => writer.write_all(format!("{text}\r\n").as_bytes())?,
-            Do::SayBytes(bytes) => writer.write_all(bytes)?,
-            Do::Cut => return writer.shutdown(std::net::Shutdown::Both),
-            Do::Stall => return std::io::copy(&mut reader, &mut std::io::sink()).map(drop),
-        }
-        if is_data && matches!(what, Do::Say(text) if text.starts_with("354")) {
-            let mut content = Vec::new();
-            loop {
-                let mut line = Vec::new();
-                let is_end = reader.read_until(b'\n', &mut line)? == 0;
-                if is_end || line == b".\r\n" {
-                    let mut seen = seen.lock().expect("no test panics while it looks");
-                    seen.contents.push(content);
-                    seen.mails += usize::from(!is_end);
-                    break;
-                }
-                content.extend_from_slice(&line);
-            }
-            event = "dot".to_owned();
-            continue;
-        }
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        event = line.trim_end().to_owned();
-    }
-}
-
-// ---- the desk
-
-const NOON: Micros = Micros(1_772_366_400_000_000);
-const RELAY: RelayId = RelayId(1);
-
-struct Desk {
-    store: Store,
-    url: String,
-    clock: Clock,
-    outbound: Outbound,
-    dir: tempfile::TempDir,
-}
-
-/// A desk on each engine there is, with one relay.
-async fn desks(relay: RelaySettings) -> Vec<Desk> {
-    let mut desks = Vec::new();
-    let dir = tempfile::tempdir().expect("a place for files");
-    let url = format!("sqlite:{}", dir.path().join("desk.db").display());
-    desks.push(desk(url, dir, relay.clone()).await);
-    #[expect(clippy::disallowed_methods, reason = "where the test's server is")]
-    if let Ok(server) = std::env::var("MAILDESK_TEST_POSTGRES") {
-        let dir = tempfile::tempdir().expect("a place for files");
-        desks.push(desk(database(server.trim_end_matches('/')).await, dir, relay).await);
-    }
-    desks
-}
-
-async fn database(server: &str) -> String {
-    static LAST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let n = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let name = format!("outbound_{}_{n}", std::process::id());
-    sql(&format!("{server}/postgres"), &[&format!("CREATE DATABASE {name} TEMPLATE template0")]).await;
-    format!("{server}/{name}")
-}
-
-async fn sql(url: &str, statements: &[&str]) {
-    sqlx::any::install_default_drivers();
-    let mut connection = AnyConnection::connect(url).await.expect("the database answers");
-    for statement in statements {
-        let query = sqlx::AssertSqlSafe((*statement).to_owned());
-        connection.execute(query).await.unwrap_or_else(|e| panic!("{statement}: {e}"));
-    }
-    connection.close().await.expect("the database answers");
-}
-
-async fn desk(url: String, dir: tempfile::TempDir, relay: RelaySettings) -> Desk {
-    let store = Store::connect(&url).await.unwrap();
-    store.migrate().await.unwrap();
-    sql(
-        &url,
-        &[
-            "INSERT INTO relay (id, name, kind, host, port, tls, username, sender, verp, created_us) \
-             VALUES (1, 'out', 'smtp', '', 0, 'plain', '', '', 0, 0)",
-            "INSERT INTO ticket_type (id, name, description, tag, flow, address, admin_address, forward_addresses, \
-             created_us) VALUES (1, 'Support', '', 'Support', 'simple', '', '', '[]', 0)",
-            "INSERT INTO ticket (id, type_id, status, subject, number, created_us, updated_us) \
-             VALUES (1, 1, 'open', '', 0, 0, 0)",
-            "INSERT INTO mailbox (id, name, protocol, host, port, tls, username, folders, handled, move_to, \
-             size_limit_bytes, interval_s, created_us) VALUES (1, 'in', 'imap', '', 0, 'plain', '', '[]', 'seen', '', 0, 0, 0)",
-        ],
-    )
-    .await;
-    let clock = Clock::fixed(NOON);
-    let book = RelayBook::from([(relay.id, relay)]);
-    let relays = Arc::new(move || {
-        let book = book.clone();
-        Box::pin(async move { Ok(book) }) as futures_util::future::BoxFuture<'static, _>
-    });
-    let outbound = Outbound::new(store.clone(), clock.clone(), "test", relays);
-    Desk { store, url, clock, outbound, dir }
-}
-
-fn relay(port: u16) -> RelaySettings {
-    RelaySettings {
-        id: RELAY,
-        name: "out".into(),
-        kind: RelayKind::Smtp,
-        host: "127.0.0.1".into(),
-        port,
-        tls: Tls::Plain,
-        username: String::new(),
-        password: Secret::default(),
-        ca_file: None,
-    }
-}
-
-fn address(text: &str) -> Address {
-    Address::parse(text).unwrap()
-}
-
-impl Desk {
-    async fn queue(&self, to: &[&str]) -> OutboxId {
-        self.queue_with(to, "Hello,\n\n.\n..two\nbye\n", Vec::new()).await
-    }
-
-    async fn queue_with(&self, to: &[&str], text: &str, attachments: Vec<AttachedSpan>) -> OutboxId {
-        let mut tx = self.store.desk().await.unwrap();
-        let id = OutboxId(tx.draw(Counter::Outbox).await.unwrap());
-        let number = EventNumber(tx.draw(Counter::Event).await.unwrap());
-        let to: Vec<NamedAddress> = to.iter().map(|a| address(a).into()).collect();
-        let message_id = MessageId::parse(&format!("<md.{id}@example.com>")).unwrap();
-        let composed = compose(&Draft {
-            from: address("support@example.com").into(),
-            to: to.clone(),
-            reply_to: None,
-            subject: "[Support #1-1] x".into(),
-            text: text.into(),
-            html: String::new(),
-            message_id: message_id.clone(),
-            in_reply_to: None,
-            references: Vec::new(),
-            date: NOON,
-            boundary_seed: [1; 16],
-            auto: Auto::Generated,
-            desk_mark: "desk".into(),
-            attachments,
-        });
-        let recipients: Vec<NewRecipient> = to
-            .into_iter()
-            .map(|who| NewRecipient { address: who.address, name: who.name, contact: None })
-            .collect();
-        let new = NewOutbox {
-            id,
-            purpose: Purpose::Notification,
-            ticket: Some(TicketId(1)),
-            log_entry: None::<LogEntryId>,
-            relay: Some(RELAY),
-            message_id: &message_id,
-            id_hash: b"h",
-            return_path: Some(&address("bounce+1@example.com")),
-            sender: &address("support@example.com"),
-            subject: "x",
-            composed: &composed,
-            operation: &format!("test:{id}"),
-            number,
-            recipients: &recipients,
-        };
-        assert!(tx.enqueue(&new, self.clock.now()).await.unwrap());
-        assert!(!tx.enqueue(&NewOutbox { id: OutboxId(id.0 + 1000), ..new }, NOON).await.unwrap());
-        tx.commit().await.unwrap();
-        id
-    }
-
-    async fn pass(&self) -> Report {
-        self.outbound.pass(100).await.unwrap()
-    }
-
-    fn forward(&self, minutes: i64) {
-        self.clock.set(Micros(self.clock.now().0 + minutes * 60 * Micros::SECOND));
-    }
-
-    async fn mail(&self, id: OutboxId) -> OutboxRow {
-        self.store.read().await.unwrap().outbox_show(id).await.unwrap()
-    }
-
-    async fn attempts(&self, id: OutboxId) -> Vec<AttemptRow> {
-        self.store.read().await.unwrap().attempts_of(id).await.unwrap()
-    }
-
-    /// `address state attempts code` of each recipient.
-    async fn fates(&self, id: OutboxId) -> Vec<String> {
-        let mail = self.mail(id).await;
-        let fate = |r: &maildesk::store::outbox::RecipientRow| {
-            format!("{} {} {} {}", r.address, r.state, r.attempts, r.code)
-        };
-        mail.recipients.iter().map(fate).collect()
-    }
-
-    async fn events(&self) -> Vec<String> {
-        let events = self.store.read().await.unwrap().events_of(TicketId(1)).await.unwrap();
-        events.into_iter().map(|e| format!("{} {}", e.kind, e.detail)).collect()
-    }
-
-    /// Raw mail of an arrival, in chunks as the store keeps them.
-    async fn keep_raw(&self, bytes: &[u8]) -> ArrivalId {
-        sql(
-            &self.url,
-            &["INSERT INTO arrival (id, mailbox_id, epoch, folder, validity, source_id, state, announced_size, size, \
-               digest, mail_key, id_hash, received_us, kept_us) \
-               VALUES (1, 1, 1, '', 0, '1', 'kept', 0, 0, '', '', '', 0, 0)"],
-        )
-        .await;
-        let mut tx = self.store.write().await.unwrap();
-        tx.insert_raw(maildesk::store::raw::chunks(ArrivalId(1), bytes)).await.unwrap();
-        tx.commit().await.unwrap();
-        ArrivalId(1)
-    }
-}
-
-fn unstuffed(content: &[u8]) -> Vec<u8> {
-    content
-        .split_inclusive(|b| *b == b'\n')
-        .flat_map(|line| line.strip_prefix(b".").unwrap_or(line))
-        .copied()
-        .collect()
-}
-
-// ---- what is promised
+use maildesk::store::delivery::Sender;
+use peer::{Do, Peer, Seen, polite};
 
 #[tokio::test]
 async fn each_recipient_has_its_own_fate() {
@@ -357,11 +46,12 @@ async fn each_recipient_has_its_own_fate() {
         desk.forward(1000);
         assert_eq!(desk.pass().await.sent, 0);
         assert_eq!(desk.mail(id).await.state, "done");
-        let seen = peer.seen();
-        assert_eq!((seen.mails, seen.count("RCPT TO:<ok"), seen.count("RCPT TO:<grey")), (2, 1, 2));
-        assert!(seen.contents[0] == seen.contents[1]);
-        assert!(seen.commands.iter().any(|c| c.starts_with("MAIL FROM:<bounce+1@example.com> SIZE=")));
-        drop(seen);
+        {
+            let seen = peer.seen();
+            assert_eq!((seen.mails, seen.count("RCPT TO:<ok"), seen.count("RCPT TO:<grey")), (2, 1, 2));
+            assert!(seen.contents[0] == seen.contents[1]);
+            assert!(seen.commands.iter().any(|c| c.starts_with("MAIL FROM:<bounce+1@example.com> SIZE=")));
+        }
         let repeated: Vec<bool> = desk.attempts(id).await.iter().map(|a| a.is_possibly_repeated).collect();
         assert_eq!(repeated, [false, false]);
     }
@@ -667,6 +357,45 @@ async fn a_refused_login_defers_and_tells_no_password() {
                 assert!(!words.contains(secret) && !format!("{report:?}").contains(secret), "{words}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn mail_goes_under_tls_to_whom_the_certificate_names() {
+    let dir = tempfile::tempdir().unwrap();
+    for (tls, is_starttls) in [(Tls::Tls, false), (Tls::Starttls, true)] {
+        let (peer, ca_file) = Peer::start_tls(is_starttls, dir.path());
+        let settings = RelaySettings {
+            tls,
+            host: "localhost".into(),
+            username: "me".into(),
+            password: Secret::new("hunter2"),
+            ca_file: Some(ca_file),
+            ..relay(peer.port)
+        };
+        for desk in desks(settings.clone()).await {
+            let id = desk.queue(&["a@x.test"]).await;
+            desk.pass().await;
+            assert_eq!(
+                desk.fates(id).await,
+                ["a@x.test sent 1 250"],
+                "{}",
+                desk.mail(id).await.recipients[0].words
+            );
+        }
+        for desk in desks(RelaySettings { ca_file: None, ..settings }).await {
+            let id = desk.queue(&["a@x.test"]).await;
+            desk.pass().await;
+            assert_eq!(desk.fates(id).await, ["a@x.test deferred 1 0"]);
+            assert!(desk.mail(id).await.recipients[0].words.contains("unknown CA"));
+        }
+    }
+    // No STARTTLS, no mail and no password.
+    let peer = Peer::start(|event, _| polite(event));
+    for desk in desks(RelaySettings { tls: Tls::Starttls, ..relay(peer.port) }).await {
+        let id = desk.queue(&["a@x.test"]).await;
+        desk.pass().await;
+        assert!(desk.mail(id).await.recipients[0].words.contains("does not offer STARTTLS"));
     }
 }
 
