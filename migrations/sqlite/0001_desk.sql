@@ -367,7 +367,6 @@ CREATE TABLE outbox (
   log_entry_id BIGINT REFERENCES log_entry (id),
   relay_id BIGINT REFERENCES relay (id),
   message_id TEXT NOT NULL,
-  id_hash BLOB NOT NULL,
   return_path TEXT NOT NULL,          -- empty is the null sender
   sender TEXT NOT NULL,
   subject TEXT NOT NULL,

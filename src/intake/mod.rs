@@ -1,3 +1,39 @@
-//! intake
+//! The flow of one message, from the source to its place: keep, parse, look up, decide, apply, acknowledge.
+//!
+//! The work list is the store, not the fetch loop: what is `kept` is decided at start and in every round, whatever
+//! became of the connection that brought it.
 
+mod acknowledge;
+pub mod balance;
+pub mod decide;
+pub mod import;
+mod keep;
+pub mod lookup;
+pub mod round;
 pub mod source;
+
+use std::path::PathBuf;
+
+use crate::clock::Clock;
+use crate::desk::Desk;
+
+pub use decide::Fates;
+pub use round::RoundReport;
+
+/// Everything intake needs, handed in once.
+#[derive(Clone)]
+pub struct Intake {
+    pub desk: Desk,
+    pub clock: Clock,
+    pub settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bytes that one batch holds in memory; the next one is on the wire meanwhile.
+    pub batch_bytes: u64,
+    /// Deaths and panics with one message in hand before it is set aside.
+    pub tries: i64,
+    /// Where messages past 1 MiB lie while they are taken in.
+    pub spool: PathBuf,
+}

@@ -28,6 +28,19 @@ impl MessageId {
             .then(|| MessageId(text.to_owned()))
     }
 
+    /// All ids of a field value, in order: what stands in angle brackets, or where nothing does, every word with an `@`.
+    /// RFC 5322 §4.5.4 allows phrases between ids. White space inside brackets comes from folding and is dropped.
+    pub fn all_in(value: &str) -> Vec<MessageId> {
+        let bracketed = value.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
+        let ids: Vec<MessageId> = bracketed
+            .filter_map(|(id, _)| MessageId::parse(&id.split_whitespace().collect::<String>()))
+            .collect();
+        if !ids.is_empty() || value.contains('<') {
+            return ids;
+        }
+        value.split_whitespace().filter(|word| word.contains('@')).filter_map(MessageId::parse).collect()
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

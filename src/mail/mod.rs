@@ -4,15 +4,23 @@
 //! `parse` turns a skeleton into a `Message`. What is wrong with a mail is data (`defects`), not an error.
 
 pub mod address;
+mod body;
+mod charset;
 pub mod compose;
 pub mod date;
+pub mod decode;
 pub mod dsn;
+mod field;
+mod html;
+mod list;
 pub mod message;
 pub mod message_id;
 pub mod parse;
+pub mod quoting;
 pub mod scan;
 pub mod subject;
 pub mod transfer;
+mod words;
 
 pub use address::{Address, NamedAddress};
 pub use message::{Attachment, Defect, Encoding, Header, Message, ReturnPath, Span};

@@ -1,5 +1,7 @@
 //! Arrivals: every message a source has shown, by its identity there, and its raw bytes (M1).
 
+use std::collections::HashSet;
+
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -99,7 +101,8 @@ const ARRIVAL_COLUMNS: usize = 14;
 /// Rows in one INSERT of arrivals.
 const ROWS_AN_INSERT: usize = 100;
 
-const PENDING: &str = "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries FROM arrival";
+const PENDING: &str =
+    "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries FROM arrival";
 
 impl Tx {
     /// Writes arrivals of one place; their ids in the same order. The caller has checked that none is known.
@@ -174,8 +177,12 @@ impl Tx {
         let rows = self.rows(query.bind(mailbox.0)).await?;
         rows.iter()
             .map(|row| {
-                let place =
-                    Place { mailbox, epoch: row.try_get(5)?, folder: row.try_get(6)?, validity: row.try_get(7)? };
+                let place = Place {
+                    mailbox,
+                    epoch: row.try_get(5)?,
+                    folder: row.try_get(6)?,
+                    validity: row.try_get(7)?,
+                };
                 Ok((place, known_of(row)?))
             })
             .collect()
@@ -183,7 +190,8 @@ impl Tx {
 
     /// Moves a row whose identity the source has given to another message out of that identity's way.
     pub async fn retire_source_id(&mut self, id: ArrivalId) -> Result<(), Error> {
-        let query = sqlx::query("UPDATE arrival SET source_id = source_id || '~' || CAST(id AS TEXT) WHERE id = $1");
+        let query =
+            sqlx::query("UPDATE arrival SET source_id = source_id || '~' || CAST(id AS TEXT) WHERE id = $1");
         self.execute(query.bind(id.0)).await.map(drop)
     }
 
@@ -193,7 +201,12 @@ impl Tx {
     }
 
     /// The source has confirmed (or what it did instead stands in the words).
-    pub async fn mark_acknowledged(&mut self, ids: &[ArrivalId], words: &str, now: Micros) -> Result<(), Error> {
+    pub async fn mark_acknowledged(
+        &mut self,
+        ids: &[ArrivalId],
+        words: &str,
+        now: Micros,
+    ) -> Result<(), Error> {
         for part in ids.chunks(IDS_A_QUERY) {
             let sql = format!(
                 "UPDATE arrival SET state = 'acked', acked_us = $1, ack_words = $2 WHERE state = 'ack_pending' \
@@ -207,6 +220,32 @@ impl Tx {
             self.execute(query).await?;
         }
         Ok(())
+    }
+
+    /// A message that was left at its source is here now: its decision is made anew.
+    pub async fn refill_arrival(&mut self, id: ArrivalId, size: u64, digest: &[u8]) -> Result<(), Error> {
+        self.reopen_journal(id).await?;
+        let query = sqlx::query("UPDATE arrival SET size = $2, digest = $3 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(size as i64).bind(digest)).await.map(drop)
+    }
+
+    /// Somebody else has removed it from the source.
+    pub async fn mark_vanished(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET state = 'vanished' WHERE id = $1");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+
+    /// What was left at its source may be removed there.
+    pub async fn let_go(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET state = 'ack_pending' WHERE id = $1 AND state = 'left'");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+
+    /// Arrivals left at their source that an admin wants taken in.
+    pub async fn asked_for(&mut self) -> Result<HashSet<ArrivalId>, Error> {
+        let rows =
+            self.rows(sqlx::query("SELECT arrival_id FROM error_ticket WHERE state = 'fetch'")).await?;
+        rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
     /// Arrivals that are kept and not decided, oldest first.

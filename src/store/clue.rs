@@ -105,7 +105,11 @@ impl Tx {
     }
 
     /// The contact that an address belonged to.
-    pub async fn contact_as_of(&mut self, address: &Address, as_of: EventNumber) -> Result<Option<ContactId>, Error> {
+    pub async fn contact_as_of(
+        &mut self,
+        address: &Address,
+        as_of: EventNumber,
+    ) -> Result<Option<ContactId>, Error> {
         let query = sqlx::query("SELECT contact_id FROM contact_address WHERE address = $1 AND number <= $2");
         let row = self.maybe_row(query.bind(address.as_str()).bind(as_of.0)).await?;
         Ok(row.map(|r| r.try_get(0)).transpose()?.map(ContactId))
@@ -125,7 +129,9 @@ impl Tx {
                 "SELECT type_id, status, deleted, assignee_id, merged_into, coalesce(merged_number, 0) FROM ticket \
                  WHERE id = $1 AND number <= $2",
             );
-            let Some(row) = self.maybe_row(query.bind(resolved.0).bind(as_of.0)).await? else { return Ok(None) };
+            let Some(row) = self.maybe_row(query.bind(resolved.0).bind(as_of.0)).await? else {
+                return Ok(None);
+            };
             match row.try_get::<Option<i64>, _>(4)? {
                 Some(target) if row.try_get::<i64, _>(5)? <= as_of.0 => resolved = TicketId(target),
                 _ => break TicketThen::of(&row)?,
@@ -150,7 +156,10 @@ impl Tx {
 
     async fn last_event(&mut self) -> Result<i64, Error> {
         match self.last_drawn(super::Counter::Event) {
-            0 => Ok(self.row(sqlx::query("SELECT value FROM counter WHERE name = 'event'")).await?.try_get(0)?),
+            0 => Ok(self
+                .row(sqlx::query("SELECT value FROM counter WHERE name = 'event'"))
+                .await?
+                .try_get(0)?),
             last => Ok(last),
         }
     }
@@ -169,7 +178,9 @@ impl Tx {
             let (kind, detail): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let before = detail.split_once('>').map_or("", |(old, _)| old);
             match kind.as_str() {
-                "status_changed" | "reopened" => ticket.status = Status::parse(before).unwrap_or(ticket.status),
+                "status_changed" | "reopened" => {
+                    ticket.status = Status::parse(before).unwrap_or(ticket.status)
+                }
                 "type_changed" => ticket.type_id = before.parse().unwrap_or(ticket.type_id),
                 "assigned" => ticket.assignee = before.parse().ok(),
                 "deleted" => ticket.is_deleted = false,
@@ -198,7 +209,8 @@ impl Tx {
             return Ok(Some(row.try_get(0)?));
         }
         let Some(assignee) = ticket.assignee else { return Ok(None) };
-        let query = sqlx::query("SELECT count(*) FROM account_address WHERE account_id = $1 AND address = $2");
+        let query =
+            sqlx::query("SELECT count(*) FROM account_address WHERE account_id = $1 AND address = $2");
         let count: i64 = self.row(query.bind(assignee).bind(address.as_str())).await?.try_get(0)?;
         Ok((count > 0).then(|| "assignee".to_owned()))
     }
@@ -217,7 +229,8 @@ impl TicketThen {
         let status: String = row.try_get(1)?;
         Ok(TicketThen {
             type_id: TypeId(row.try_get(0)?),
-            status: Status::parse(&status).ok_or_else(|| Error::Corrupt(format!("ticket status {status:?}")))?,
+            status: Status::parse(&status)
+                .ok_or_else(|| Error::Corrupt(format!("ticket status {status:?}")))?,
             is_deleted: row.try_get::<i64, _>(2)? != 0,
             assignee: row.try_get(3)?,
         })

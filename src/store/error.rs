@@ -18,6 +18,19 @@ pub enum Error {
     /// The row cannot go while others refer to it.
     #[error("{0}")]
     InUse(String),
+    /// The row comes from the configuration file (G3).
+    #[error("{0} comes from the configuration file and is changed there")]
+    ReadOnly(String),
+    /// What was asked for would do harm, or makes no sense beside what is there.
+    #[error("{0}")]
+    Refused(String),
+    #[error(
+        "the sealing key does not open the secrets of this desk: it is not the key they were sealed under"
+    )]
+    WrongKey,
+    /// Another process works on this desk.
+    #[error("{0}")]
+    Held(String),
     #[error("the store's schema is version {found}, this program needs {needed}: run `maildesk migrate`")]
     OldSchema { found: i64, needed: i64 },
     #[error(

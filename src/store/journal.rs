@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
-use crate::mail::MessageId;
+use crate::mail::{MailKeys, Message, MessageId};
 use crate::ticket::{ArrivalId, EventNumber, LogEntryId, TicketId, TypeId};
 use crate::triage::{Act, Decision};
 
@@ -24,6 +24,20 @@ pub struct MailKey {
     pub key: Vec<u8>,
     /// Keyed hash of the Message-ID.
     pub id_hash: Option<Vec<u8>>,
+}
+
+impl MailKey {
+    /// How the same mail is known again (B10): by Message-ID, From and Date; without a Message-ID by its bytes.
+    pub fn of(message: &Message, digest: &[u8], keys: &MailKeys) -> MailKey {
+        let from = message.from.as_ref().map_or("", |f| f.address.as_str());
+        let date = message.date.map_or(i64::MIN, |d| d.0).to_le_bytes();
+        let key = match &message.message_id {
+            Some(id) => keys.hash(&[b"mail", id.as_str().as_bytes(), from.as_bytes(), &date]),
+            None => keys.hash(&[b"bytes", digest]),
+        };
+        let id_hash = message.message_id.as_ref().map(|id| keys.hash(&[b"id", id.as_str().as_bytes()]));
+        MailKey { message_id: message.message_id.clone(), key, id_hash }
+    }
 }
 
 /// Where a message ended.
@@ -99,7 +113,9 @@ impl Tx {
 
     /// A second copy takes the place of a first one that had ended nowhere.
     async fn supersede(&mut self, first: ArrivalId, by: ArrivalId, number: EventNumber) -> Result<(), Error> {
-        let query = sqlx::query("UPDATE journal SET superseded_by = $2, superseded_number = $3 WHERE arrival_id = $1");
+        let query = sqlx::query(
+            "UPDATE journal SET superseded_by = $2, superseded_number = $3 WHERE arrival_id = $1",
+        );
         self.execute(query.bind(first.0).bind(by.0).bind(number.0)).await?;
         for sql in [
             "UPDATE invalid_ticket SET state = 'superseded' WHERE arrival_id = $1 AND state = 'open'",
@@ -111,7 +127,12 @@ impl Tx {
     }
 
     /// An admin has put a message onto a ticket.
-    pub async fn settle_journal(&mut self, id: ArrivalId, fate: Fate, number: EventNumber) -> Result<(), Error> {
+    pub async fn settle_journal(
+        &mut self,
+        id: ArrivalId,
+        fate: Fate,
+        number: EventNumber,
+    ) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE journal SET ticket_id = $2, log_entry_id = $3, settled_number = $4 WHERE arrival_id = $1",
         )
@@ -124,7 +145,8 @@ impl Tx {
 
     /// The decision is taken back, for `error retry`: the message is pending again.
     pub async fn reopen_journal(&mut self, id: ArrivalId) -> Result<(), Error> {
-        for sql in ["DELETE FROM evidence WHERE arrival_id = $1", "DELETE FROM journal WHERE arrival_id = $1"] {
+        for sql in ["DELETE FROM evidence WHERE arrival_id = $1", "DELETE FROM journal WHERE arrival_id = $1"]
+        {
             self.execute(sqlx::query(sql).bind(id.0)).await?;
         }
         let query = sqlx::query("UPDATE arrival SET state = 'kept', tries = 0, in_hand = 0 WHERE id = $1");
@@ -138,7 +160,8 @@ impl Tx {
 
     /// The rows of the journal in the order of their decisions, from a number on.
     pub async fn journal_from(&mut self, from: EventNumber, limit: i64) -> Result<Vec<JournalRow>, Error> {
-        let query = sqlx::query(concat!(journal_columns!(), " WHERE j.number >= $1 ORDER BY j.number LIMIT $2"));
+        let query =
+            sqlx::query(concat!(journal_columns!(), " WHERE j.number >= $1 ORDER BY j.number LIMIT $2"));
         self.rows(query.bind(from.0).bind(limit)).await?.iter().map(journal_of).collect()
     }
 

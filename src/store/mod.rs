@@ -4,30 +4,59 @@
 //! desk lock: whoever decides or writes events takes it, so that the order of commits is the order of their numbers.
 //! The functions on `Tx` stand in one file a table or question.
 
+mod account;
+mod alert;
 pub mod arrival;
+pub mod balance;
+mod block_list;
 mod clue;
+mod contacts;
 pub mod delivery;
 mod dialect;
 mod error;
 mod event;
+mod group;
+mod hold;
 pub mod journal;
+pub mod listing;
+mod mailbox;
 mod migrate;
 pub mod outbox;
+mod provision;
 pub mod queue;
 pub mod raw;
+mod reader;
+mod relay;
+mod rules;
+mod secret;
+mod settings;
 pub mod ticket;
+mod ticket_type;
 mod tx;
 
+pub use account::AccountRow;
+pub use alert::Untold;
+pub use block_list::BlockRow;
+pub use contacts::{ContactAddress, ContactEdit, ContactRow};
 pub use dialect::Engine;
 pub use error::Error;
 pub use event::{Cause, Event, Happened, StoredEvent};
+pub use group::GroupRow;
+pub use hold::{Hold, Owner};
+pub use mailbox::MailboxRow;
 pub use migrate::Schema;
+pub use relay::RelayRow;
+pub use secret::{PasswordChange, Stamp};
+pub use ticket_type::TypeRow;
 pub use tx::{Counter, Tx};
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, Connection as _};
 use std::str::FromStr;
 use std::time::Duration;
+
+/// A statement on its way to either engine.
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// How long a transaction waits for a connection or for SQLite's write lock before that counts as a failure.
 const WAIT: Duration = Duration::from_secs(30);
@@ -39,6 +68,7 @@ const POSTGRES_CONNECTIONS: u32 = 12;
 #[derive(Clone, Debug)]
 pub struct Store {
     engine: Engine,
+    options: AnyConnectOptions,
     readers: AnyPool,
     writer: AnyPool,
 }
@@ -61,10 +91,15 @@ impl Store {
         };
         Ok(match engine {
             // One writer: SQLite has one write lock, and a queue of tasks is fairer than its busy handler.
-            Engine::Sqlite => Store { engine, writer: pool(1, true), readers: pool(READERS, false) },
+            Engine::Sqlite => Store {
+                engine,
+                options: options.clone(),
+                writer: pool(1, true),
+                readers: pool(READERS, false),
+            },
             Engine::Postgres => {
                 let all = pool(POSTGRES_CONNECTIONS, true);
-                Store { engine, writer: all.clone(), readers: all }
+                Store { engine, options: options.clone(), writer: all.clone(), readers: all }
             }
         })
     }

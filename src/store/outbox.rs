@@ -35,6 +35,13 @@ impl Purpose {
     }
 }
 
+impl Purpose {
+    /// Its recipients are the team's own; contacts are looked up for the others.
+    pub fn is_to_team(self) -> bool {
+        matches!(self, Purpose::Notification | Purpose::Notice | Purpose::Alert)
+    }
+}
+
 /// A composed mail on its way into the queue. Its id was drawn before: it is part of its Message-ID and return path.
 #[derive(Clone, Debug)]
 pub struct NewOutbox<'a> {
@@ -45,7 +52,6 @@ pub struct NewOutbox<'a> {
     /// Without one it waits: nobody sends it.
     pub relay: Option<RelayId>,
     pub message_id: &'a MessageId,
-    pub id_hash: &'a [u8],
     /// `None` is the null sender of RFC 5321 §4.5.5.
     pub return_path: Option<&'a Address>,
     pub sender: &'a Address,
@@ -124,11 +130,17 @@ impl Tx {
         Ok(true)
     }
 
+    /// Whether an operation has queued a mail.
+    pub async fn is_queued(&mut self, operation: &str) -> Result<bool, Error> {
+        let query = sqlx::query("SELECT count(*) FROM outbox WHERE operation = $1");
+        Ok(self.row(query.bind(operation)).await?.try_get::<i64, _>(0)? > 0)
+    }
+
     async fn insert_outbox(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<bool, Error> {
         let query = sqlx::query(
-            "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, id_hash, return_path, \
+            "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, return_path, \
              sender, subject, literal, segments, size, digest, operation, state, number, next_us, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'queued', $16, $17, $17) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'queued', $15, $16, $16) \
              ON CONFLICT (operation) DO NOTHING",
         )
         .bind(new.id.0)
@@ -137,7 +149,6 @@ impl Tx {
         .bind(new.log_entry.map(|e| e.0))
         .bind(new.relay.map(|r| r.0))
         .bind(new.message_id.as_str())
-        .bind(new.id_hash)
         .bind(new.return_path.map_or("", Address::as_str))
         .bind(new.sender.as_str())
         .bind(new.subject)

@@ -87,6 +87,12 @@ impl Tx {
         })
     }
 
+    /// The address that an invalid ticket came from.
+    pub async fn invalid_sender(&mut self, id: InvalidId) -> Result<String, Error> {
+        let query = sqlx::query("SELECT sender_address FROM invalid_ticket WHERE id = $1");
+        Ok(self.row(query.bind(id.0)).await?.try_get(0)?)
+    }
+
     /// Settles an invalid ticket; refused where somebody else did meanwhile.
     pub async fn settle_invalid(
         &mut self,
@@ -143,6 +149,20 @@ impl Tx {
             "UPDATE error_ticket SET state = $2, settled_us = $3, version = version + 1 WHERE id = $1",
         );
         self.execute(query.bind(id.0).bind(state).bind(now.0)).await.map(drop)
+    }
+
+    /// Settles the error ticket of an arrival, if it has one that is open.
+    pub async fn settle_error_of(
+        &mut self,
+        arrival: ArrivalId,
+        state: &str,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE error_ticket SET state = $2, settled_us = $3, version = version + 1 \
+             WHERE arrival_id = $1 AND state IN ('open', 'fetch')",
+        );
+        self.execute(query.bind(arrival.0).bind(state).bind(now.0)).await.map(drop)
     }
 
     /// An error ticket goes, for its message to be decided anew.

@@ -1,9 +1,12 @@
 //! Raw mail, byte for byte, in rows of a chunk each.
 
+use std::io::BufReader;
+
 use sqlx::{AssertSqlSafe, Row};
 
 use super::tx::values;
-use super::{Error, Tx};
+use super::{Error, Store, Tx};
+use crate::mail::{Skeleton, scan};
 use crate::ticket::ArrivalId;
 
 /// Bytes in one row; only a message's last row has fewer. See docs/adr/0004 for what was measured.
@@ -29,19 +32,20 @@ pub fn chunks(arrival: ArrivalId, bytes: &[u8]) -> impl Iterator<Item = Chunk<'_
 
 impl Tx {
     /// Writes chunks, several small ones with one statement.
-    pub async fn insert_raw<'a>(&mut self, chunks: impl Iterator<Item = Chunk<'a>>) -> Result<(), Error> {
-        let mut part: Vec<Chunk> = Vec::new();
+    pub async fn insert_raw(&mut self, chunks: &[Chunk<'_>]) -> Result<(), Error> {
+        let mut from = 0;
         let mut bytes = 0;
-        for chunk in chunks {
-            if !part.is_empty() && bytes + chunk.bytes.len() > BYTES_AN_INSERT {
-                self.insert_chunks(&part).await?;
-                part.clear();
-                bytes = 0;
+        for (at, chunk) in chunks.iter().enumerate() {
+            if at > from && bytes + chunk.bytes.len() > BYTES_AN_INSERT {
+                self.insert_chunks(&chunks[from..at]).await?;
+                (from, bytes) = (at, 0);
             }
             bytes += chunk.bytes.len();
-            part.push(chunk);
         }
-        if part.is_empty() { Ok(()) } else { self.insert_chunks(&part).await }
+        match &chunks[from..] {
+            [] => Ok(()),
+            rest => self.insert_chunks(rest).await,
+        }
     }
 
     async fn insert_chunks(&mut self, chunks: &[Chunk<'_>]) -> Result<(), Error> {
@@ -79,5 +83,48 @@ impl Tx {
             at += taken;
         }
         Ok(bytes)
+    }
+}
+
+impl Store {
+    /// Reads a stored message as its skeleton, a chunk at a time.
+    pub async fn skeleton(&self, arrival: ArrivalId) -> Result<Skeleton, Error> {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Vec<u8>>(2);
+        let scan = tokio::task::spawn_blocking(move || {
+            scan(&mut BufReader::with_capacity(RAW_CHUNK, ChunkReader { receiver, chunk: vec![], at: 0 }))
+        });
+        let mut tx = self.read().await?;
+        for number in 0.. {
+            let Some(chunk) = tx.raw_chunk(arrival, number).await? else { break };
+            if sender.send(chunk).await.is_err() {
+                break;
+            }
+        }
+        drop(sender);
+        let scanned =
+            scan.await.map_err(|e| Error::Corrupt(format!("arrival {arrival}: the scanner ended: {e}")))?;
+        scanned.map_err(|e| Error::Corrupt(format!("arrival {arrival} cannot be read: {e}")))
+    }
+}
+
+/// Chunks from the store's task, read as bytes by the scanner's thread.
+struct ChunkReader {
+    receiver: tokio::sync::mpsc::Receiver<Vec<u8>>,
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl std::io::Read for ChunkReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.at == self.chunk.len() {
+            match self.receiver.blocking_recv() {
+                Some(chunk) => (self.chunk, self.at) = (chunk, 0),
+                None => return Ok(0),
+            }
+        }
+        let n = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..n].copy_from_slice(&self.chunk[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
     }
 }

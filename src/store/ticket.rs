@@ -7,9 +7,7 @@ use super::tx::values;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::{Address, Attachment, NamedAddress};
-use crate::ticket::{
-    AccountId, ArrivalId, ContactId, EventNumber, LogEntryId, Status, TicketId, TypeId,
-};
+use crate::ticket::{AccountId, ArrivalId, ContactId, EventNumber, LogEntryId, Status, TicketId, TypeId};
 
 #[derive(Clone, Debug)]
 pub struct TicketRow {
@@ -125,7 +123,12 @@ impl Tx {
     }
 
     /// A tag word that finds this ticket from now on.
-    pub async fn remember_tag(&mut self, ticket: TicketId, tag: &str, number: EventNumber) -> Result<(), Error> {
+    pub async fn remember_tag(
+        &mut self,
+        ticket: TicketId,
+        tag: &str,
+        number: EventNumber,
+    ) -> Result<(), Error> {
         let query = sqlx::query(
             "INSERT INTO tag_history (ticket_id, tag, number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         );
@@ -205,14 +208,21 @@ impl Tx {
         );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for (address, how, contact) in participants {
-            query = query.bind(ticket.0).bind(address.as_str()).bind(*how).bind(contact.map(|c| c.0)).bind(number.0);
+            query = query
+                .bind(ticket.0)
+                .bind(address.as_str())
+                .bind(*how)
+                .bind(contact.map(|c| c.0))
+                .bind(number.0);
         }
         self.execute(query).await.map(drop)
     }
 
     /// Changes the status; the version guards against a change in between, where one is given.
     pub async fn set_status(&mut self, ticket: TicketId, status: Status, now: Micros) -> Result<(), Error> {
-        let query = sqlx::query("UPDATE ticket SET status = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        let query = sqlx::query(
+            "UPDATE ticket SET status = $2, updated_us = $3, version = version + 1 WHERE id = $1",
+        );
         self.execute(query.bind(ticket.0).bind(status.as_str()).bind(now.0)).await.map(drop)
     }
 
@@ -227,27 +237,36 @@ impl Tx {
         Ok(self.execute(query.bind(ticket.0)).await? == 1)
     }
 
-    pub async fn set_assignee(&mut self, id: TicketId, to: Option<AccountId>, now: Micros) -> Result<(), Error> {
-        let query =
-            sqlx::query("UPDATE ticket SET assignee_id = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+    pub async fn set_assignee(
+        &mut self,
+        id: TicketId,
+        to: Option<AccountId>,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE ticket SET assignee_id = $2, updated_us = $3, version = version + 1 WHERE id = $1",
+        );
         self.execute(query.bind(id.0).bind(to.map(|a| a.0)).bind(now.0)).await.map(drop)
     }
 
     pub async fn set_type(&mut self, id: TicketId, type_id: TypeId, now: Micros) -> Result<(), Error> {
-        let query =
-            sqlx::query("UPDATE ticket SET type_id = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        let query = sqlx::query(
+            "UPDATE ticket SET type_id = $2, updated_us = $3, version = version + 1 WHERE id = $1",
+        );
         self.execute(query.bind(id.0).bind(type_id.0).bind(now.0)).await.map(drop)
     }
 
     pub async fn set_subject(&mut self, id: TicketId, subject: &str, now: Micros) -> Result<(), Error> {
-        let query =
-            sqlx::query("UPDATE ticket SET subject = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        let query = sqlx::query(
+            "UPDATE ticket SET subject = $2, updated_us = $3, version = version + 1 WHERE id = $1",
+        );
         self.execute(query.bind(id.0).bind(subject).bind(now.0)).await.map(drop)
     }
 
     pub async fn set_deleted(&mut self, id: TicketId, is_deleted: bool, now: Micros) -> Result<(), Error> {
-        let query =
-            sqlx::query("UPDATE ticket SET deleted = $2, updated_us = $3, version = version + 1 WHERE id = $1");
+        let query = sqlx::query(
+            "UPDATE ticket SET deleted = $2, updated_us = $3, version = version + 1 WHERE id = $1",
+        );
         self.execute(query.bind(id.0).bind(i64::from(is_deleted)).bind(now.0)).await.map(drop)
     }
 
@@ -286,8 +305,9 @@ impl Tx {
         now: Micros,
     ) -> Result<ContactId, Error> {
         let id = self.draw(Counter::Contact).await?;
-        let query =
-            sqlx::query("INSERT INTO contact (id, name, role, number, created_us) VALUES ($1, $2, 'customer', $3, $4)");
+        let query = sqlx::query(
+            "INSERT INTO contact (id, name, role, number, created_us) VALUES ($1, $2, 'customer', $3, $4)",
+        );
         self.execute(query.bind(id).bind(&person.name).bind(number.0).bind(now.0)).await?;
         self.add_contact_address(ContactId(id), &person.address, number).await?;
         Ok(ContactId(id))
@@ -306,7 +326,10 @@ impl Tx {
     }
 
     /// The contact of a ticket as a mail to him needs it: his name and the address he wrote from.
-    pub async fn contact_address_on(&mut self, ticket: TicketId) -> Result<Option<(NamedAddress, ContactId)>, Error> {
+    pub async fn contact_address_on(
+        &mut self,
+        ticket: TicketId,
+    ) -> Result<Option<(NamedAddress, ContactId)>, Error> {
         let query = sqlx::query(
             "SELECT p.address, c.name, c.id FROM participant p JOIN ticket t ON t.id = p.ticket_id \
              JOIN contact c ON c.id = t.contact_id \
@@ -314,7 +337,8 @@ impl Tx {
         );
         let Some(row) = self.maybe_row(query.bind(ticket.0)).await? else { return Ok(None) };
         let address: String = row.try_get(0)?;
-        let address = Address::parse(&address).ok_or_else(|| Error::Corrupt(format!("participant {address:?}")))?;
+        let address =
+            Address::parse(&address).ok_or_else(|| Error::Corrupt(format!("participant {address:?}")))?;
         Ok(Some((NamedAddress { name: row.try_get(1)?, address }, ContactId(row.try_get(2)?))))
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::mail::subject::TagLine;
 use crate::mail::{Address, MessageId};
 use crate::ticket::{
     ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, OutboxId, Status, TicketId, TypeId,
@@ -9,7 +10,7 @@ use crate::ticket::{
 
 pub const CLUES_VERSION: u32 = 1;
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Clues {
     pub version: u32,
     /// Nothing born after this number was looked at.
@@ -21,7 +22,7 @@ pub struct Clues {
     pub echo: Option<OutboxId>,
     /// Mails of ours that In-Reply-To and References name (MAC verified), strongest first.
     pub ours: Vec<OurMail>,
-    /// Of a report: the mail of ours that its return path (VERP) or its original Message-ID names.
+    /// The mail of ours that the return path it was sent to (VERP) names, or of a report its original Message-ID.
     pub reported: Option<OurMail>,
     /// `by_verp`: the return path named it; else the original Message-ID did.
     pub reported_by_verp: bool,
@@ -34,7 +35,7 @@ pub struct Clues {
     pub sender: SenderClue,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Copy {
     pub arrival: ArrivalId,
     /// It stands on a ticket: only such a fate is inherited.
@@ -44,7 +45,7 @@ pub struct Copy {
     pub is_same_body: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OurMail {
     pub outbox: OutboxId,
     pub message_id: MessageId,
@@ -56,7 +57,7 @@ pub struct OurMail {
     pub is_to_team: bool,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TagClue {
     pub word: String,
     pub ticket: TicketId,
@@ -76,14 +77,14 @@ pub enum TagVerdict {
     OtherWord,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ForeignEntry {
     pub message_id: MessageId,
     pub log_entry: LogEntryId,
     pub ticket: TicketId,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TicketClue {
     pub id: TicketId,
     /// The ticket it was merged into, in the end; itself where it was not.
@@ -96,7 +97,7 @@ pub struct TicketClue {
     pub sender_is: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SenderClue {
     pub contact: Option<ContactId>,
     pub is_team: bool,
@@ -124,5 +125,23 @@ impl Clues {
 
     pub fn ticket(&self, id: TicketId) -> Option<&TicketClue> {
         self.tickets.iter().find(|t| t.id == id)
+    }
+}
+
+impl TagClue {
+    /// As it stands in the subject.
+    pub fn line(&self) -> String {
+        TagLine { word: self.word.clone(), ticket: self.ticket, log_entry: self.log_entry }.to_string()
+    }
+}
+
+impl TagVerdict {
+    pub fn words(self) -> &'static str {
+        match self {
+            TagVerdict::Holds => "holds",
+            TagVerdict::NoSuchTicket => "there is no such ticket",
+            TagVerdict::OtherEntry => "the ticket has no such entry",
+            TagVerdict::OtherWord => "the ticket never had this tag",
+        }
     }
 }

@@ -40,6 +40,8 @@ codes! {
     AgentReplyNotSent "agent_reply_not_sent" "an agent's reply to a notification, kept as an internal note and not sent on",
     AutoReplyNoted "auto_reply_noted" "an automatic answer, noted on its ticket",
     ListNoted "list_noted" "mailing-list mail that answers a ticket, noted on it",
+    AcceptedByAdmin "accepted_by_admin" "an admin has put it onto the ticket",
+    ReassignedByAdmin "reassigned_by_admin" "an admin has made it a ticket of a type",
     // bounce
     BounceByVerp "bounce_by_verp" "a delivery report to the return path of a mail of ours",
     BounceByOurId "bounce_by_our_id" "a delivery report about a Message-ID of ours",

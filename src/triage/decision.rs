@@ -58,6 +58,7 @@ pub struct Effects {
     pub is_automatic: bool,
     /// The entry is an internal note.
     pub is_note: bool,
+    /// A proven reply: an ended ticket reopens, a waiting one is taken up again (`Status::after_reply`).
     pub reopens: bool,
     /// The assignee, else the type's admin, is told (C2).
     pub notifies: bool,
@@ -82,6 +83,9 @@ pub struct Finding {
     pub action: String,
     pub diagnostic: String,
     pub original_message_id: String,
+    /// `recipient` is one of those that the mail it is about was sent to: only such an address may be marked.
+    #[serde(default)]
+    pub is_attributed: bool,
 }
 
 /// One rule that looked at the message.
@@ -90,6 +94,23 @@ pub struct Step {
     pub rule: String,
     pub evidence: String,
     pub verdict: String,
+}
+
+impl Finding {
+    /// About nobody: what is recorded of a report that names no recipient. Soft, for nothing says that it will fail again.
+    pub fn unattributed() -> Finding {
+        Finding {
+            recipient: None,
+            status: "4.0.0".into(),
+            status_stated: false,
+            class: "undefined".into(),
+            hard: false,
+            action: "failed".into(),
+            diagnostic: String::new(),
+            original_message_id: String::new(),
+            is_attributed: false,
+        }
+    }
 }
 
 macro_rules! names {

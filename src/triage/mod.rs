@@ -2,18 +2,33 @@
 //!
 //! `questions` says what must be looked up; `lookup` in intake asks the store; `decide` answers, with its trace.
 
+//! `decide` is a list of rules in order, one file a question; it starts to be read there. `explain` shows it all.
+
+mod case;
 pub mod classify;
 pub mod clues;
 pub mod code;
+mod copies;
 pub mod decide;
 pub mod decision;
+pub mod explain;
+mod findings;
+mod open;
 pub mod questions;
-pub mod route;
+mod reply;
+mod report;
+mod route;
 pub mod rules;
+mod status_class;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod trace;
 
 pub use clues::Clues;
 pub use code::Code;
 pub use decide::decide;
 pub use decision::{Act, Decision, Effects, Finding, Kind, Step};
+pub use explain::{Explanation, Place};
 pub use questions::{Questions, questions};
-pub use rules::{Flow, ListMail, MailboxRule, OnClosed, Rules, TypeRule};
+pub use rules::{Flow, ListMail, MailboxRule, OnClosed, RelayRule, Rules, TypeRule};

@@ -10,6 +10,8 @@ pub struct Rules {
     /// Active types only, in the order of their ids.
     pub types: Vec<TypeRule>,
     pub mailboxes: Vec<MailboxRule>,
+    /// Active relays, in the order of their ids.
+    pub relays: Vec<RelayRule>,
     /// Agents and admins that sign in, by their addresses.
     pub accounts: Vec<(Address, AccountId)>,
     /// Addresses or domains (`@example.com`) whose mail goes to the invalid queue.
@@ -40,6 +42,14 @@ pub struct TypeRule {
     pub list_mail: ListMail,
     pub answers_automatically: bool,
     pub language: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct RelayRule {
+    pub id: RelayId,
+    /// The account's own address, the return path where VERP is off.
+    pub sender: Address,
+    pub verp: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +86,11 @@ impl Rules {
         self.types.iter().find(|t| t.id == id)
     }
 
+    /// The relay that a type's mail goes out by: its own, else the first one.
+    pub fn relay_of(&self, rule: &TypeRule) -> Option<&RelayRule> {
+        rule.relay.and_then(|id| self.relays.iter().find(|r| r.id == id)).or(self.relays.first())
+    }
+
     pub fn account_of(&self, address: &Address) -> Option<AccountId> {
         self.accounts.iter().find(|(a, _)| a == address).map(|(_, id)| *id)
     }
@@ -85,9 +100,40 @@ impl Rules {
         self.types.iter().any(|t| t.admin.as_ref() == Some(address))
     }
 
-    /// Speaks for the team: an account, or the admin address of some type.
+    /// Speaks for the team: an account, or the admin address of some type. A +detail does not change who writes.
     pub fn is_team(&self, address: &Address) -> bool {
-        self.account_of(address).is_some() || self.is_admin(address)
+        let bare = address.without_detail();
+        [address, &bare].into_iter().any(|a| self.account_of(a).is_some() || self.is_admin(a))
+    }
+
+    /// An address that mail of ours comes from: an automatic answer to it would come back.
+    pub fn is_own_address(&self, address: &Address) -> bool {
+        self.types.iter().any(|t| t.address == address.without_detail())
+    }
+
+    /// On our side of the desk: the team, an address that a type answers to or writes from, a return path. Not a contact's.
+    pub fn is_ours(&self, address: &Address) -> bool {
+        let is_return_path =
+            address.domain() == self.bounce_domain && address.without_detail().local() == self.bounce_local;
+        let answers = |t: &TypeRule| t.patterns.iter().any(|pattern| address.matches(pattern));
+        self.is_team(address)
+            || self.is_own_address(address)
+            || is_return_path
+            || self.types.iter().any(answers)
+    }
+
+    /// The tag word of some active type, compared without case.
+    pub fn is_current_tag(&self, word: &str) -> bool {
+        self.types.iter().any(|t| t.tag.to_lowercase() == word.to_lowercase())
+    }
+
+    /// The entry of the block list that names this address or its domain.
+    pub fn blocked_by(&self, address: &Address) -> Option<&str> {
+        let names = |entry: &str| match entry.trim().strip_prefix('@') {
+            Some(domain) => domain.eq_ignore_ascii_case(address.domain()),
+            None => Address::parse(entry).as_ref() == Some(address),
+        };
+        self.blocked.iter().map(String::as_str).find(|entry| names(entry))
     }
 }
 

@@ -1,1 +1,206 @@
-//! crash
+//! The process dies at each named point, of keeping, deciding, acknowledging and sending: nothing is lost or doubled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use maildesk::crash;
+
+use crate::spine::message_id;
+use crate::support::inbox::{self, Inbox};
+use crate::support::listing::{assert_same, has_ended_busy};
+use crate::support::program::{Desk, Store};
+use crate::support::scripted_smtp::{ScriptedSmtp, Transaction};
+use crate::support::{long_tier, skipped, wait_until};
+
+/// Points after which the relay may have taken a mail whose end we do not know: it may get the same bytes once more.
+const MAY_REPEAT: &[&str] = &["send.after_dot", "send.before_outcome"];
+/// SIGABRT, by which a crash point ends the process.
+const ABORTED: i32 = 6;
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_crash_at_every_point_loses_and_doubles_nothing_sqlite() {
+    crash_everywhere(Store::Sqlite);
+}
+
+#[test]
+fn a_crash_at_every_point_loses_and_doubles_nothing_postgres() {
+    crash_everywhere(Store::Postgres);
+}
+
+fn crash_everywhere(store: Store) {
+    if !cfg!(feature = "crash-points") {
+        skipped("built without the feature crash-points, which scripts/test gives");
+        return;
+    }
+    for point in crash::POINTS {
+        if crash_at(store, point, 1).is_none() {
+            return;
+        }
+        // In the middle of a batch, where the point is met that often.
+        for time in if long_tier() { 2..=4 } else { 2..=2 } {
+            crash_at(store, point, time);
+        }
+    }
+}
+
+/// Dies at `point` when it is met for the n-th time, starts again, and looks. `None` where the peers are missing.
+fn crash_at(store: Store, point: &str, time: u32) -> Option<()> {
+    let inbox = inbox::new()?;
+    let relay = ScriptedSmtp::start();
+    let desk = Desk::with_support(store, &inbox.account(), relay.port)?;
+    for message in MESSAGES {
+        inbox.deliver(message.replace('\n', "\r\n").as_bytes());
+    }
+    let crashed = crash_once(&desk, &*inbox, &format!("{point}:{time}"));
+    assert!(crashed || time > 1, "{store:?}: the crash point {point} was never met");
+    desk.run_until_settled(&*inbox, MESSAGES.len(), DEADLINE);
+
+    let words = format!("{store:?}, crash at {point}:{time}");
+    check_desk(&desk, &words);
+    check_mails(&relay.accepted(), MAY_REPEAT.contains(&point), &words);
+    Some(())
+}
+
+/// First by `poll`, which only takes in, then by the daemon. Whether either of them died where it should.
+fn crash_once(desk: &Desk, inbox: &dyn Inbox, at: &str) -> bool {
+    for arguments in [["poll"], ["run"]] {
+        let mut running = desk.spawn_with(&arguments, &[("MAILDESK_CRASH_AT", at)]);
+        let crashed = wait_until(&format!("maildesk to die at {at} or to be done"), DEADLINE, || {
+            use std::os::unix::process::ExitStatusExt as _;
+            match running.ended() {
+                Some(end) if end.signal() == Some(ABORTED) => Some(true),
+                Some(end) if end.success() => Some(false),
+                Some(_) => {
+                    assert!(has_ended_busy(&mut running));
+                    running = desk.spawn_with(&arguments, &[("MAILDESK_CRASH_AT", at)]);
+                    None
+                }
+                // A daemon goes on; it has missed the point if there is nothing left to do.
+                None => (arguments == ["run"] && desk.is_settled(inbox, MESSAGES.len())).then_some(false),
+            }
+        });
+        if crashed {
+            return true;
+        }
+    }
+    false
+}
+
+fn check_desk(desk: &Desk, words: &str) {
+    let journal = desk.journal();
+    let expected: BTreeMap<&str, (String, String)> =
+        FATES.iter().map(|(id, act, code)| (*id, ((*act).to_owned(), (*code).to_owned()))).collect();
+    let id = |row: &'_ crate::support::listing::JournalRow| {
+        row.message_id.clone().unwrap_or_default().trim_matches(['<', '>']).to_owned()
+    };
+    let ids: Vec<String> = journal.iter().map(id).collect();
+    let found = ids
+        .iter()
+        .zip(&journal)
+        .map(|(id, row)| (id.as_str(), (row.act.clone(), row.code.clone())))
+        .collect();
+    assert_same(words, &expected, &found);
+    assert_eq!(journal.len(), MESSAGES.len(), "{words}: rows of the journal");
+    assert!(desk.balance().values().all(|difference| *difference == 0), "{words}: {:?}", desk.balance());
+
+    let tickets = desk.tickets();
+    let mut entries: Vec<usize> = tickets.iter().map(|t| t.entries).collect();
+    entries.sort_unstable();
+    assert_eq!(entries, [1, 3], "{words}: entries of the tickets");
+
+    let owed: BTreeMap<Option<i64>, usize> =
+        journal.iter().filter(|row| row.is_notified()).map(|row| (row.log_entry, 1)).collect();
+    let mut queued = BTreeMap::new();
+    for mail in desk.queue() {
+        assert_eq!(mail.purpose, "notification", "{words}");
+        *queued.entry(mail.log_entry).or_default() += 1;
+    }
+    assert_same(words, &owed, &queued);
+}
+
+fn check_mails(accepted: &[Transaction], may_repeat: bool, words: &str) {
+    let mut by_id: BTreeMap<String, Vec<&Transaction>> = BTreeMap::new();
+    for mail in accepted {
+        by_id.entry(message_id(&mail.bytes)).or_default().push(mail);
+    }
+    let owed = FATES.iter().filter(|(_, act, code)| *act == "open" || *code == "reply_by_foreign_id").count();
+    assert_eq!(by_id.len(), owed, "{words}: distinct mails sent");
+    let repeated = accepted.len() - owed;
+    assert!(repeated <= usize::from(may_repeat), "{words}: {repeated} mails sent twice");
+    for (id, copies) in by_id {
+        let first = copies[0];
+        let same = |copy: &&Transaction| copy.bytes == first.bytes && copy.recipients == first.recipients;
+        assert!(copies.iter().all(same), "{words}: the copies of {id} differ");
+    }
+}
+
+/// What becomes of each, by Message-ID.
+const FATES: &[(&str, &str, &str)] = &[
+    ("printer@customers.test", "open", "new_ticket"),
+    ("again@customers.test", "append", "reply_by_foreign_id"),
+    ("away@customers.test", "append", "auto_reply_noted"),
+    ("invoice@customers.test", "open", "new_ticket"),
+];
+
+/// An enquiry, a reply to it and an automatic answer to it in the same batch, and an enquiry with an attachment.
+const MESSAGES: &[&str] = &[
+    "Return-Path: <ann@customers.test>
+From: Ann <ann@customers.test>
+To: Support <support@example.com>
+Subject: Printer offline
+Date: Thu, 09 Oct 2025 08:00:00 +0000
+Message-ID: <printer@customers.test>
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+
+It says offline, and it is not.
+",
+    "Return-Path: <ann@customers.test>
+From: Ann <ann@customers.test>
+To: Support <support@example.com>
+Subject: Re: Printer offline
+Date: Thu, 09 Oct 2025 08:05:00 +0000
+Message-ID: <again@customers.test>
+In-Reply-To: <printer@customers.test>
+References: <printer@customers.test>
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+
+Now it says on fire.
+",
+    "Return-Path: <>
+From: Ann <ann@customers.test>
+To: Support <support@example.com>
+Subject: Automatic reply: Printer offline
+Date: Thu, 09 Oct 2025 08:06:00 +0000
+Message-ID: <away@customers.test>
+In-Reply-To: <printer@customers.test>
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: text/plain; charset=utf-8
+
+I am out of the office.
+",
+    "Return-Path: <bob@customers.test>
+From: Bob <bob@customers.test>
+To: Support <support@example.com>
+Subject: Invoice wrong
+Date: Thu, 09 Oct 2025 08:10:00 +0000
+Message-ID: <invoice@customers.test>
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=\"b\"
+
+--b
+Content-Type: text/plain; charset=utf-8
+
+See the file.
+--b
+Content-Type: application/octet-stream
+Content-Transfer-Encoding: base64
+Content-Disposition: attachment; filename=\"invoice.bin\"
+
+AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v
+--b--
+",
+];

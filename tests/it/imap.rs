@@ -1,1 +1,330 @@
-//! imap
+//! The IMAP source against a real Dovecot: what is listed, fetched and acknowledged, byte for byte.
+
+mod habits;
+mod login;
+
+use std::io::{Read as _, Seek as _};
+use std::time::Duration;
+
+use maildesk::failure::{Failure, Lasting};
+use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
+use maildesk::net::Deadlines;
+use maildesk::sources::Password;
+use maildesk::sources::imap::{ImapSettings, ImapSource, Tls, examine};
+
+use crate::support::dovecot::{Account, Dovecot, PASSWORD, WITHOUT_MOVE, WITHOUT_MOVE_AND_UIDPLUS, dovecot};
+
+const HELLO: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n";
+
+fn settings(dovecot: &Dovecot, account: &Account) -> ImapSettings {
+    ImapSettings {
+        host: "localhost".to_owned(),
+        port: dovecot.imap,
+        tls: Tls::Plain,
+        username: account.user.clone(),
+        password: Password::new(PASSWORD),
+        folders: vec!["INBOX".to_owned()],
+        extra_roots: Some(dovecot.ca_file.clone()),
+        spool_dir: std::env::temp_dir(),
+        deadlines: Deadlines { dial: Duration::from_secs(5), ..Deadlines::USUAL },
+    }
+}
+
+async fn connect(dovecot: &Dovecot, account: &Account) -> ImapSource {
+    ImapSource::connect(settings(dovecot, account)).await.expect("the login works")
+}
+
+/// A session at an address where the server claims to know less.
+async fn connect_at(host: &str, dovecot: &Dovecot, account: &Account) -> ImapSource {
+    let settings = ImapSettings { host: host.to_owned(), ..settings(dovecot, account) };
+    ImapSource::connect(settings).await.expect("the login works")
+}
+
+async fn list(source: &mut ImapSource) -> Vec<Item> {
+    source.open("INBOX").await.expect("the inbox opens").items
+}
+
+fn ids(items: &[Item]) -> Vec<String> {
+    items.iter().map(|item| item.source_id.clone()).collect()
+}
+
+fn whole(fetched: Fetched) -> Vec<u8> {
+    match fetched.bytes {
+        Bytes::Memory(bytes) => bytes,
+        Bytes::Spool(mut file, length) => {
+            assert_eq!(file.stream_position().expect("a file"), 0, "the spool file stands at its start");
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).expect("a readable file");
+            assert_eq!(bytes.len() as u64, length);
+            bytes
+        }
+        Bytes::Gone => panic!("message {} is gone", fetched.source_id),
+    }
+}
+
+async fn refusal(settings: ImapSettings) -> Failure {
+    match ImapSource::connect(settings).await {
+        Ok(_) => panic!("the login should have failed"),
+        Err(failure) => failure,
+    }
+}
+
+#[tokio::test]
+async fn mail_is_listed_in_order_and_fetched_without_a_trace() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    for n in 0..5 {
+        account.deliver(format!("Subject: {n}\r\n\r\n{}\r\n", "x".repeat(n)).as_bytes());
+    }
+    let mut source = connect(dovecot, &account).await;
+    let listing = source.open("INBOX").await.expect("the inbox opens");
+    assert!(listing.validity > 0);
+    assert_eq!(ids(&listing.items), ["1", "2", "3", "4", "5"]);
+    assert_eq!(listing.items[3].size, "Subject: 3\r\n\r\nxxx\r\n".len() as u64);
+    let asked = [listing.items[4].clone(), listing.items[0].clone()];
+    let fetched = source.fetch(&asked).await.expect("both");
+    assert_eq!(fetched[0].source_id, "5");
+    assert!(fetched[0].received.is_some());
+    let bodies: Vec<Vec<u8>> = fetched.into_iter().map(whole).collect();
+    assert_eq!(bodies, [&b"Subject: 4\r\n\r\nxxxx\r\n"[..], b"Subject: 0\r\n\r\n\r\n"]);
+    source.close().await.expect("LOGOUT");
+    assert!(account.files("").iter().all(|file| !file.contains('S')), "{:?}", account.files(""));
+}
+
+#[tokio::test]
+async fn every_tls_mode_works() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    account.deliver(HELLO);
+    for (tls, port) in [(Tls::Plain, dovecot.imap), (Tls::StartTls, dovecot.imap), (Tls::Tls, dovecot.imaps)]
+    {
+        let settings = ImapSettings { tls, port, ..settings(dovecot, &account) };
+        let mut source = ImapSource::connect(settings).await.expect("the login works");
+        assert_eq!(list(&mut source).await.len(), 1, "{tls:?}");
+        source.close().await.expect("LOGOUT");
+    }
+}
+
+#[tokio::test]
+async fn an_untrusted_certificate_is_refused_with_advice() {
+    let Some(dovecot) = dovecot() else { return };
+    let base = ImapSettings { tls: Tls::Tls, port: dovecot.imaps, ..settings(dovecot, &dovecot.account()) };
+    let failure = refusal(ImapSettings { extra_roots: None, ..base.clone() }).await;
+    assert!(failure.words.contains("unknown CA: install that CA"), "{failure}");
+    let failure = refusal(ImapSettings { host: "127.0.0.1".to_owned(), ..base.clone() }).await;
+    assert!(failure.words.contains("not for 127.0.0.1 but for localhost"), "{failure}");
+    let failure = refusal(ImapSettings { port: dovecot.imap, ..base }).await;
+    assert!(failure.words.contains("does not speak TLS on this port"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_named_and_not_shown() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    let wrong = ImapSettings { password: Password::new("hunter2"), ..settings(dovecot, &account) };
+    assert!(!format!("{wrong:?}").contains("hunter2"));
+    let failure = refusal(wrong).await;
+    assert_eq!(failure.lasting, Lasting::Permanent);
+    assert!(failure.words.contains(&account.user) && failure.words.contains("check user name and password"));
+    assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn unreachable_servers_are_told_apart() {
+    let Some(dovecot) = dovecot() else { return };
+    let base = settings(dovecot, &dovecot.account());
+    let closed = refusal(ImapSettings { port: 1, ..base.clone() }).await;
+    assert!(closed.words.contains("refuses the connection: check the port"), "{closed}");
+    let unknown = refusal(ImapSettings { host: "no-such-host.invalid".to_owned(), ..base.clone() }).await;
+    assert!(unknown.words.contains("no-such-host.invalid") && unknown.words.contains("DNS"), "{unknown}");
+    let pop3 = refusal(ImapSettings { port: dovecot.pop3, ..base }).await;
+    assert!(pop3.words.contains("not an IMAP server"), "{pop3}");
+}
+
+#[tokio::test]
+async fn bytes_of_any_kind_arrive_exactly() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    // RFC 3501 §9 CHAR8 has no NUL, and Dovecot sends 0x80 in its place; `habits` has a server that does send it.
+    let all: Vec<u8> = (1..=255).filter(|b| !b"\r\n".contains(b)).collect();
+    let messages: [Vec<u8>; 4] = [
+        [b"Subject: any\r\n\r\n", all.as_slice(), b"\r\n"].concat(),
+        b"Subject: {5}\r\n\r\n) * BAD \"\\\r\n{3}\r\nm5 OK\r\n".to_vec(),
+        b"no end of line".to_vec(),
+        vec![0x80, 0xff, b'\r', b'\n'],
+    ];
+    for message in &messages {
+        account.deliver(message);
+    }
+    // Not an exact copy: IMAP has CRLF line ends, and Dovecot makes them.
+    account.deliver(b"Subject: bare\n\nlines\n");
+    let mut source = connect(dovecot, &account).await;
+    let items = list(&mut source).await;
+    let mut bodies: Vec<Vec<u8>> = source.fetch(&items).await.expect("all").into_iter().map(whole).collect();
+    assert_eq!(bodies.pop().expect("five"), b"Subject: bare\r\n\r\nlines\r\n");
+    assert_eq!(bodies, messages);
+}
+
+/// Deterministic lines that compress and repeat nowhere.
+fn large(size: usize) -> Vec<u8> {
+    let mut message = b"Subject: large\r\n\r\n".to_vec();
+    let mut n = 0u64;
+    while message.len() < size {
+        message.extend_from_slice(format!("{:020}\r\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).as_bytes());
+        n += 1;
+    }
+    message.truncate(size);
+    message
+}
+
+#[tokio::test]
+async fn large_messages_are_spooled_exactly_and_in_their_place() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    let mib = SPOOL_FROM as usize;
+    let sizes = [100, mib, mib + 1, 2 * mib, 5 * mib + 12_345];
+    for size in sizes {
+        // A message may end without a line end; one with a bare CR or LF would not come back as it went.
+        let mut message = large(size - 1);
+        while message.ends_with(b"\r") || message.ends_with(b"\n") {
+            message.pop();
+        }
+        message.resize(size, b'x');
+        account.deliver(&message);
+    }
+    let mut source = connect(dovecot, &account).await;
+    let items = list(&mut source).await;
+    assert_eq!(items.iter().map(|i| i.size as usize).collect::<Vec<_>>(), sizes);
+    for (fetched, size) in source.fetch(&items).await.expect("all").into_iter().zip(sizes) {
+        assert_eq!(matches!(fetched.bytes, Bytes::Spool(..)), size > mib, "{size}");
+        let bytes = whole(fetched);
+        assert_eq!(bytes.len(), size);
+        let expected = large(size - 1);
+        let same = bytes.iter().zip(&expected).take_while(|(a, b)| a == b).count();
+        assert!(same + 4 > expected.len(), "{size} bytes differ from {same} on");
+    }
+}
+
+#[tokio::test]
+async fn a_message_removed_meanwhile_is_gone_and_the_others_come() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    account.deliver(HELLO);
+    account.deliver(&large(SPOOL_FROM as usize + 10));
+    let mut source = connect(dovecot, &account).await;
+    let items = list(&mut source).await;
+    let mut other = connect(dovecot, &account).await;
+    list(&mut other).await;
+    other.acknowledge(&ids(&items), &Handled::Delete).await.expect("both deleted");
+    account.deliver(HELLO);
+    let still = list(&mut source).await;
+    let fetched = source.fetch(&[items.clone(), still].concat()).await.expect("three answers");
+    assert!(matches!(fetched[0].bytes, Bytes::Gone));
+    assert!(matches!(fetched[1].bytes, Bytes::Gone));
+    assert!(matches!(fetched[2].bytes, Bytes::Memory(_)));
+    assert_eq!(source.fetch_headers(&items[0], 1000).await.expect("no failure"), None);
+    source.acknowledge(&ids(&items), &Handled::Delete).await.expect("deleting what is gone is done");
+}
+
+#[tokio::test]
+async fn headers_come_alone_and_cut() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    account.deliver(HELLO);
+    let mut source = connect(dovecot, &account).await;
+    let items = list(&mut source).await;
+    let headers = source.fetch_headers(&items[0], 10_000).await.expect("headers").expect("there");
+    assert_eq!(headers, b"From: a@example.org\r\nSubject: hello\r\n\r\n");
+    let cut = source.fetch_headers(&items[0], 10).await.expect("headers").expect("there");
+    assert_eq!(cut, b"From: a@ex");
+}
+
+#[tokio::test]
+async fn deleting_leaves_what_others_flagged() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    for _ in 0..3 {
+        account.deliver(HELLO);
+    }
+    let mut source = connect(dovecot, &account).await;
+    let items = list(&mut source).await;
+    // Another client flags the third, and has not expunged yet.
+    let mut other = connect_at(WITHOUT_MOVE_AND_UIDPLUS, dovecot, &account).await;
+    list(&mut other).await;
+    let flagged = other.acknowledge(&ids(&items[2..]), &Handled::Delete).await.expect("flagged");
+    assert!(flagged.words.contains("flagged \\Deleted only"), "{}", flagged.words);
+    assert_eq!(ids(&list(&mut source).await), ["1", "2"], "what is flagged is not listed");
+    let done = source.acknowledge(&ids(&items[..1]), &Handled::Delete).await.expect("deleted");
+    assert_eq!(done.words, "");
+    assert_eq!(account.files("").len(), 2, "{:?}", account.files(""));
+    assert_eq!(ids(&list(&mut source).await), ["2"]);
+}
+
+#[tokio::test]
+async fn moving_creates_the_folder_with_and_without_move() {
+    let Some(dovecot) = dovecot() else { return };
+    for host in ["localhost", WITHOUT_MOVE, WITHOUT_MOVE_AND_UIDPLUS] {
+        let account = dovecot.account();
+        account.deliver(HELLO);
+        account.deliver(HELLO);
+        let mut source = connect_at(host, dovecot, &account).await;
+        let items = list(&mut source).await;
+        let to = Handled::Move("Erledigt/Für & wider".to_owned());
+        let done = source.acknowledge(&ids(&items), &to).await.expect("moved");
+        let is_whole = done.words.is_empty();
+        assert_eq!(is_whole, host != WITHOUT_MOVE_AND_UIDPLUS);
+        assert!(list(&mut source).await.is_empty());
+        assert_eq!(account.files("Erledigt.F&APw-r &- wider").len(), 2, "{host}");
+        assert_eq!(account.files("").len(), if is_whole { 0 } else { 2 }, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn seen_mail_stays_and_is_flagged() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    account.deliver(HELLO);
+    account.deliver(HELLO);
+    let mut source = connect(dovecot, &account).await;
+    let items = list(&mut source).await;
+    source.acknowledge(&ids(&items[1..]), &Handled::Seen).await.expect("flagged");
+    assert_eq!(list(&mut source).await.len(), 2);
+    source.close().await.expect("LOGOUT");
+    let files = account.files("");
+    assert!(!files[0].contains('S') && files[1].ends_with(":2,S"), "{files:?}");
+}
+
+#[tokio::test]
+async fn folders_have_names_in_any_script() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    account.make_folder("&U,BTFw-");
+    let names = vec!["INBOX".to_owned(), "台北".to_owned(), "no \"such\" folder".to_owned()];
+    let settings = ImapSettings { folders: names.clone(), ..settings(dovecot, &account) };
+    let mut source = ImapSource::connect(settings.clone()).await.expect("the login works");
+    assert_eq!(source.folders(), names);
+    assert!(source.open("台北").await.expect("the folder opens").items.is_empty());
+    let failure = source.open("no \"such\" folder").await.expect_err("no such folder");
+    assert!(failure.is_temporary() && failure.words.contains("SELECT"), "{failure}");
+
+    let report = examine(settings).await.expect("a report");
+    assert!(report.has_uidplus && report.has_move && report.has_idle, "{report:?}");
+    assert_eq!(report.folders.iter().map(|f| f.messages).collect::<Vec<_>>(), [Some(0), Some(0), None]);
+    assert!(report.folders[2].words.contains("NO"), "{report:?}");
+}
+
+#[tokio::test]
+async fn thousands_of_scattered_messages_go_in_lines_that_servers_take() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    for _ in 0..3_000 {
+        account.deliver(b"Subject: x\r\n\r\n");
+    }
+    let mut source = connect(dovecot, &account).await;
+    let items = list(&mut source).await;
+    assert_eq!(items.len(), 3_000);
+    let every_other: Vec<Item> = items.into_iter().step_by(2).collect();
+    assert_eq!(source.fetch(&every_other).await.expect("all").len(), 1_500);
+    source.acknowledge(&ids(&every_other), &Handled::Delete).await.expect("deleted");
+    assert_eq!(list(&mut source).await.len(), 1_500);
+}

@@ -1,6 +1,67 @@
 //! The peers that the tests run against, started privately on free ports, and stopped when dropped.
 
+pub mod certs;
 pub mod dovecot;
+pub mod inbox;
+pub mod listing;
+pub mod peer;
 pub mod postgres;
 pub mod program;
+pub mod scripted_smtp;
+pub mod server;
 pub mod smtp;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A setting of the test run, from the environment. Empty counts as not there.
+#[expect(clippy::disallowed_methods, reason = "the one place where the tests read their environment")]
+pub fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Whether the long tier is asked for (`scripts/test all`).
+pub fn long_tier() -> bool {
+    setting("MAILDESK_LONG").is_some_and(|value| value != "0")
+}
+
+/// Says in the test run's own output, where no capture hides it, that something was left out and why.
+pub fn skipped(why: &str) {
+    say(&format!("skipped {}: {why}\n", std::thread::current().name().unwrap_or("a test")));
+}
+
+/// Prints past libtest's capture, in one piece.
+pub fn say(words: &str) {
+    std::io::stderr().write_all(words.as_bytes()).expect("stderr is open");
+}
+
+/// Asks again and again until there is an answer. What it waits for is named when it does not come.
+#[track_caller]
+pub fn wait_until<T>(what: &str, deadline: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begun.elapsed() < deadline, "waited {deadline:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A program by its name, in PATH and where Debian keeps the daemons.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = setting("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")])
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// The folder of gen.py, the generator of mixed mail, which lies beside the checkout and not in it.
+pub fn bench_folder() -> Option<PathBuf> {
+    let folder = setting("MAILDESK_BENCH")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/bench"));
+    folder.join("gen.py").is_file().then_some(folder)
+}

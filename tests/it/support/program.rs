@@ -1,1 +1,258 @@
-//! program
+//! The real program on a desk of its own: a temporary folder with a config.toml, and a store of either kind.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{find_program, postgres, wait_until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_maildesk");
+
+/// What a desk keeps its rows in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    Sqlite,
+    Postgres,
+}
+
+/// A mailbox account for the desk to read, in the clear on the loopback.
+#[derive(Clone, Debug)]
+pub struct Imap {
+    pub port: u16,
+    pub username: String,
+    pub password: String,
+}
+
+/// A desk: its folder goes when it is dropped.
+pub struct Desk {
+    pub folder: tempfile::TempDir,
+    store_url: String,
+}
+
+impl Desk {
+    /// A folder, and an empty store. `None` where the store cannot be had here: the reason has been printed.
+    pub fn new(store: Store) -> Option<Desk> {
+        let store_url = match store {
+            Store::Sqlite => "sqlite:desk.db".to_owned(),
+            Store::Postgres => postgres::database()?,
+        };
+        let folder =
+            tempfile::Builder::new().prefix("maildesk-desk-").tempdir().expect("a folder for the desk");
+        let desk = Desk { folder, store_url };
+        desk.configure("");
+        Some(desk)
+    }
+
+    /// The desk of most tests: type Support on one IMAP mailbox, its mail sent to `smtp_port`.
+    pub fn with_support(store: Store, imap: &Imap, smtp_port: u16) -> Option<Desk> {
+        let desk = Desk::new(store)?;
+        fs::write(desk.folder.path().join("password"), &imap.password).expect("the password file is written");
+        desk.configure(&support_sections(imap, smtp_port));
+        Some(desk)
+    }
+
+    /// Writes config.toml: the store and the key, then `sections`.
+    pub fn configure(&self, sections: &str) {
+        let head = format!(
+            "[store]\nurl = \"{}\"\n\n[keys]\nfile = \"maildesk.key\"\n\n[run]\nsocket = \"maildesk.sock\"\n\n",
+            self.store_url
+        );
+        fs::write(self.config(), head + sections).expect("config.toml is written");
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
+    }
+
+    /// The program with this desk's config and these arguments, to be added to.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        // Linux ends the program with the thread that started it, so no killed test leaves a daemon behind.
+        let mut command = match find_program("setpriv") {
+            Some(setpriv) => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "KILL", PROGRAM]);
+                command
+            }
+            None => Command::new(PROGRAM),
+        };
+        command.arg("--config").arg(self.config()).args(arguments);
+        command.env_remove("MAILDESK_CRASH_AT").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().expect("maildesk starts");
+        Output {
+            command: arguments.join(" "),
+            code: output.status.code(),
+            signal: output.status.signal(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs a command that must end well, and reads the JSON it prints.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        self.run(arguments).ok().json()
+    }
+
+    /// The rows that a listing prints.
+    #[track_caller]
+    pub fn rows(&self, arguments: &[&str]) -> Vec<Value> {
+        match self.json(arguments) {
+            Value::Array(rows) => rows,
+            other => panic!("maildesk {}: not a list: {other}", arguments.join(" ")),
+        }
+    }
+
+    /// Starts a command that goes on. Its output goes to `spawned.log` in the folder.
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
+        self.spawn_with(arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn spawn_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
+        let log = self.folder.path().join("spawned.log");
+        let out = fs::OpenOptions::new().create(true).append(true).open(&log).expect("the log opens");
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
+        command.stdout(out.try_clone().expect("a file can be cloned")).stderr(out);
+        Running { child: command.spawn().expect("maildesk starts"), log }
+    }
+}
+
+/// The sections of [`Desk::with_support`], for a test that adds its own.
+pub fn support_sections(imap: &Imap, smtp_port: u16) -> String {
+    format!(
+        r#"[[relay]]
+name = "out"
+host = "127.0.0.1"
+port = {smtp_port}
+tls = "plain"
+sender = "support@example.com"
+verp = true
+
+[[mailbox]]
+name = "support"
+protocol = "imap"
+host = "127.0.0.1"
+port = {port}
+tls = "plain"
+username = "{username}"
+password_file = "password"
+folders = ["INBOX"]
+handled = "delete"
+size_limit_mb = 50
+
+[[type]]
+name = "Support"
+tag = "Support"
+mailbox = "support"
+relay = "out"
+addresses = ["support@example.com"]
+admin = "admin@example.com"
+
+[[account]]
+login = "agent"
+name = "Agent"
+role = "agent"
+addresses = ["agent@example.com"]
+"#,
+        port = imap.port,
+        username = imap.username,
+    )
+}
+
+/// How a command ended, and what it said.
+#[derive(Clone, Debug)]
+pub struct Output {
+    pub command: String,
+    /// `None` where a signal ended it.
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// Insists on exit code 0.
+    #[track_caller]
+    pub fn ok(self) -> Output {
+        assert!(
+            self.code == Some(0),
+            "maildesk {} ended with {:?} (signal {:?})\n{}{}",
+            self.command,
+            self.code,
+            self.signal,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// The one JSON value on its standard output.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| {
+            panic!("maildesk {}: no JSON ({e})\n{}{}", self.command, self.stdout, self.stderr)
+        })
+    }
+}
+
+/// A command that goes on. It is killed when dropped.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// `kill -9`, and waits for the end.
+    pub fn kill(&mut self) -> ExitStatus {
+        self.child.kill().expect("a child of ours can be killed");
+        self.child.wait().expect("a child of ours can be waited for")
+    }
+
+    /// Asks it to stop (SIGTERM), and waits.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        let asked =
+            Command::new("sh").args(["-c", "kill -TERM \"$0\""]).arg(self.child.id().to_string()).status();
+        assert!(
+            asked.expect("sh starts").success(),
+            "the program is gone before it was asked to stop: {}",
+            self.log()
+        );
+        self.wait(Duration::from_secs(30))
+    }
+
+    /// The end, if it has come.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours can be waited for")
+    }
+
+    /// Waits for the end.
+    #[track_caller]
+    pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
+        let log = self.log.clone();
+        wait_until(&format!("the end of maildesk (see {})", log.display()), deadline, || self.ended())
+    }
+
+    /// What it and those before it on this desk have printed.
+    pub fn log(&self) -> String {
+        fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,394 @@
+#!/usr/bin/env python3
+"""The measuring half of scripts/bench-intake, which says what it is for."""
+import argparse, imaplib, json, os, pwd, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+
+USER, PASSWORD = "support", "secret"
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def fail(words, code=1):
+    print("bench-intake: " + words, file=sys.stderr)
+    sys.exit(code)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Dovecot:
+    """A private Dovecot 2.3, its sockets and its mail in folders where paths are short and everybody may look in."""
+
+    def __init__(self, mail):
+        self.mail, self.port = mail, free_port()
+        self.run = tempfile.mkdtemp(prefix="maildesk-dovecot-")
+        os.chmod(self.run, 0o755)
+        root = os.getuid() == 0
+        # Dovecot serves no mail as root, so then it belongs to somebody who owns nothing else.
+        self.owner = pwd.getpwnam("nobody") if root else pwd.getpwuid(os.getuid())
+        self.own(mail)
+        conf = os.path.join(self.run, "dovecot.conf")
+        with open(conf, "w") as f:
+            f.write(self.configuration(root))
+        program = shutil.which("dovecot", path=os.environ["PATH"] + ":/usr/sbin") or fail("no dovecot", 69)
+        command = [program, "-F", "-c", conf]
+        if shutil.which("setpriv"):
+            command = ["setpriv", "--pdeathsig", "TERM"] + command
+        self.log = open(os.path.join(self.run, "stderr"), "wb")
+        self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                self.touch()
+                return
+            except (OSError, ValueError, imaplib.IMAP4.error) as e:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    words = self.words()
+                    self.stop()
+                    fail("Dovecot did not start: %s\n%s" % (e, words))
+                time.sleep(0.02)
+
+    def configuration(self, root):
+        owner, group = self.owner.pw_name, self.owner.pw_gid
+        users = "" if root else "default_internal_user = %s\ndefault_login_user = %s\n" % (owner, owner)
+        chroot = "" if root else "chroot =\n"
+        return users + f"""
+base_dir = {self.run}/base
+state_dir = {self.run}/state
+log_path = {self.run}/log
+protocols = imap
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+mail_location = maildir:{self.mail}/%u
+mail_uid = {self.owner.pw_uid}
+mail_gid = {group}
+passdb {{
+  driver = static
+  args = password={PASSWORD}
+}}
+userdb {{
+  driver = static
+  args = uid={self.owner.pw_uid} gid={group} home={self.mail}/%u
+}}
+service imap-login {{
+  {chroot}
+  inet_listener imap {{
+    port = {self.port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service anvil {{
+  {chroot}
+}}
+"""
+
+    def words(self):
+        out = []
+        for name in ("log", "stderr"):
+            try:
+                with open(os.path.join(self.run, name), errors="replace") as f:
+                    out.append(f.read()[-2000:])
+            except OSError:
+                pass
+        return "\n".join(out)
+
+    def touch(self):
+        """Opens the mailbox once, so that its index is there before anybody is measured. Answers with its count."""
+        client = imaplib.IMAP4("127.0.0.1", self.port)
+        try:
+            client.login(USER, PASSWORD)
+            return int(client.select("INBOX")[1][0])
+        finally:
+            client.logout()
+
+    def own(self, folder):
+        if os.getuid() == 0:
+            for path, _, files in os.walk(folder):
+                for name in [path] + [os.path.join(path, f) for f in files]:
+                    os.chown(name, self.owner.pw_uid, self.owner.pw_gid)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.run, ignore_errors=True)
+
+
+class Bench:
+    def __init__(self, a, work):
+        self.a, self.work, self.dovecot = a, work, None
+        self.desk = os.path.join(work, "desk")
+        # Not below the checkout, which may be in a home that Dovecot's user cannot enter; /var/tmp is a disk too.
+        self.mail = tempfile.mkdtemp(prefix="maildesk-mail-", dir="/var/tmp")
+        os.makedirs(os.path.join(self.mail, USER, "new"))
+        self.seeds = min(200, max(1, a.messages // 10))
+
+    def generate(self, name, *more):
+        out = os.path.join(self.work, name)
+        command = [sys.executable, self.a.generator, out, "-n", str(self.a.messages), "--seeds", str(self.seeds)]
+        subprocess.run(command + list(more), check=True, stdout=subprocess.DEVNULL)
+        return out
+
+    def fill(self, source):
+        """Copies the messages into the mailbox under the names that Dovecot's own delivery gives, with their sizes."""
+        new = os.path.join(self.mail, USER, "new")
+        for i, name in enumerate(sorted(os.listdir(source)), 1):
+            path = os.path.join(source, name)
+            size = os.path.getsize(path)
+            with open(path, "rb") as f:
+                lines = f.read().count(b"\n")
+            shutil.copyfile(path, "%s/%d.M%06dP1.bench,S=%d,W=%d" % (new, 1760000000 + i, i, size, size + lines))
+
+    def restore(self, source):
+        """The mailbox as it was after the seeds, with the main mail in it, indexed; the disk quiet."""
+        box = os.path.join(self.mail, USER)
+        shutil.rmtree(box)
+        shutil.copytree(os.path.join(self.work, "box-after-seeds"), box)
+        self.fill(source)
+        self.dovecot.own(box)
+        found = self.dovecot.touch()
+        if found != self.a.messages:
+            fail("%d messages in the mailbox instead of %d" % (found, self.a.messages))
+        os.sync()
+
+    def maildesk(self, desk, *arguments):
+        command = [self.a.program, "--config", os.path.join(desk, "config.toml")] + list(arguments)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode != 0:
+            fail("maildesk %s ended with %d\n%s" % (" ".join(arguments), done.returncode, done.stderr.decode()))
+        return json.loads(done.stdout) if "--json" in arguments else None
+
+    def prepare(self):
+        """A desk that has taken the seeds in, and the main mail whose replies carry the seeds' tag lines."""
+        os.makedirs(self.desk)
+        with open(os.path.join(self.desk, "password"), "w") as f:
+            f.write(PASSWORD)
+        with open(os.path.join(self.desk, "config.toml"), "w") as f:
+            f.write(CONFIG.format(port=self.dovecot.port, user=USER))
+        seeds = self.generate("seeds")
+        self.fill(os.path.join(seeds, "seed-Maildir", "new"))
+        self.dovecot.own(self.mail)
+        self.maildesk(self.desk, "poll", "--json")
+        if self.dovecot.touch() != 0:
+            fail("maildesk left seeds in the mailbox")
+        tickets = self.maildesk(self.desk, "ticket", "list", "--json")
+        tags = os.path.join(self.work, "tags")
+        with open(tags, "w") as f:
+            for n in range(1, self.seeds + 1):
+                of_seed = [t["tag_line"] for t in tickets if "s%06dq" % n in t["subject"]]
+                if len(of_seed) != 1:
+                    fail("%d tickets of seed %d" % (len(of_seed), n))
+                f.write(of_seed[0] + "\n")
+        shutil.copytree(os.path.join(self.mail, USER), os.path.join(self.work, "box-after-seeds"))
+        return os.path.join(self.generate("main", "--tags", tags), "Maildir", "new")
+
+    def run_maildesk(self, source):
+        self.restore(source)
+        desk = os.path.join(self.work, "desk-run")
+        shutil.rmtree(desk, ignore_errors=True)
+        shutil.copytree(self.desk, desk)
+        config = os.path.join(desk, "config.toml")
+        figures = measure([self.a.program, "--config", config, "poll", "--json"], os.path.join(self.work, "maildesk.log"))
+        rows = len(self.maildesk(desk, "journal", "list", "--json"))
+        if rows != self.a.messages + self.seeds:
+            fail("the journal has %d rows instead of %d" % (rows, self.a.messages + self.seeds))
+        if self.dovecot.touch() != 0:
+            fail("maildesk left messages in the mailbox")
+        return figures
+
+    def run_mbsync(self, source):
+        self.restore(source)
+        target = os.path.join(self.work, "mbsync")
+        shutil.rmtree(target, ignore_errors=True)
+        os.makedirs(os.path.join(target, "mail"))
+        rc = os.path.join(target, "rc")
+        with open(rc, "w") as f:
+            f.write(MBSYNC.format(port=self.dovecot.port, user=USER, password=PASSWORD, target=target))
+        figures = measure(["mbsync", "-q", "-c", rc, "copy"], os.path.join(self.work, "mbsync.log"))
+        inbox = os.path.join(target, "mail", "INBOX")
+        copied = sum(len(os.listdir(os.path.join(inbox, d))) for d in ("new", "cur"))
+        if copied != self.a.messages:
+            fail("mbsync copied %d messages of %d" % (copied, self.a.messages))
+        return figures
+
+    def run(self):
+        try:
+            self.dovecot = Dovecot(self.mail)
+            source = self.prepare()
+            megabytes = sum(e.stat().st_size for e in os.scandir(source)) / 1e6
+            runs = {"maildesk": [], "mbsync": []}
+            print("%d messages, %.1f MB, after %d seeds" % (self.a.messages, megabytes, self.seeds))
+            print("%-6s %-9s %9s %9s %9s %14s %8s" % ("round", "", "wall s", "user s", "sys s", "ms CPU/message", "RSS MB"))
+            for n in range(1, self.a.rounds + 1):
+                for name, run in (("maildesk", self.run_maildesk), ("mbsync", self.run_mbsync)):
+                    runs[name].append(run(source))
+                    self.line(n, name, runs[name][-1])
+            self.summary(runs)
+        finally:
+            if self.dovecot:
+                self.dovecot.stop()
+            shutil.rmtree(self.mail, ignore_errors=True)
+
+    def line(self, n, name, r):
+        per = (r["user"] + r["sys"]) * 1e3 / self.a.messages
+        print("%-6s %-9s %9.2f %9.2f %9.2f %14.3f %8.1f" % (n, name, r["wall"], r["user"], r["sys"], per, r["rss_mb"]), flush=True)
+
+    def summary(self, runs):
+        out = {"messages": self.a.messages}
+        ratio = lambda f: round(statistics.median(f(a) / f(b) for a, b in zip(runs["maildesk"], runs["mbsync"])), 3)
+        # Of each pair, so that what else the machine does falls on both.
+        out["wall_ratio"] = ratio(lambda r: r["wall"])
+        out["cpu_ratio"] = ratio(lambda r: r["user"] + r["sys"])
+        for name, of_it in runs.items():
+            middle = {k: statistics.median(r[k] for r in of_it) for k in of_it[0]}
+            self.line("median", name, middle)
+            cpu = statistics.median(r["user"] + r["sys"] for r in of_it)
+            out[name] = {"wall_s": round(middle["wall"], 3), "cpu_ms_per_message": round(cpu * 1e3 / self.a.messages, 3),
+                         "rss_mb": round(max(r["rss_mb"] for r in of_it), 1)}
+        print("wall: %.2f of mbsync, CPU: %.2f of mbsync (medians of the pairs; RSS is the largest)"
+              % (out["wall_ratio"], out["cpu_ratio"]))
+        print(json.dumps(out), flush=True)
+
+
+def measure(command, log):
+    """Wall, CPU and peak memory of a command with its children."""
+    # The kernel carries the memory of the forking process over to the child's ru_maxrss. Where the child stays below
+    # that, its own high-water mark, looked at while it runs, is the better figure.
+    with open("/proc/self/status") as f:
+        floor = int(next(l for l in f if l.startswith("VmHWM")).split()[1])
+    high = 0
+    begun = time.monotonic()
+    with open(log, "wb") as out:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.dup2(out.fileno(), 1)
+                os.dup2(out.fileno(), 2)
+                os.execvp(command[0], command)
+            finally:
+                os._exit(127)
+    try:
+        while True:
+            done, status, usage = os.wait4(pid, os.WNOHANG)
+            if done:
+                break
+            high = max(high, high_water(pid, command[0]))
+            time.sleep(0.002)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    wall = time.monotonic() - begun
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        with open(log, errors="replace") as f:
+            fail("%s ended with %d\n%s" % (command[0], code, f.read()[-3000:]))
+    rss = usage.ru_maxrss if usage.ru_maxrss > floor or not high else high
+    return {"wall": wall, "user": usage.ru_utime, "sys": usage.ru_stime, "rss_mb": rss / 1024}
+
+
+def high_water(pid, program):
+    try:
+        if os.path.basename(os.readlink("/proc/%d/exe" % pid)) != os.path.basename(program):
+            return 0
+        with open("/proc/%d/status" % pid) as f:
+            return int(next(l for l in f if l.startswith("VmHWM")).split()[1])
+    except (OSError, StopIteration):
+        return 0
+
+
+CONFIG = """[store]
+url = "sqlite:desk.db"
+
+[keys]
+file = "maildesk.key"
+
+[run]
+socket = "maildesk.sock"
+
+[[relay]]
+name = "out"
+host = "127.0.0.1"
+port = 9
+tls = "plain"
+sender = "support@example.com"
+verp = true
+
+[[mailbox]]
+name = "support"
+protocol = "imap"
+host = "127.0.0.1"
+port = {port}
+tls = "plain"
+username = "{user}"
+password_file = "password"
+folders = ["INBOX"]
+handled = "delete"
+size_limit_mb = 50
+
+[[type]]
+name = "Support"
+tag = "Support"
+mailbox = "support"
+relay = "out"
+addresses = ["support@example.com"]
+admin = "admin@example.com"
+"""
+
+MBSYNC = """IMAPAccount bench
+Host 127.0.0.1
+Port {port}
+User {user}
+Pass {password}
+SSLType None
+AuthMechs LOGIN
+
+IMAPStore far
+Account bench
+
+MaildirStore near
+Path {target}/mail/
+Inbox {target}/mail/INBOX
+
+Channel copy
+Far :far:INBOX
+Near :near:INBOX
+Create Near
+Sync Pull New
+SyncState *
+"""
+
+
+def main():
+    p = argparse.ArgumentParser(prog="scripts/bench-intake")
+    p.add_argument("--messages", type=int, default=2000)
+    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--program", required=True)
+    a = p.parse_args()
+    if a.messages < 1 or a.rounds < 1:
+        fail("--messages and --rounds are at least 1", 64)
+    a.program = os.path.abspath(a.program)
+    root = os.path.dirname(HERE)
+    bench = os.environ.get("MAILDESK_BENCH") or os.path.join(root, "..", "shared", "bench")
+    a.generator = os.path.join(bench, "gen.py")
+    if not os.path.isfile(a.generator):
+        fail("no gen.py in %s; MAILDESK_BENCH names its folder" % bench, 69)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # On the disk of the checkout, never in memory: what is measured waits for fsync.
+    parent = os.path.join(root, "target", "bench")
+    os.makedirs(parent, exist_ok=True)
+    work = tempfile.mkdtemp(prefix="intake-", dir=parent)
+    try:
+        Bench(a, work).run()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

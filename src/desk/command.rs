@@ -1,0 +1,275 @@
+//! What people do to tickets: answer, note, change, merge, delete. Each is one transaction under the desk lock.
+
+use super::Desk;
+use super::mails::Owed;
+use crate::letters::{Answer, Body, Letter};
+use crate::mail::compose::Auto;
+use crate::mail::subject::{TagLine, with_tag};
+use crate::mail::{MessageId, NamedAddress};
+use crate::store::outbox::Purpose;
+use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketRow};
+use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
+use crate::ticket::{EventNumber, LogEntryId, Status, TicketId, TypeId};
+
+/// Message-IDs of a ticket that an answer refers to.
+const THREAD: i64 = 20;
+
+/// What an agent says on a ticket.
+pub struct Words<'a> {
+    pub text: &'a str,
+    /// Who says it; empty: nobody by name.
+    pub agent: &'a str,
+}
+
+impl Desk {
+    /// An answer to the contact: an entry, and a mail to him from the type's address.
+    pub async fn answer(&self, id: TicketId, words: &Words<'_>, cause: &Cause) -> Result<LogEntryId, Error> {
+        let mut tx = self.store.desk().await?;
+        let ticket = self.live_ticket(&mut tx, id).await?;
+        let rules = tx.load_rules().await?;
+        let rule = rules.of_type(ticket.type_id).ok_or_else(|| {
+            Error::InUse(format!(
+                "ticket #{id} has a type that is not active: activate it, or give the ticket another"
+            ))
+        })?;
+        let (contact, contact_id) = tx
+            .contact_address_on(ticket.id)
+            .await?
+            .ok_or_else(|| Error::Missing(format!("contact on ticket #{id} to answer")))?;
+        let receivers = [Receiver {
+            address: contact.address.clone(),
+            name: contact.name.clone(),
+            contact: Some(contact_id),
+        }];
+        let entry = LogEntryId(tx.draw(Counter::LogEntry).await?);
+        let tag = TagLine { word: rule.tag.clone(), ticket: ticket.id, log_entry: entry };
+        let tags: Vec<&str> = rules.types.iter().map(|t| t.tag.as_str()).collect();
+        let subject = with_tag(&tag, &format!("Re: {}", without_re(&ticket.subject)), &tags);
+        let event = Event {
+            ticket: Some(ticket.id),
+            log_entry: Some(entry),
+            happened: Happened::AnswerQueued,
+            detail: String::new(),
+        };
+        let number = tx.append_event(&event, cause, self.clock.now()).await?;
+        let letter = Letter::Answer(Answer {
+            subject,
+            ticket: ticket.id.0,
+            tag_line: tag.to_string(),
+            type_name: rule.name.clone(),
+            agent_name: words.agent.to_owned(),
+            body: Body::of(words.text, false).text,
+            quoted: String::new(),
+            quoted_from: String::new(),
+            quoted_date: String::new(),
+        });
+        let thread: Vec<MessageId> =
+            tx.thread_of(ticket.id, THREAD).await?.iter().filter_map(|id| MessageId::parse(id)).collect();
+        let author = NamedAddress { name: words.agent.to_owned(), address: rule.address.clone() };
+        self.say(
+            &mut tx,
+            &ticket,
+            entry,
+            number,
+            Said { words, kind: EntryKind::Outbound, author, receivers: &receivers },
+        )
+        .await?;
+        let owed = Owed {
+            purpose: Purpose::Answer,
+            letter,
+            rule,
+            rules: &rules,
+            ticket: ticket.id,
+            entry,
+            to: vec![contact.clone()],
+            from_name: rule.name.clone(),
+            auto: Auto::No,
+            in_reply_to: thread.last().cloned(),
+            references: thread,
+            attachments: vec![],
+            operation: format!("entry:{entry}:answer"),
+            number,
+        };
+        self.queue(&mut tx, owed).await?;
+        let receiver = [(contact.address, "receiver", Some(contact_id))];
+        tx.add_participants(ticket.id, &receiver, number).await?;
+        self.change_status(&mut tx, &ticket, ticket.status.after_answer(), cause).await?;
+        tx.commit().await?;
+        Ok(entry)
+    }
+
+    /// An internal note.
+    pub async fn note(&self, id: TicketId, words: &Words<'_>, cause: &Cause) -> Result<LogEntryId, Error> {
+        let mut tx = self.store.desk().await?;
+        let ticket = self.live_ticket(&mut tx, id).await?;
+        let rules = tx.load_rules().await?;
+        let entry = LogEntryId(tx.draw(Counter::LogEntry).await?);
+        let event = Event {
+            ticket: Some(ticket.id),
+            log_entry: Some(entry),
+            happened: Happened::EntryAdded,
+            detail: "note".into(),
+        };
+        let number = tx.append_event(&event, cause, self.clock.now()).await?;
+        let address = rules.of_type(ticket.type_id).map(|r| r.address.clone());
+        let address = address.unwrap_or_else(|| "note@localhost".parse().expect("it is an address"));
+        let author = NamedAddress { name: words.agent.to_owned(), address };
+        let said = Said { words, kind: EntryKind::Note, author, receivers: &[] };
+        self.say(&mut tx, &ticket, entry, number, said).await?;
+        tx.commit().await?;
+        Ok(entry)
+    }
+
+    pub async fn set_status(&self, id: TicketId, status: Status, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let ticket = self.live_ticket(&mut tx, id).await?;
+        if ticket.status != status && !ticket.status.may_become(status) {
+            let words = format!("ticket #{id} is {}: it cannot become {status}", ticket.status);
+            return Err(Error::InUse(words));
+        }
+        self.change_status(&mut tx, &ticket, status, cause).await?;
+        tx.commit().await
+    }
+
+    /// `login`: none takes the assignee away.
+    pub async fn assign(&self, id: TicketId, login: Option<&str>, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let ticket = self.live_ticket(&mut tx, id).await?;
+        let account = match login {
+            Some(login) => Some(tx.find_account(login).await?.id),
+            None => None,
+        };
+        let shown =
+            |account: Option<crate::ticket::AccountId>| account.map(|a| a.to_string()).unwrap_or_default();
+        let detail = format!("{}>{}", shown(ticket.assignee), shown(account));
+        tx.set_assignee(ticket.id, account, self.clock.now()).await?;
+        self.event(&mut tx, Some(ticket.id), Happened::Assigned, detail, cause).await?;
+        tx.commit().await
+    }
+
+    /// Another type; the tags of the old one still find the ticket (B4).
+    pub async fn set_type(&self, id: TicketId, type_id: TypeId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let ticket = self.live_ticket(&mut tx, id).await?;
+        let rules = tx.load_rules().await?;
+        let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
+        tx.set_type(ticket.id, type_id, self.clock.now()).await?;
+        let detail = format!("{}>{type_id}", ticket.type_id);
+        let number = self.event(&mut tx, Some(ticket.id), Happened::TypeChanged, detail, cause).await?;
+        tx.remember_tag(ticket.id, &rule.tag, number).await?;
+        tx.commit().await
+    }
+
+    pub async fn set_subject(&self, id: TicketId, subject: &str, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let ticket = self.live_ticket(&mut tx, id).await?;
+        tx.set_subject(ticket.id, subject, self.clock.now()).await?;
+        self.event(&mut tx, Some(ticket.id), Happened::Edited, "subject".into(), cause).await?;
+        tx.commit().await
+    }
+
+    /// Merges a ticket into another: later replies and old tag lines find the target (M11).
+    pub async fn merge(&self, from: TicketId, into: TicketId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let source = self.live_ticket(&mut tx, from).await?;
+        let target = self.live_ticket(&mut tx, into).await?;
+        if source.id != from {
+            return Err(Error::InUse(format!("ticket #{from} was merged into #{} before", source.id)));
+        }
+        if source.id == target.id {
+            return Err(Error::InUse(format!("ticket #{from} cannot be merged into itself")));
+        }
+        let status = format!("{}>{}", source.status, Status::Closed);
+        self.event(&mut tx, Some(from), Happened::StatusChanged, status, cause).await?;
+        let detail = format!("{from}>{}", target.id);
+        let number = self.event(&mut tx, Some(from), Happened::Merged, detail.clone(), cause).await?;
+        self.event(&mut tx, Some(target.id), Happened::Merged, detail, cause).await?;
+        tx.merge(from, target.id, number, self.clock.now()).await?;
+        tx.commit().await
+    }
+
+    /// A deleted ticket takes no more mail; `is_deleted` false brings it back.
+    pub async fn set_deleted(&self, id: TicketId, is_deleted: bool, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let ticket = tx.ticket(id).await?;
+        if ticket.is_deleted == is_deleted {
+            return Ok(());
+        }
+        tx.set_deleted(id, is_deleted, self.clock.now()).await?;
+        let happened = if is_deleted { Happened::Deleted } else { Happened::Restored };
+        self.event(&mut tx, Some(id), happened, String::new(), cause).await?;
+        tx.commit().await
+    }
+
+    /// A ticket that can be worked on; a merged one is followed to its target.
+    async fn live_ticket(&self, tx: &mut Tx, id: TicketId) -> Result<TicketRow, Error> {
+        let ticket = tx.resolved_ticket(id).await?;
+        match ticket.is_deleted {
+            true => Err(Error::InUse(format!(
+                "ticket #{id} is deleted: `maildesk ticket restore {id}` brings it back"
+            ))),
+            false => Ok(ticket),
+        }
+    }
+
+    async fn change_status(
+        &self,
+        tx: &mut Tx,
+        ticket: &TicketRow,
+        status: Status,
+        cause: &Cause,
+    ) -> Result<Option<EventNumber>, Error> {
+        if ticket.status == status {
+            tx.touch_ticket(ticket.id, self.clock.now()).await?;
+            return Ok(None);
+        }
+        tx.set_status(ticket.id, status, self.clock.now()).await?;
+        let is_reopened = ticket.status.is_ended() && !status.is_ended();
+        let happened = if is_reopened { Happened::Reopened } else { Happened::StatusChanged };
+        let detail = format!("{}>{status}", ticket.status);
+        self.event(tx, Some(ticket.id), happened, detail, cause).await.map(Some)
+    }
+
+    async fn say(
+        &self,
+        tx: &mut Tx,
+        ticket: &TicketRow,
+        id: LogEntryId,
+        number: EventNumber,
+        said: Said<'_>,
+    ) -> Result<(), Error> {
+        let entry = NewEntry {
+            id,
+            ticket: ticket.id,
+            kind: said.kind,
+            arrival: None,
+            author: Some(&said.author),
+            subject: &ticket.subject,
+            body: said.words.text,
+            body_truncated: false,
+            message_id: "",
+            id_hash: None,
+            receivers: said.receivers,
+            code: "",
+            number,
+            sent: None,
+        };
+        tx.insert_entry(&entry, self.clock.now()).await
+    }
+}
+
+/// An entry that somebody of the team writes.
+struct Said<'a> {
+    words: &'a Words<'a>,
+    kind: EntryKind,
+    author: NamedAddress,
+    receivers: &'a [Receiver],
+}
+
+fn without_re(subject: &str) -> &str {
+    let mut rest = subject.trim();
+    while rest.get(..3).is_some_and(|p| p.eq_ignore_ascii_case("re:")) {
+        rest = rest[3..].trim_start();
+    }
+    rest
+}

@@ -1,0 +1,372 @@
+//! Mails that the desk owes: rendered and composed once, at the moment they are owed, and queued with what caused them.
+
+use super::Desk;
+use crate::letters::{
+    AgentReplyNotSent, Attached, AutoAnswer, Body, BounceOfAnswer, Entry, Forward, Letter, NewTicket, Person,
+    Reply,
+};
+use crate::mail::compose::{AttachedSpan, Auto, Draft, compose};
+use crate::mail::subject::{TagLine, with_tag};
+use crate::mail::{Address, Message, MessageId, NamedAddress};
+use crate::store::arrival::Pending;
+use crate::store::outbox::{NewOutbox, NewRecipient, Purpose};
+use crate::store::ticket::Receiver;
+use crate::store::{Counter, Error, Tx};
+use crate::ticket::{EventNumber, LogEntryId, OutboxId, Status, TicketId};
+use crate::triage::{Code, Effects, Finding, RelayRule, Rules, TypeRule};
+
+/// Attachments travel along with a notification up to this many bytes in all; what is beyond stays on the ticket.
+const ATTACHED_LIMIT: u64 = 10 << 20;
+
+/// An inbound entry that somebody is to be told of.
+pub(super) struct Inbound<'a> {
+    pub message: &'a Message,
+    pub pending: &'a Pending,
+    pub rules: &'a Rules,
+    pub rule: &'a TypeRule,
+    pub ticket: TicketId,
+    pub entry: LogEntryId,
+    pub code: Code,
+    pub effects: Effects,
+    /// Of a delivery report: what it says of each recipient.
+    pub bounces: &'a [Finding],
+    pub receivers: &'a [Receiver],
+    pub is_new: bool,
+    pub status_before: Status,
+    pub status: Status,
+    pub number: EventNumber,
+}
+
+/// A mail of a ticket, before its subject has its tag line and its letter is rendered.
+pub(super) struct Owed<'a> {
+    pub purpose: Purpose,
+    pub letter: Letter,
+    pub rule: &'a TypeRule,
+    pub rules: &'a Rules,
+    pub ticket: TicketId,
+    pub entry: LogEntryId,
+    pub to: Vec<NamedAddress>,
+    pub from_name: String,
+    pub auto: Auto,
+    pub in_reply_to: Option<MessageId>,
+    pub references: Vec<MessageId>,
+    pub attachments: Vec<AttachedSpan>,
+    /// The same operation queues nothing twice.
+    pub operation: String,
+    pub number: EventNumber,
+}
+
+/// Any mail of the desk, before it is rendered.
+pub(super) struct Envelope<'a> {
+    pub purpose: Purpose,
+    pub letter: Letter,
+    pub language: &'a str,
+    pub rules: &'a Rules,
+    pub relay: Option<&'a RelayRule>,
+    pub ticket: Option<(TicketId, LogEntryId)>,
+    pub from: NamedAddress,
+    pub to: Vec<NamedAddress>,
+    pub auto: Auto,
+    pub in_reply_to: Option<MessageId>,
+    pub references: Vec<MessageId>,
+    pub attachments: Vec<AttachedSpan>,
+    /// The same operation queues nothing twice.
+    pub operation: String,
+    pub number: EventNumber,
+}
+
+impl Inbound<'_> {
+    fn tag_line(&self) -> TagLine {
+        TagLine { word: self.rule.tag.clone(), ticket: self.ticket, log_entry: self.entry }
+    }
+
+    /// The subject of a mail about this entry: its tag line in front, our earlier ones taken out (C1).
+    fn subject(&self) -> String {
+        with_tag(&self.tag_line(), &self.message.subject, &tag_words(self.rules))
+    }
+
+    fn sender(&self) -> Option<&NamedAddress> {
+        self.message.from.as_ref()
+    }
+
+    /// The entry as a letter shows it, and the attachments that travel along.
+    fn shown(&self) -> (Entry, Vec<AttachedSpan>) {
+        let mut room = ATTACHED_LIMIT;
+        let (mut shown, mut spans) = (vec![], vec![]);
+        for attachment in &self.message.attachments {
+            let fits = attachment.size <= room;
+            shown.push(Attached::new(&attachment.name, attachment.size, fits));
+            if fits {
+                room -= attachment.size;
+                spans.push(AttachedSpan {
+                    name: attachment.name.clone(),
+                    content_type: attachment.content_type.clone(),
+                    is_inline: attachment.is_inline,
+                    arrival: self.pending.id,
+                    span: attachment.span,
+                    size: attachment.size,
+                });
+            }
+        }
+        let body = Body::of(&self.message.text, self.message.text_truncated);
+        let nobody = Person { name: String::new(), address: String::new(), shown: "(no sender)".into() };
+        let entry = Entry {
+            ticket: self.ticket.0,
+            tag_line: self.tag_line().to_string(),
+            type_name: self.rule.name.clone(),
+            subject: self.message.subject.clone(),
+            sender: self.sender().map_or(nobody, Person::from),
+            received: self.pending.received.rfc3339(),
+            body: body.text,
+            body_cut: body.is_cut,
+            attachments: shown,
+            command: format!("maildesk ticket show {}", self.ticket),
+        };
+        (entry, spans)
+    }
+
+    fn owed<'a>(&'a self, purpose: Purpose, letter: Letter, to: Vec<NamedAddress>) -> Owed<'a> {
+        let sender =
+            self.sender().map(|s| if s.name.is_empty() { s.address.to_string() } else { s.name.clone() });
+        Owed {
+            purpose,
+            letter,
+            rule: self.rule,
+            rules: self.rules,
+            ticket: self.ticket,
+            entry: self.entry,
+            to,
+            from_name: format!("{} via {}", sender.unwrap_or_default(), self.rule.name).trim().to_owned(),
+            auto: Auto::Generated,
+            in_reply_to: self.message.message_id.clone(),
+            references: vec![],
+            attachments: vec![],
+            operation: format!("arrival:{}:{}", self.pending.id, purpose.as_str()),
+            number: self.number,
+        }
+    }
+}
+
+fn tag_words(rules: &Rules) -> Vec<&str> {
+    rules.types.iter().map(|t| t.tag.as_str()).collect()
+}
+
+impl Desk {
+    /// The mails of an inbound entry: the notification, forward copies, the automatic answer, a word to the agent.
+    pub(super) async fn owe_mails(&self, tx: &mut Tx, it: &Inbound<'_>) -> Result<(), Error> {
+        if !it.receivers.is_empty() {
+            let to = it
+                .receivers
+                .iter()
+                .map(|r| NamedAddress { name: r.name.clone(), address: r.address.clone() });
+            let (letter, attachments) = notification(it);
+            let owed = Owed { attachments, ..it.owed(Purpose::Notification, letter, to.collect()) };
+            self.queue(tx, owed).await?;
+        }
+        if it.is_new && !it.rule.forwards.is_empty() {
+            let (entry, attachments) = it.shown();
+            let letter = Letter::Forward(Forward { subject: it.subject(), entry });
+            let to = it.rule.forwards.iter().cloned().map(NamedAddress::from).collect();
+            self.queue(tx, Owed { attachments, ..it.owed(Purpose::Forward, letter, to) }).await?;
+        }
+        if it.effects.answers && tx.claim_auto_answer(it.ticket).await? {
+            self.queue_auto_answer(tx, it).await?;
+        }
+        if it.effects.tells_agent {
+            self.tell_agent(tx, it).await?;
+        }
+        Ok(())
+    }
+
+    async fn queue_auto_answer(&self, tx: &mut Tx, it: &Inbound<'_>) -> Result<(), Error> {
+        // RFC 3834 §4 would answer the return path; people expect the answer where they wrote from, and a null or
+        // missing return path has been told apart as machine mail before.
+        let Some(sender) = it.sender() else { return Ok(()) };
+        let letter = Letter::AutoAnswer(AutoAnswer {
+            subject: it.subject(),
+            name: sender.name.clone(),
+            ticket: it.ticket.0,
+            tag_line: it.tag_line().to_string(),
+            type_name: it.rule.name.clone(),
+            original_subject: it.message.subject.clone(),
+        });
+        let owed = Owed {
+            auto: Auto::Replied,
+            from_name: it.rule.name.clone(),
+            references: it.message.references.iter().chain(&it.message.message_id).cloned().collect(),
+            ..it.owed(Purpose::AutoAnswer, letter, vec![sender.clone()])
+        };
+        self.queue(tx, owed).await
+    }
+
+    /// Once a ticket and agent: his reply was kept inside.
+    async fn tell_agent(&self, tx: &mut Tx, it: &Inbound<'_>) -> Result<(), Error> {
+        let Some(agent) = it.sender() else { return Ok(()) };
+        let operation = format!("ticket:{}:agent_reply_not_sent:{}", it.ticket, agent.address);
+        if tx.is_queued(&operation).await? {
+            return Ok(());
+        }
+        let contact = tx.contact_address_on(it.ticket).await?;
+        let letter = Letter::AgentReplyNotSent(AgentReplyNotSent {
+            subject: it.subject(),
+            ticket: it.ticket.0,
+            tag_line: it.tag_line().to_string(),
+            contact: contact.map(|(c, _)| c.address.to_string()).unwrap_or_default(),
+            show_command: format!("maildesk ticket show {}", it.ticket),
+            answer_command: format!("maildesk ticket answer {}", it.ticket),
+        });
+        let owed = Owed {
+            from_name: it.rule.name.clone(),
+            operation,
+            ..it.owed(Purpose::Notice, letter, vec![agent.clone()])
+        };
+        self.queue(tx, owed).await
+    }
+
+    /// Renders, composes and queues a mail of a ticket.
+    pub(super) async fn queue(&self, tx: &mut Tx, owed: Owed<'_>) -> Result<(), Error> {
+        let domain = owed.rule.address.domain();
+        let thread = MessageId::parse(&format!("ticket.{}.{}@{domain}", owed.ticket, owed.rules.desk));
+        let envelope = Envelope {
+            purpose: owed.purpose,
+            letter: owed.letter,
+            language: &owed.rule.language,
+            rules: owed.rules,
+            relay: owed.rules.relay_of(owed.rule),
+            ticket: Some((owed.ticket, owed.entry)),
+            from: NamedAddress { name: owed.from_name, address: owed.rule.address.clone() },
+            to: owed.to,
+            auto: owed.auto,
+            in_reply_to: owed.in_reply_to,
+            // A reference that all mails of a ticket share keeps them in one thread of the reader's mail program.
+            references: thread.into_iter().chain(owed.references).collect(),
+            attachments: owed.attachments,
+            operation: owed.operation,
+            number: owed.number,
+        };
+        self.enqueue(tx, envelope).await
+    }
+
+    /// Renders and composes any mail, once, and queues it.
+    pub(super) async fn enqueue(&self, tx: &mut Tx, it: Envelope<'_>) -> Result<(), Error> {
+        let outbox = OutboxId(tx.draw(Counter::Outbox).await?);
+        let now = self.clock.now();
+        let rendered = self.render(tx, &it.letter, it.language).await?;
+        let draft = Draft {
+            message_id: self.keys.message_id(outbox, it.from.address.domain()),
+            from: it.from,
+            to: it.to.clone(),
+            reply_to: None,
+            subject: rendered.subject,
+            text: rendered.text,
+            html: rendered.html,
+            in_reply_to: it.in_reply_to,
+            references: it.references,
+            date: now,
+            boundary_seed: self.boundary_seed(outbox),
+            auto: it.auto,
+            desk_mark: it.rules.desk.clone(),
+            attachments: it.attachments,
+        };
+        let return_path = self.return_path(outbox, it.relay, it.rules, &draft.from.address);
+        let mut recipients = Vec::with_capacity(it.to.len());
+        for to in it.to {
+            let contact = if it.purpose.is_to_team() { None } else { tx.contact_of(&to.address).await? };
+            recipients.push(NewRecipient { address: to.address, name: to.name, contact });
+        }
+        let composed = compose(&draft);
+        let new = NewOutbox {
+            id: outbox,
+            purpose: it.purpose,
+            ticket: it.ticket.map(|t| t.0),
+            log_entry: it.ticket.map(|t| t.1),
+            relay: it.relay.map(|r| r.id),
+            message_id: &draft.message_id,
+            return_path: Some(&return_path),
+            sender: &draft.from.address,
+            subject: &draft.subject,
+            composed: &composed,
+            operation: &it.operation,
+            number: it.number,
+            recipients: &recipients,
+        };
+        tx.enqueue(&new, now).await.map(drop)
+    }
+
+    /// VERP where the sending account allows it (C7), else the account's own address.
+    fn return_path(
+        &self,
+        outbox: OutboxId,
+        relay: Option<&RelayRule>,
+        rules: &Rules,
+        from: &Address,
+    ) -> Address {
+        match relay {
+            Some(relay) if relay.verp && !rules.bounce_domain.is_empty() => {
+                self.keys.return_path(outbox, &rules.bounce_local, &rules.bounce_domain)
+            }
+            Some(relay) => relay.sender.clone(),
+            None => from.clone(),
+        }
+    }
+
+    /// A template that fails falls back to the built-in one and raises an alert; it never fails the message.
+    pub(super) async fn render(
+        &self,
+        tx: &mut Tx,
+        letter: &Letter,
+        language: &str,
+    ) -> Result<crate::letters::Rendered, Error> {
+        let (rendered, problem) = self.letters.render(letter, language);
+        if let Some(problem) = problem {
+            let name = format!("template:{}", letter.name());
+            self.alerts.state_in(tx, &name, Some(&problem.to_string())).await?;
+        }
+        Ok(rendered)
+    }
+
+    /// Fixed for an outbox mail, and not to be guessed: nobody can put our boundary into a body.
+    fn boundary_seed(&self, outbox: OutboxId) -> [u8; 16] {
+        let hash = self.keys.hash(&[b"boundary", &outbox.0.to_le_bytes()]);
+        hash.try_into().expect("a keyed hash has 16 bytes")
+    }
+}
+
+fn notification(it: &Inbound<'_>) -> (Letter, Vec<AttachedSpan>) {
+    let (entry, spans) = it.shown();
+    let code = it.code.as_str().to_owned();
+    let letter = if let Some(finding) = it.bounces.first() {
+        return (bounce_of_answer(it, finding), vec![]);
+    } else if it.is_new {
+        Letter::NewTicket(NewTicket { subject: it.subject(), entry, code, reason: String::new() })
+    } else {
+        Letter::Reply(Reply {
+            subject: it.subject(),
+            entry,
+            status: it.status.to_string(),
+            status_before: it.status_before.to_string(),
+            is_reopened: it.status_before.is_ended() && !it.status.is_ended(),
+            is_ended: it.status.is_ended(),
+            code,
+            reason: String::new(),
+        })
+    };
+    (letter, spans)
+}
+
+/// An answer did not arrive: the first recipient that failed stands for the report; the ticket shows all.
+fn bounce_of_answer(it: &Inbound<'_>, finding: &Finding) -> Letter {
+    Letter::BounceOfAnswer(BounceOfAnswer {
+        subject: it.subject(),
+        ticket: it.ticket.0,
+        tag_line: it.tag_line().to_string(),
+        recipient: finding.recipient.as_ref().map(Address::to_string).unwrap_or_default(),
+        what: "an answer on this ticket".into(),
+        status: finding.status.clone(),
+        class: finding.class.clone(),
+        diagnostic: finding.diagnostic.clone(),
+        at: it.pending.received.rfc3339(),
+        is_hard: finding.hard,
+        show_command: format!("maildesk ticket show {}", it.ticket),
+    })
+}

@@ -1,0 +1,214 @@
+//! What admins do with what was kept back: invalid tickets, error tickets, bounces (F1, F2, B2, D2).
+
+use super::Desk;
+use super::apply::Applied;
+use super::place::Placing;
+use crate::mail;
+use crate::store::journal::{Fate, MailKey};
+use crate::store::queue::InvalidRow;
+use crate::store::ticket::EntryKind;
+use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
+use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, TicketId, TypeId};
+use crate::triage::{Code, Effects};
+
+impl Desk {
+    /// Puts an invalid ticket onto the ticket that it named, or another; the team is told. `remembers`: the sender's
+    /// address becomes one of the contact's.
+    pub async fn accept(
+        &self,
+        id: InvalidId,
+        onto: Option<TicketId>,
+        remembers: bool,
+        cause: &Cause,
+    ) -> Result<TicketId, Error> {
+        let mut tx = self.store.desk().await?;
+        let invalid = open_invalid(&mut tx, id).await?;
+        let named = onto.or(invalid.named_ticket).ok_or_else(|| {
+            Error::Missing(format!(
+                "ticket that invalid ticket #{id} names: say which with --ticket, or reassign it"
+            ))
+        })?;
+        let ticket = tx.resolved_ticket(named).await?;
+        if ticket.is_deleted {
+            return Err(Error::InUse(format!(
+                "ticket #{named} is deleted: restore it first, or reassign #{id}"
+            )));
+        }
+        let effects = Effects { notifies: true, reopens: true, ..Effects::default() };
+        let what = Recovered { code: Code::AcceptedByAdmin, effects, type_id: None, onto: Some(ticket.id) };
+        let (applied, sender) = self.recover(&mut tx, &invalid, what, cause).await?;
+        if let (true, Some(sender), Some(contact)) = (remembers, sender, ticket.contact) {
+            let number = EventNumber(tx.last_drawn(Counter::Event));
+            tx.add_contact_address(contact, &sender, number).await?;
+            tx.add_participants(ticket.id, &[(sender, "accepted", Some(contact))], number).await?;
+        }
+        self.settle(&mut tx, &invalid, "accepted", applied, cause).await?;
+        tx.commit().await?;
+        Ok(ticket.id)
+    }
+
+    /// Makes an invalid ticket a proper one of a type; only now its mails are queued (F1).
+    pub async fn reassign(&self, id: InvalidId, type_id: TypeId, cause: &Cause) -> Result<TicketId, Error> {
+        let mut tx = self.store.desk().await?;
+        let invalid = open_invalid(&mut tx, id).await?;
+        let rules = tx.load_rules().await?;
+        let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
+        let effects = Effects { notifies: true, answers: rule.answers_automatically, ..Effects::default() };
+        let what = Recovered { code: Code::ReassignedByAdmin, effects, type_id: Some(type_id), onto: None };
+        let (applied, _) = self.recover(&mut tx, &invalid, what, cause).await?;
+        let ticket = applied.ticket.ok_or_else(|| Error::Corrupt("a placed message has no ticket".into()))?;
+        self.settle(&mut tx, &invalid, "reassigned", applied, cause).await?;
+        tx.commit().await?;
+        Ok(ticket)
+    }
+
+    /// `state`: rejected or deleted. The message stays in the journal.
+    pub async fn dismiss(&self, id: InvalidId, state: &str, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let invalid = open_invalid(&mut tx, id).await?;
+        self.settle(&mut tx, &invalid, state, Applied::default(), cause).await?;
+        tx.commit().await
+    }
+
+    /// Rejects an invalid ticket and puts its sender on the block list; gives the address.
+    pub async fn block(&self, id: InvalidId, cause: &Cause) -> Result<String, Error> {
+        let mut tx = self.store.desk().await?;
+        let invalid = open_invalid(&mut tx, id).await?;
+        let sender = tx.invalid_sender(id).await?;
+        tx.block(&sender, self.clock.now()).await?;
+        self.settle(&mut tx, &invalid, "rejected", Applied::default(), cause).await?;
+        tx.commit().await?;
+        Ok(sender)
+    }
+
+    /// Takes a rejection or deletion back.
+    pub async fn undo(&self, id: InvalidId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let invalid = tx.invalid(id).await?;
+        if !matches!(invalid.state.as_str(), "rejected" | "deleted") {
+            return Err(Error::InUse(format!(
+                "invalid ticket #{id} is {}: only reject, delete and block can be undone",
+                invalid.state
+            )));
+        }
+        self.settle(&mut tx, &invalid, "open", Applied::default(), cause).await?;
+        tx.commit().await
+    }
+
+    /// An error ticket's message is decided again, in the next round or at once.
+    pub async fn retry_error(&self, id: ErrorId, cause: &Cause) -> Result<ArrivalId, Error> {
+        let mut tx = self.store.desk().await?;
+        let arrival = open_error(&mut tx, id).await?;
+        if tx.raw_chunk(arrival, 0).await?.is_none() {
+            return Err(Error::InUse(format!(
+                "the message of error ticket #{id} is still at its source: `maildesk error fetch {id}`"
+            )));
+        }
+        tx.delete_error(id).await?;
+        tx.reopen_journal(arrival).await?;
+        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} retried"), cause).await?;
+        tx.commit().await?;
+        Ok(arrival)
+    }
+
+    /// A message too big is taken in with the next round of its mailbox, whatever it weighs.
+    pub async fn fetch_error(&self, id: ErrorId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        open_error(&mut tx, id).await?;
+        tx.settle_error(id, "fetch", self.clock.now()).await?;
+        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} fetch"), cause).await?;
+        tx.commit().await
+    }
+
+    /// The message is let go: what lies at the source is removed with the next round.
+    pub async fn discard_error(&self, id: ErrorId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        let arrival = open_error(&mut tx, id).await?;
+        tx.settle_error(id, "discarded", self.clock.now()).await?;
+        tx.let_go(arrival).await?;
+        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} discarded"), cause).await?;
+        tx.commit().await
+    }
+
+    pub async fn resolve_bounce(&self, id: BounceId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        tx.resolve_bounce(id, &cause.actor, self.clock.now()).await?;
+        self.event(&mut tx, None, Happened::BounceResolved, format!("bounce:{id}"), cause).await?;
+        tx.commit().await
+    }
+
+    /// Places a message that was kept back, with its original time and threading (M7).
+    async fn recover(
+        &self,
+        tx: &mut Tx,
+        invalid: &InvalidRow,
+        what: Recovered,
+        cause: &Cause,
+    ) -> Result<(Applied, Option<mail::Address>), Error> {
+        let pending = tx.arrival(invalid.arrival).await?;
+        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
+        let rules = tx.load_rules().await?;
+        let number = tx.draw_decision().await?;
+        let key = MailKey::of(&message, &pending.digest, &self.keys);
+        let placing = Placing {
+            pending: &pending,
+            message: &message,
+            key: &key,
+            rules: &rules,
+            type_id: what.type_id,
+            follows: None,
+            code: what.code,
+            effects: what.effects,
+            kind: EntryKind::Inbound,
+            bounces: &[],
+            includes: true,
+            number,
+        };
+        let applied = self.place(tx, &placing, what.onto, cause).await?;
+        let fate = Fate { ticket: applied.ticket, log_entry: applied.log_entry };
+        tx.settle_journal(invalid.arrival, fate, number).await?;
+        Ok((applied, message.from.map(|f| f.address)))
+    }
+
+    async fn settle(
+        &self,
+        tx: &mut Tx,
+        invalid: &InvalidRow,
+        state: &str,
+        applied: Applied,
+        cause: &Cause,
+    ) -> Result<(), Error> {
+        let onto = applied.ticket.zip(applied.log_entry);
+        tx.settle_invalid(invalid, state, onto, self.clock.now()).await?;
+        let event = Event {
+            ticket: applied.ticket,
+            log_entry: applied.log_entry,
+            happened: Happened::InvalidSettled,
+            detail: format!("invalid:{} {state}", invalid.id),
+        };
+        tx.append_event(&event, cause, self.clock.now()).await.map(drop)
+    }
+}
+
+/// What becomes of a message that an admin lets through.
+struct Recovered {
+    code: Code,
+    effects: Effects,
+    type_id: Option<TypeId>,
+    onto: Option<TicketId>,
+}
+
+async fn open_invalid(tx: &mut Tx, id: InvalidId) -> Result<InvalidRow, Error> {
+    let invalid = tx.invalid(id).await?;
+    match invalid.state.as_str() {
+        "open" => Ok(invalid),
+        state => Err(Error::InUse(format!("invalid ticket #{id} is {state} already"))),
+    }
+}
+
+async fn open_error(tx: &mut Tx, id: ErrorId) -> Result<ArrivalId, Error> {
+    match tx.error_ticket(id).await? {
+        (arrival, state) if matches!(state.as_str(), "open" | "fetch") => Ok(arrival),
+        (_, state) => Err(Error::InUse(format!("error ticket #{id} is {state} already"))),
+    }
+}

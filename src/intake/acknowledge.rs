@@ -1,0 +1,88 @@
+//! Step 6, acknowledge: the source is told what may go, only after what became of it is durable (B1).
+
+use super::Intake;
+use super::source::{Handled, Item, Source};
+use crate::crash;
+use crate::failure::Failure;
+use crate::store::arrival::{Known, Place};
+use crate::ticket::{ArrivalId, MailboxId};
+
+/// A decided message that its source may let go.
+#[derive(Clone, Debug)]
+pub(super) struct Owed {
+    pub arrival: ArrivalId,
+    pub source_id: String,
+}
+
+impl Intake {
+    /// Tells the source; what it confirms is written with the next commit of the round, or by `confirm`.
+    /// A crash in between is harmless: the step is repeated, and a message no longer listed counts as acknowledged.
+    pub(super) async fn acknowledge<S: Source>(
+        &self,
+        source: &mut S,
+        owed: &[Owed],
+        handled: &Handled,
+    ) -> Result<Vec<ArrivalId>, Failure> {
+        if owed.is_empty() {
+            return Ok(vec![]);
+        }
+        let ids: Vec<String> = owed.iter().map(|o| o.source_id.clone()).collect();
+        crash::point("ack.before_source");
+        let done = source.acknowledge(&ids, handled).await?;
+        crash::point("ack.after_source");
+        let arrivals: Vec<ArrivalId> = owed.iter().map(|o| o.arrival).collect();
+        if !done.words.is_empty() {
+            self.confirm(&arrivals, &done.words).await?;
+        }
+        Ok(arrivals)
+    }
+
+    /// Writes what the source has confirmed.
+    pub(super) async fn confirm(&self, arrivals: &[ArrivalId], words: &str) -> Result<(), Failure> {
+        if arrivals.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.desk.store.write().await?;
+        tx.mark_acknowledged(arrivals, words, self.clock.now()).await?;
+        tx.commit().await?;
+        crash::point("ack.after_commit");
+        Ok(())
+    }
+
+    /// Takes up acknowledgements of an earlier life: what the place still lists is owed again; what it no longer lists
+    /// is done; what belongs to another epoch, folder set or validity is dropped, and B10 knows the message again.
+    pub(super) async fn take_up(
+        &self,
+        place: &Place,
+        items: &[Item],
+        left_over: &[(Place, Known)],
+    ) -> Result<Vec<Owed>, Failure> {
+        let listed: std::collections::HashSet<&str> = items.iter().map(|i| i.source_id.as_str()).collect();
+        let (mut owed, mut gone) = (vec![], vec![]);
+        for (_, known) in left_over.iter().filter(|(p, _)| p == place) {
+            match listed.contains(known.source_id.as_str()) {
+                true => owed.push(Owed { arrival: known.id, source_id: known.source_id.clone() }),
+                false => gone.push(known.id),
+            }
+        }
+        self.confirm(&gone, "").await?;
+        Ok(owed)
+    }
+
+    /// Acknowledgements whose place is no more: another epoch, or the folder was given another validity.
+    pub(super) async fn drop_stale(
+        &self,
+        mailbox: MailboxId,
+        place: &Place,
+        left_over: &[(Place, Known)],
+    ) -> Result<(), Failure> {
+        let is_stale =
+            |p: &Place| p.epoch != place.epoch || (p.folder == place.folder && p.validity != place.validity);
+        let stale: Vec<ArrivalId> =
+            left_over.iter().filter(|(p, _)| is_stale(p)).map(|(_, k)| k.id).collect();
+        if !stale.is_empty() {
+            tracing::warn!(mailbox.id = mailbox.0, "intake.acknowledgement_dropped messages={}", stale.len());
+        }
+        self.confirm(&stale, "dropped: the source has renumbered its messages").await
+    }
+}

@@ -1,0 +1,27 @@
+//! The mail balance of a mailbox (M2): what its server showed, and what became of it, must be the same number.
+
+use super::Intake;
+use crate::failure::Failure;
+use crate::store::MailboxRow;
+
+pub use crate::store::balance::Balance;
+
+impl Intake {
+    /// Counts, and raises or clears the alert of this mailbox.
+    pub async fn check_balance(&self, mailbox: &MailboxRow) -> Result<Balance, Failure> {
+        let balance = self.desk.store.read().await?.balance(mailbox.id).await?;
+        let name = format!("balance:{}", mailbox.id);
+        let words = (balance.difference() != 0).then(|| {
+            format!(
+                "mailbox {:?}: its server has shown {} messages, but {} are accounted for; run `maildesk mailbox \
+                 balance {}` and look for the arrivals without a journal row",
+                mailbox.spec.name,
+                balance.shown,
+                balance.accounted(),
+                mailbox.spec.name
+            )
+        });
+        self.desk.alerts.state(&name, words.as_deref()).await?;
+        Ok(balance)
+    }
+}

@@ -1,0 +1,57 @@
+//! Old mail taken in from files (M5): the same steps as from a source, but nothing is acknowledged, and it is silent
+//! unless told otherwise. The same files again are known by their bytes.
+
+use sha2::{Digest, Sha256};
+
+use super::source::{Bytes, Fetched};
+use super::{Fates, Intake};
+use crate::clock::Micros;
+use crate::failure::Failure;
+use crate::store::MailboxRow;
+use crate::store::arrival::Place;
+
+/// A message of a file.
+pub struct Imported {
+    pub bytes: Vec<u8>,
+    /// When it arrived, where the file says so.
+    pub received: Option<Micros>,
+}
+
+/// What an import did with a batch.
+#[derive(Clone, Debug, Default)]
+pub struct ImportReport {
+    pub fates: Fates,
+    /// Imported before.
+    pub known: u64,
+}
+
+impl Intake {
+    /// Takes in one batch; the caller bounds its bytes.
+    pub async fn import(
+        &self,
+        mailbox: &MailboxRow,
+        messages: Vec<Imported>,
+        is_silent: bool,
+    ) -> Result<ImportReport, Failure> {
+        let place = Place { mailbox: mailbox.id, epoch: 0, folder: "import".into(), validity: 0 };
+        let mut new: Vec<Fetched> = messages.into_iter().map(fetched).collect();
+        let ids: Vec<&str> = new.iter().map(|f| f.source_id.as_str()).collect();
+        let known = self.desk.store.read().await?.known_arrivals(&place, &ids).await?;
+        let count = new.len();
+        let mut seen: std::collections::HashSet<String> = known.into_iter().map(|k| k.source_id).collect();
+        new.retain(|f| seen.insert(f.source_id.clone()));
+        let mut report = ImportReport { known: (count - new.len()) as u64, ..ImportReport::default() };
+        let batch = self.keep(&place, new, &[], is_silent).await?;
+        report.fates = self.decide(batch.kept, false).await?.fates;
+        Ok(report)
+    }
+}
+
+fn fetched(message: Imported) -> Fetched {
+    Fetched {
+        source_id: crate::seal::to_hex(&Sha256::digest(&message.bytes)),
+        announced_size: message.bytes.len() as u64,
+        received: message.received,
+        bytes: Bytes::Memory(message.bytes),
+    }
+}

@@ -1,0 +1,205 @@
+//! Step 1, keep: a message is durable, byte for byte, with its identity, before anything looks into it (M1).
+
+use std::io::{Read, Seek, SeekFrom};
+
+use sha2::{Digest, Sha256};
+
+use super::Intake;
+use super::source::{Bytes, Fetched};
+use crate::crash;
+use crate::failure::Failure;
+use crate::store::arrival::{ArrivalState, NewArrival, Pending, Place};
+use crate::store::raw::{Chunk, RAW_CHUNK, chunks};
+use crate::store::{Error, Tx};
+use crate::ticket::ArrivalId;
+
+/// A message that is kept, with its bytes still at hand.
+pub struct Kept {
+    pub pending: Pending,
+    pub bytes: Held,
+}
+
+/// Where the bytes of a kept message are, besides the store.
+pub enum Held {
+    Memory(Vec<u8>),
+    Spool(std::fs::File),
+    /// In the store only: it was kept in an earlier life.
+    Store,
+}
+
+/// What a batch brought.
+#[derive(Default)]
+pub struct KeptBatch {
+    pub kept: Vec<Kept>,
+    pub vanished: usize,
+}
+
+impl Intake {
+    /// Writes a batch of fetched messages with one commit. `acked` is what the source has confirmed since the last one.
+    pub(super) async fn keep(
+        &self,
+        place: &Place,
+        fetched: Vec<Fetched>,
+        acked: &[ArrivalId],
+        is_silent: bool,
+    ) -> Result<KeptBatch, Failure> {
+        let now = self.clock.now();
+        let mut tx = self.desk.store.write().await?;
+        let mut rows = Vec::with_capacity(fetched.len());
+        let mut bytes = Vec::with_capacity(fetched.len());
+        for message in fetched {
+            let (row, held) = describe(message, is_silent, now)?;
+            rows.push(row);
+            bytes.push(held);
+        }
+        let ids = tx.insert_arrivals(place, &rows, now).await?;
+        tx.insert_raw(&in_memory(&ids, &bytes)).await?;
+        for (id, held) in ids.iter().zip(&mut bytes) {
+            if let Some(Held::Spool(file)) = held {
+                insert_spooled(&mut tx, *id, file).await?;
+            }
+        }
+        tx.add_shown(place.mailbox, rows.len() as i64).await?;
+        tx.mark_acknowledged(acked, "", now).await?;
+        crash::point("keep.before_commit");
+        tx.commit().await?;
+        crash::point("keep.after_commit");
+        Ok(gather(place, ids, rows, bytes))
+    }
+}
+
+impl Intake {
+    /// Keeps a message whose arrival stands already, as left at the source. `None` where it is gone by now.
+    pub(super) async fn keep_left(&self, id: ArrivalId, message: Fetched) -> Result<Option<Kept>, Failure> {
+        let (row, held) = describe(message, false, self.clock.now())?;
+        let mut tx = self.desk.store.desk().await?;
+        let Some(mut held) = held else {
+            tx.mark_vanished(id).await?;
+            tx.commit().await?;
+            return Ok(None);
+        };
+        tx.refill_arrival(id, row.size, &row.digest).await?;
+        match &mut held {
+            Held::Memory(bytes) => tx.insert_raw(&chunks(id, bytes).collect::<Vec<_>>()).await?,
+            Held::Spool(file) => insert_spooled(&mut tx, id, file).await?,
+            Held::Store => {}
+        }
+        let now = self.clock.now();
+        tx.settle_error_of(id, "fetched", now).await?;
+        self.desk.alerts.state_in(&mut tx, &format!("too_big:{id}"), None).await?;
+        let pending = tx.arrival(id).await?;
+        tx.commit().await?;
+        Ok(Some(Kept { pending, bytes: held }))
+    }
+}
+
+/// The digest of a message that came; `None` where it is gone.
+pub(super) fn digest(message: Fetched) -> Result<Option<Vec<u8>>, Failure> {
+    let (row, held) = describe(message, false, crate::clock::Micros(0))?;
+    Ok(held.map(|_| row.digest))
+}
+
+fn gather(place: &Place, ids: Vec<ArrivalId>, rows: Vec<NewArrival>, bytes: Vec<Option<Held>>) -> KeptBatch {
+    let mut batch = KeptBatch::default();
+    for ((id, row), held) in ids.into_iter().zip(rows).zip(bytes) {
+        let Some(bytes) = held else {
+            batch.vanished += 1;
+            continue;
+        };
+        let pending = Pending {
+            id,
+            mailbox: place.mailbox,
+            size: row.size,
+            digest: row.digest,
+            envelope_to: row.envelope_to,
+            received: row.received,
+            is_silent: row.is_silent,
+            tries: 0,
+        };
+        batch.kept.push(Kept { pending, bytes });
+    }
+    batch
+}
+
+fn describe(
+    message: Fetched,
+    is_silent: bool,
+    now: crate::clock::Micros,
+) -> Result<(NewArrival, Option<Held>), Failure> {
+    let mut row = NewArrival {
+        source_id: message.source_id,
+        state: ArrivalState::Kept,
+        announced_size: message.announced_size,
+        size: 0,
+        digest: vec![],
+        envelope_to: String::new(),
+        received: message.received.unwrap_or(now),
+        is_silent,
+    };
+    let held = match message.bytes {
+        Bytes::Memory(bytes) => {
+            row.size = bytes.len() as u64;
+            row.digest = Sha256::digest(&bytes).to_vec();
+            Some(Held::Memory(bytes))
+        }
+        Bytes::Spool(mut file, size) => {
+            row.size = size;
+            row.digest = digest_of(&mut file)
+                .map_err(|e| Failure::temporary("cannot read the spool file").because(e))?;
+            Some(Held::Spool(file))
+        }
+        Bytes::Gone => {
+            row.state = ArrivalState::Vanished;
+            None
+        }
+    };
+    Ok((row, held))
+}
+
+fn in_memory<'a>(ids: &[ArrivalId], bytes: &'a [Option<Held>]) -> Vec<Chunk<'a>> {
+    let mut found = vec![];
+    for (id, held) in ids.iter().zip(bytes) {
+        if let Some(Held::Memory(bytes)) = held {
+            found.extend(chunks(*id, bytes));
+        }
+    }
+    found
+}
+
+fn digest_of(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut digest = Sha256::new();
+    std::io::copy(file, &mut digest)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(digest.finalize().to_vec())
+}
+
+/// From the spool into the store, a chunk at a time: memory holds one, whatever the message weighs.
+async fn insert_spooled(tx: &mut Tx, arrival: ArrivalId, file: &mut std::fs::File) -> Result<(), Error> {
+    let mut buffer = vec![0; RAW_CHUNK];
+    for number in 0.. {
+        let filled = fill(file, &mut buffer)
+            .map_err(|e| Error::Corrupt(format!("cannot read the spool file: {e}")))?;
+        if filled == 0 && number > 0 {
+            break;
+        }
+        tx.insert_raw(&[Chunk { arrival, number, bytes: &buffer[..filled] }]).await?;
+        if filled < buffer.len() {
+            break;
+        }
+    }
+    file.seek(SeekFrom::Start(0))
+        .map_err(|e| Error::Corrupt(format!("cannot rewind the spool file: {e}")))?;
+    Ok(())
+}
+
+fn fill(file: &mut std::fs::File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,285 @@
+//! One round over one mailbox: list, fetch what is new, keep, decide, acknowledge, balance.
+//!
+//! New mail is what the source lists less what `arrival` knows: never a flag, a date or a high-water mark.
+
+use std::collections::HashMap;
+
+use super::acknowledge::Owed;
+use super::balance::Balance;
+use super::decide::Fates;
+use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
+use super::{Intake, keep::Kept};
+use crate::config;
+use crate::failure::Failure;
+use crate::store::MailboxRow;
+use crate::store::arrival::{ArrivalState, Known, NewArrival, Place};
+use crate::ticket::ArrivalId;
+
+/// Messages in one batch, however small they are.
+const BATCH_MESSAGES: usize = 200;
+/// Of a message that is too big, the headers that are kept.
+const HEADERS_LIMIT: usize = 64 << 10;
+/// Memory counts a spooled message as this much.
+const SPOOLED_COST: u64 = SPOOL_FROM;
+
+/// What a round did.
+#[derive(Clone, Debug, Default)]
+pub struct RoundReport {
+    pub listed: u64,
+    pub fetched: u64,
+    pub vanished: u64,
+    pub left: u64,
+    pub acknowledged: u64,
+    pub fates: Fates,
+    pub balance: Balance,
+}
+
+/// What to do with the messages of a listing.
+#[derive(Default)]
+struct Work {
+    new: Vec<Item>,
+    /// Known under this identity with another announced size: the bytes decide.
+    resized: Vec<(Item, Known)>,
+    too_big: Vec<Item>,
+    /// Left at the source before, and wanted now: the limit was raised, or an admin asked for it.
+    wanted: Vec<(Item, Known)>,
+}
+
+impl Intake {
+    /// One round. Any failure ends it; what was kept by then is decided in the next one.
+    pub async fn round<S: Source>(
+        &self,
+        mailbox: &MailboxRow,
+        mut source: S,
+    ) -> Result<RoundReport, Failure> {
+        let mut report = RoundReport { fates: self.decide_pending(false).await?, ..RoundReport::default() };
+        let left_over = self.desk.store.read().await?.unacknowledged(mailbox.id).await?;
+        for folder in source.folders() {
+            let listing = source.open(&folder).await?;
+            report.listed += listing.items.len() as u64;
+            let place =
+                Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
+            self.drop_stale(mailbox.id, &place, &left_over).await?;
+            let owed = self.take_up(&place, &listing.items, &left_over).await?;
+            let work = self.sort(&place, &listing, mailbox.spec.size_limit_bytes).await?;
+            let mut folder_round = FolderRound {
+                intake: self,
+                place: &place,
+                handled: handled_of(mailbox),
+                owed,
+                confirmed: vec![],
+                report: &mut report,
+            };
+            folder_round.run(&mut source, work).await?;
+        }
+        source.close().await?;
+        report.balance = self.check_balance(mailbox).await?;
+        Ok(report)
+    }
+
+    /// What of a listing is new, resized or too big.
+    async fn sort(&self, place: &Place, listing: &Listing, limit: u64) -> Result<Work, Failure> {
+        let ids: Vec<&str> = listing.items.iter().map(|i| i.source_id.as_str()).collect();
+        let known = self.desk.store.read().await?.known_arrivals(place, &ids).await?;
+        let asked_for = self.desk.store.read().await?.asked_for().await?;
+        let known: HashMap<&str, &Known> = known.iter().map(|k| (k.source_id.as_str(), k)).collect();
+        let mut work = Work::default();
+        for item in &listing.items {
+            match known.get(item.source_id.as_str()) {
+                None if item.size > limit => work.too_big.push(item.clone()),
+                None => work.new.push(item.clone()),
+                Some(k) if k.state == ArrivalState::Left => {
+                    if item.size <= limit || asked_for.contains(&k.id) {
+                        work.wanted.push((item.clone(), (*k).clone()));
+                    }
+                }
+                Some(k) if k.announced_size != item.size && k.state != ArrivalState::BeforeStart => {
+                    work.resized.push((item.clone(), (*k).clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(work)
+    }
+}
+
+/// The round over one folder.
+struct FolderRound<'a> {
+    intake: &'a Intake,
+    place: &'a Place,
+    handled: Handled,
+    /// Decided, and the source is still to be told.
+    owed: Vec<Owed>,
+    /// The source has confirmed; to be written with the next commit.
+    confirmed: Vec<ArrivalId>,
+    report: &'a mut RoundReport,
+}
+
+impl FolderRound<'_> {
+    async fn run<S: Source>(&mut self, source: &mut S, work: Work) -> Result<(), Failure> {
+        for item in &work.too_big {
+            self.leave(source, item).await?;
+        }
+        for (item, known) in &work.wanted {
+            self.take_in_left(source, item, known).await?;
+        }
+        let new = work.new.into_iter().chain(self.renumbered(source, work.resized).await?);
+        let mut batches = batches(new.collect(), self.intake.settings.batch_bytes).into_iter();
+        let mut fetched = match batches.next() {
+            Some(first) => source.fetch(&first).await?,
+            None => vec![],
+        };
+        // The next batch is on the wire while this one is decided; the source is told of the last one in between.
+        while !fetched.is_empty() {
+            let next = batches.next();
+            let owed = std::mem::take(&mut self.owed);
+            let confirmed = std::mem::take(&mut self.confirmed);
+            let (intake, handled) = (self.intake, self.handled.clone());
+            let on_the_wire = async {
+                let done = intake.acknowledge(source, &owed, &handled).await?;
+                let fetched = match &next {
+                    Some(batch) => source.fetch(batch).await?,
+                    None => vec![],
+                };
+                Ok::<_, Failure>((done, fetched))
+            };
+            let (wire, decided) = tokio::join!(on_the_wire, self.take_in(fetched, &confirmed));
+            self.owed = decided?;
+            let (done, next_fetched) = wire?;
+            self.report.acknowledged += done.len() as u64;
+            self.confirmed = done;
+            fetched = next_fetched;
+        }
+        let done = self.intake.acknowledge(source, &std::mem::take(&mut self.owed), &self.handled).await?;
+        self.report.acknowledged += done.len() as u64;
+        self.confirmed.extend(done);
+        self.intake.confirm(&std::mem::take(&mut self.confirmed), "").await
+    }
+
+    /// Keeps and decides one batch; gives what the source may let go.
+    async fn take_in(
+        &mut self,
+        fetched: Vec<Fetched>,
+        confirmed: &[ArrivalId],
+    ) -> Result<Vec<Owed>, Failure> {
+        self.report.fetched += fetched.len() as u64;
+        let mut source_ids: Vec<String> = Vec::with_capacity(fetched.len());
+        source_ids
+            .extend(fetched.iter().filter(|f| !matches!(f.bytes, Bytes::Gone)).map(|f| f.source_id.clone()));
+        let batch = self.intake.keep(self.place, fetched, confirmed, false).await?;
+        self.report.vanished += batch.vanished as u64;
+        let owed =
+            batch.kept.iter().zip(source_ids).map(|(kept, source_id)| Owed { arrival: kept.id(), source_id });
+        let owed: Vec<Owed> = owed.collect();
+        let decided = self.intake.decide(batch.kept, true).await?;
+        self.report.fates.merge(&decided.fates);
+        Ok(owed.into_iter().filter(|o| !decided.waiting.contains(&o.arrival)).collect())
+    }
+
+    /// A message over the size limit stays where it is, and its headers tell of it (B2).
+    async fn leave<S: Source>(&mut self, source: &mut S, item: &Item) -> Result<(), Failure> {
+        let Some(headers) = source.fetch_headers(item, HEADERS_LIMIT).await? else { return Ok(()) };
+        let arrival = NewArrival {
+            source_id: item.source_id.clone(),
+            state: ArrivalState::Left,
+            announced_size: item.size,
+            size: 0,
+            digest: vec![],
+            envelope_to: String::new(),
+            received: self.intake.clock.now(),
+            is_silent: false,
+        };
+        let fates = self.intake.leave(self.place, arrival, headers).await?;
+        self.report.left += 1;
+        self.report.fates.merge(&fates);
+        Ok(())
+    }
+
+    /// A message that was left at the source is taken in after all.
+    async fn take_in_left<S: Source>(
+        &mut self,
+        source: &mut S,
+        item: &Item,
+        known: &Known,
+    ) -> Result<(), Failure> {
+        let fetched = source.fetch(std::slice::from_ref(item)).await?;
+        let Some(message) = fetched.into_iter().next() else { return Ok(()) };
+        self.report.fetched += 1;
+        let Some(kept) = self.intake.keep_left(known.id, message).await? else { return Ok(()) };
+        let decided = self.intake.decide(vec![kept], true).await?;
+        self.report.fates.merge(&decided.fates);
+        if decided.waiting.is_empty() {
+            self.owed.push(Owed { arrival: known.id, source_id: item.source_id.clone() });
+        }
+        Ok(())
+    }
+
+    /// The source announces another size under a known identity. The same bytes: the same message. Others: a new one,
+    /// which takes over the identity.
+    async fn renumbered<S: Source>(
+        &mut self,
+        source: &mut S,
+        resized: Vec<(Item, Known)>,
+    ) -> Result<Vec<Item>, Failure> {
+        let mut new = vec![];
+        for (item, known) in resized {
+            let fetched = source.fetch(std::slice::from_ref(&item)).await?;
+            let Some(message) = fetched.into_iter().next() else { continue };
+            let mut tx = self.intake.desk.store.write().await?;
+            if super::keep::digest(message)?.is_some_and(|digest| digest == known.digest) {
+                tx.set_announced_size(known.id, item.size).await?;
+            } else {
+                tx.retire_source_id(known.id).await?;
+                new.push(item);
+            }
+            tx.commit().await?;
+        }
+        Ok(new)
+    }
+}
+
+fn handled_of(mailbox: &MailboxRow) -> Handled {
+    match mailbox.spec.handled {
+        config::Handled::Delete => Handled::Delete,
+        config::Handled::Move => Handled::Move(mailbox.spec.move_to.clone()),
+        config::Handled::Seen => Handled::Seen,
+    }
+}
+
+impl Kept {
+    fn id(&self) -> ArrivalId {
+        self.pending.id
+    }
+}
+
+/// Batches bounded by bytes and by count, in order.
+fn batches(items: Vec<Item>, bytes: u64) -> Vec<Vec<Item>> {
+    let mut batches: Vec<Vec<Item>> = vec![];
+    let mut weight = 0;
+    for item in items {
+        let cost = item.size.min(SPOOLED_COST);
+        match batches.last_mut() {
+            Some(batch) if weight + cost <= bytes && batch.len() < BATCH_MESSAGES => batch.push(item),
+            _ => {
+                batches.push(vec![item]);
+                weight = 0;
+            }
+        }
+        weight += cost;
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_bounded_by_bytes_and_by_count() {
+        let item = |n: usize, size| Item { source_id: n.to_string(), size };
+        let sizes = |items: Vec<Item>| batches(items, 100).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![]), Vec::<usize>::new());
+        assert_eq!(sizes(vec![item(1, 60), item(2, 40), item(3, 1), item(4, 500), item(5, 1)]), [2, 1, 1, 1]);
+        assert_eq!(sizes((0..450).map(|n| item(n, 0)).collect()), [200, 200, 50]);
+    }
+}

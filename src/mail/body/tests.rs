@@ -1,0 +1,107 @@
+use super::*;
+use crate::mail::scan;
+
+/// A body of parts: `type|fields|content`, nested by hand where a test needs it.
+fn multipart(kind: &str, boundary: &str, parts: &[&str]) -> String {
+    let parts: String = parts.iter().map(|part| format!("--{boundary}\n{part}\n")).collect();
+    format!("Content-Type: multipart/{kind}; boundary={boundary}\n\n{parts}--{boundary}--\n")
+}
+
+fn body(raw: &str) -> Body {
+    read(&scan(&mut raw.as_bytes()).expect("a slice has no read errors"))
+}
+
+const PLAIN: &str = "Content-Type: text/plain\n\nplain";
+const HTML: &str = "Content-Type: text/html\n\n<p>html</p>";
+const BLANK: &str = "Content-Type: text/plain\n\n \n";
+const IMAGE: &str = "Content-Type: image/png\nContent-ID: <i@x>\n\nx";
+const FILE: &str = "Content-Type: text/plain\nContent-Disposition: attachment; filename=a.txt\n\nfile";
+const NAMED: &str = "Content-Type: text/plain; name=a.txt\n\nfile";
+const INLINE: &str = "Content-Type: text/plain\nContent-Disposition: inline\n\nmore";
+const EVENT: &str = "Content-Type: text/calendar\n\nevent";
+
+#[test]
+fn the_text_for_people_is_chosen_and_the_rest_attached() {
+    for (raw, text, attached) in [
+        (PLAIN.to_owned(), "plain", ""),
+        (HTML.to_owned(), "html", ""),
+        (FILE.to_owned(), "", "text/plain"),
+        (EVENT.to_owned(), "", "text/calendar"),
+        (multipart("alternative", "b", &[PLAIN, HTML]), "plain", ""),
+        (multipart("alternative", "b", &[HTML, PLAIN]), "plain", ""),
+        (multipart("alternative", "b", &[BLANK, HTML]), "html", ""),
+        (multipart("alternative", "b", &[PLAIN, HTML, EVENT]), "plain", "text/calendar"),
+        (
+            multipart("alternative", "b", &[PLAIN, &multipart("related", "c", &[HTML, IMAGE])]),
+            "plain",
+            "image/png",
+        ),
+        (
+            multipart("related", "b", &[&multipart("alternative", "c", &[PLAIN, HTML]), IMAGE]),
+            "plain",
+            "image/png",
+        ),
+        (multipart("related", "b", &[HTML, PLAIN]), "html", "text/plain"),
+        (multipart("mixed", "b", &[PLAIN, IMAGE, INLINE]), "plain\n\nmore", "image/png"),
+        (multipart("mixed", "b", &[HTML, INLINE]), "html\n\nmore", ""),
+        (multipart("mixed", "b", &[PLAIN, FILE]), "plain", "text/plain"),
+        (multipart("mixed", "b", &[PLAIN, NAMED]), "plain", "text/plain"),
+        (multipart("mixed", "b", &[NAMED, PLAIN]), "file\n\nplain", ""),
+        (multipart("mixed", "b", &[BLANK, PLAIN]), "plain", ""),
+        (
+            multipart("signed", "b", &[PLAIN, "Content-Type: application/pgp-signature\n\nx"]),
+            "plain",
+            "application/pgp-signature",
+        ),
+        (multipart("digest", "b", &["\nSubject: s\n\nwords"]), "", "message/rfc822"),
+    ] {
+        let body = body(&raw);
+        let kinds: Vec<&str> = body.attachments.iter().map(|a| a.content_type.as_str()).collect();
+        assert_eq!((body.text.as_str(), kinds.join(" ").as_str()), (text, attached), "{raw}");
+    }
+}
+
+#[test]
+fn attachments_have_the_names_their_senders_gave_them() {
+    let long = format!("{}.pdf", "n".repeat(300));
+    let cut = format!("{}.pdf", "n".repeat(251));
+    for (fields, expected) in [
+        ("Content-Disposition: attachment; filename=a.pdf", "a.pdf"),
+        ("Content-Disposition: attachment; filename=\"a b.pdf\"", "a b.pdf"),
+        ("Content-Type: application/pdf; name=\"a.pdf\"", "a.pdf"),
+        (
+            "Content-Type: application/pdf; name=b.pdf\nContent-Disposition: attachment; filename=a.pdf",
+            "a.pdf",
+        ),
+        ("Content-Disposition: attachment; filename*=utf-8''Gr%C3%B6%C3%9Fe.pdf", "Größe.pdf"),
+        ("Content-Disposition: attachment; filename*=iso-8859-1'de'Gr%F6.pdf", "Grö.pdf"),
+        ("Content-Disposition: attachment;\n filename*0*=utf-8''Gr%C3%B6;\n filename*1=ne.pdf", "Gröne.pdf"),
+        ("Content-Disposition: attachment; filename=\"Gro.pdf\"; filename*=utf-8''Gr%C3%B6.pdf", "Grö.pdf"),
+        ("Content-Disposition: attachment; filename=\"=?utf-8?Q?Gr=C3=B6=C3=9Fe?=.pdf\"", "Größe.pdf"),
+        ("Content-Disposition: attachment; filename=\"=?utf-8?B?R3I=?=\n =?utf-8?B?w7Y=?=\"", "Grö"),
+        ("Content-Disposition: attachment; filename=\"../../etc/passwd\"", "passwd"),
+        ("Content-Disposition: attachment; filename=\"C:\\\\Users\\\\a.pdf\"", "a.pdf"),
+        ("Content-Disposition: attachment; filename=\"..\"", ""),
+        ("Content-Disposition: attachment; filename=\"a\u{1}b.pdf\"", "a b.pdf"),
+        ("Content-Disposition: attachment", ""),
+        (&format!("Content-Disposition: attachment; filename={long}"), &cut),
+    ] {
+        let body = body(&format!("{fields}\n\nx"));
+        let names: Vec<&str> = body.attachments.iter().map(|a| a.name.as_str()).collect();
+        assert_eq!(names, [expected], "{fields}");
+    }
+}
+
+#[test]
+fn an_inline_image_keeps_its_content_id() {
+    let body = body(&multipart("related", "b", &[HTML, IMAGE]));
+    let [image] = body.attachments.as_slice() else { panic!("{:?}", body.attachments) };
+    assert_eq!((image.content_id.as_str(), image.is_inline, image.size), ("i@x", true, 1));
+}
+
+#[test]
+fn a_character_cut_in_two_is_left_out() {
+    let mut text = "Größe \u{fffd}".to_owned();
+    cut_at_word(&mut text);
+    assert_eq!(text, "Größe");
+}

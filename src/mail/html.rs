@@ -1,0 +1,238 @@
+//! HTML as plain text: what a person would read, line by line. No layout, no links, nothing is fetched or run.
+
+use mail_parser::decoders::html::add_html_token;
+
+/// Quote marks in front of a line stop here; deeper quoting says nothing more.
+const MAX_QUOTES: usize = 10;
+
+/// The words of a page. Quotations (`<blockquote type="cite">` and the like) get `> ` in front of their lines, as
+/// they would have in plain text.
+pub(super) fn to_text(html: &str) -> String {
+    let mut page = Page { text: String::with_capacity(html.len() / 2), ..Page::default() };
+    let mut rest = html;
+    while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
+        page.words(&rest[..at]);
+        rest = page.markup(&rest[at..]);
+    }
+    page.words(rest);
+    page.text.truncate(page.text.trim_end().len());
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+    /// White space was seen since the last word.
+    has_space: bool,
+    /// Line ends owed before the next word: two make a blank line.
+    breaks: usize,
+    /// For each open blockquote, whether it is a quotation.
+    blockquotes: Vec<bool>,
+    quotes: usize,
+    is_preformatted: bool,
+}
+
+impl Page {
+    /// Reads one piece of markup and gives back what follows it.
+    fn markup<'h>(&mut self, rest: &'h str) -> &'h str {
+        if let Some(comment) = rest.strip_prefix("<!--") {
+            return comment.find("-->").map_or("", |end| &comment[end + 3..]);
+        }
+        let is_tag = rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
+        if !is_tag {
+            self.words("<");
+            return &rest[1..];
+        }
+        let end = tag_end(rest);
+        let tag = rest[1..end].trim_end_matches('>');
+        let name_end = tag[1..].find(|c: char| !c.is_ascii_alphanumeric()).map_or(tag.len(), |at| at + 1);
+        let name = tag[..name_end].to_ascii_lowercase();
+        self.tag(&name, &tag[name_end..]);
+        match name.as_str() {
+            "script" | "style" | "title" | "template" => after_element(&rest[end..], &name),
+            _ => &rest[end..],
+        }
+    }
+
+    fn tag(&mut self, name: &str, attributes: &str) {
+        match name.trim_start_matches('/') {
+            "br" if name == "br" => self.line_break(),
+            "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "dl" | "table" | "hr" => {
+                self.gap(2)
+            }
+            "div" | "tr" | "dt" | "dd" | "section" | "article" | "header" | "footer" | "center" | "form" => {
+                self.gap(1);
+            }
+            "li" if name == "li" => {
+                self.gap(1);
+                self.words("- ");
+            }
+            "li" => self.gap(1),
+            "td" | "th" => self.has_space = true,
+            "pre" => {
+                self.gap(2);
+                self.is_preformatted = name == "pre";
+            }
+            "blockquote" => self.blockquote(name == "blockquote", attributes),
+            _ => {}
+        }
+    }
+
+    /// Not every blockquote quotes: many programs indent with it.
+    fn blockquote(&mut self, is_open: bool, attributes: &str) {
+        self.gap(2);
+        if is_open {
+            let attributes = attributes.to_ascii_lowercase();
+            let is_quote = attributes.contains("cite") || attributes.contains("quote");
+            self.quotes += usize::from(is_quote);
+            self.blockquotes.push(is_quote);
+        } else if self.blockquotes.pop() == Some(true) {
+            self.quotes -= 1;
+        }
+    }
+
+    fn gap(&mut self, breaks: usize) {
+        self.has_space = false;
+        if !self.text.is_empty() {
+            self.breaks = self.breaks.max(breaks);
+        }
+    }
+
+    fn line_break(&mut self) {
+        self.has_space = false;
+        if !self.text.is_empty() {
+            self.breaks += 1;
+        }
+    }
+
+    fn words(&mut self, text: &str) {
+        if self.is_preformatted {
+            for (at, line) in text.split('\n').enumerate() {
+                self.breaks += usize::from(at > 0);
+                self.word(line.trim_end_matches('\r'));
+            }
+            return;
+        }
+        for (at, word) in text.split(|c: char| c.is_ascii_whitespace()).enumerate() {
+            self.has_space |= at > 0;
+            self.word(word);
+        }
+    }
+
+    fn word(&mut self, word: &str) {
+        if word.is_empty() {
+            return;
+        }
+        if self.breaks > 0 || self.text.is_empty() {
+            self.new_line();
+        } else if self.has_space {
+            self.text.push(' ');
+        }
+        self.has_space = false;
+        unescape(word, &mut self.text);
+    }
+
+    fn new_line(&mut self) {
+        let mark = "> ".repeat(self.quotes.min(MAX_QUOTES));
+        // Three blank lines say no more than one.
+        for _ in 0..std::mem::take(&mut self.breaks).min(3) {
+            self.text.truncate(self.text.trim_end_matches(' ').len());
+            self.text.push('\n');
+            self.text.push_str(&mark);
+        }
+        if self.text.is_empty() {
+            self.text.push_str(&mark);
+        }
+    }
+}
+
+/// Where a tag ends, its `>` included; a `>` in a quoted attribute does not end it. An open quote is a typing error.
+fn tag_end(rest: &str) -> usize {
+    let bytes = rest.as_bytes();
+    let mut at = 1;
+    while let Some(next) = memchr::memchr3(b'>', b'"', b'\'', &bytes[at..]).map(|n| n + at) {
+        let quote = bytes[next];
+        let is_attribute = quote != b'>' && bytes[..next].trim_ascii_end().ends_with(b"=");
+        match memchr::memchr(quote, &bytes[next + 1..]).filter(|_| is_attribute) {
+            Some(length) => at = next + length + 2,
+            None if quote == b'>' => return next + 1,
+            None => at = next + 1,
+        }
+    }
+    rest.len()
+}
+
+/// What follows the end tag of an element whose content is not for reading.
+fn after_element<'h>(rest: &'h str, name: &str) -> &'h str {
+    let is_end = |at: usize| {
+        rest.as_bytes()
+            .get(at + 2..at + 2 + name.len())
+            .is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let end = memchr::memmem::find_iter(rest.as_bytes(), b"</").find(|at| is_end(*at));
+    end.map_or("", |at| &rest[at..])
+}
+
+/// Longest entity name of HTML with its `&` and `;`.
+const MAX_ENTITY: usize = 34;
+
+fn unescape(word: &str, out: &mut String) {
+    let mut rest = word;
+    while let Some(at) = memchr::memchr(b'&', rest.as_bytes()) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let semicolon = memchr::memchr(b';', &rest.as_bytes()[..rest.len().min(MAX_ENTITY)]);
+        let length = semicolon.map_or(1, |s| s + 1);
+        match &rest[..length] {
+            "&nbsp;" | "&#160;" | "&#xa0;" | "&#xA0;" => out.push(' '),
+            entity => add_html_token(out, entity.as_bytes(), false),
+        }
+        rest = &rest[length..];
+    }
+    for (index, piece) in rest.split('\u{a0}').enumerate() {
+        out.push_str(if index > 0 { " " } else { "" });
+        out.push_str(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn pages_become_lines_of_text() {
+        for (html, expected) in [
+            ("<p>One</p><p>Two</p>", "One\n\nTwo"),
+            ("One<br>Two<br/>Three", "One\nTwo\nThree"),
+            ("<div>One</div><div>Two  and\n three</div>", "One\nTwo and three"),
+            ("a<b>b</b>c <i>d</i>", "abc d"),
+            ("<head><title>T</title><style>p{}</style></head><body>x</body>", "x"),
+            ("x<!-- no > this -->y", "xy"),
+            ("<script>if (a < b) {}</script>x", "x"),
+            ("<a href=\"http://x/?a>b\">link</a>", "link"),
+            ("<ul><li>a</li><li>b</li></ul>c", "- a\n- b\n\nc"),
+            ("<tr><td>a</td><td>b</td></tr><tr><td>c</td></tr>", "a b\nc"),
+            ("&lt;x&gt; &amp; &eacute; &#233; &#xe9; &nope; a&b", "<x> & é é é &nope; a&b"),
+            ("a&nbsp;b\u{a0}c", "a b c"),
+            ("<pre>a\n  b</pre>", "a\n  b"),
+            ("1 < 2 and <3", "1 < 2 and <3"),
+            ("new<blockquote type=\"cite\">old<br>older</blockquote>end", "new\n\n> old\n> older\n\nend"),
+            ("<blockquote style='margin:0'>indented</blockquote>", "indented"),
+            ("<p class=\"a>open", "open"),
+            ("", ""),
+            ("<", "<"),
+        ] {
+            let text: Vec<String> = to_text(html).lines().map(|l| l.trim_end().to_owned()).collect();
+            // The mark of an empty quoted line is all the same to a reader.
+            assert_eq!(text.join("\n").replace("\n>\n>", "\n\n>"), expected, "{html}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_page_panics(html in "([<>&;/!'\"= a-z\u{a0}é#-]|<p|<!--|</style>|<style>|&#x?){0,40}") {
+            to_text(&html);
+        }
+    }
+}

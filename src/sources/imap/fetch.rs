@@ -1,0 +1,158 @@
+//! Messages whole: small ones together in one command, large ones in pieces into a spool file.
+//!
+//! Every fetch is partial (RFC 3501 §6.4.5 `<o.n>`), so memory stays bounded whatever size the server announced, and a
+//! message is whole only when it is both at its end and as long as announced, or when the server has no more of it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::answer::{Part, Section, part, unquoted};
+use super::command::Command;
+use super::spool::Spool;
+use super::uids;
+use super::wire::Wire;
+use crate::clock::Micros;
+use crate::failure::Failure;
+use crate::intake::source::{Bytes, Fetched, Item, SPOOL_FROM};
+
+const PIECE: u64 = 1 << 20;
+/// How much a message may exceed its announced size and stay in memory: line ends counted otherwise, a header added.
+const SLACK: u64 = 64 << 10;
+const SMALL_PIECE: u64 = SPOOL_FROM + SLACK;
+/// Ends a server that sends a message without end.
+const MESSAGE_LIMIT: u64 = 2 << 30;
+
+/// What has come of a message with the first command.
+struct Begun<'a> {
+    received: Option<Micros>,
+    content: Spool<'a>,
+    /// There may be more.
+    is_open: bool,
+}
+
+/// The messages asked for, and what has come of them.
+struct Batch<'a> {
+    spool_dir: &'a Path,
+    /// UIDs and their announced sizes.
+    wanted: HashMap<u32, u64>,
+    begun: HashMap<u32, Begun<'a>>,
+}
+
+pub(super) async fn fetch(
+    wire: &mut Wire,
+    spool_dir: &Path,
+    items: &[Item],
+) -> Result<Vec<Fetched>, Failure> {
+    let uids = uids::parse(items.iter().map(|item| item.source_id.as_str()))?;
+    let wanted: HashMap<u32, u64> = uids.iter().zip(items).map(|(uid, item)| (*uid, item.size)).collect();
+    let small = wanted.iter().filter(|(_, size)| **size <= SPOOL_FROM).map(|(uid, _)| *uid);
+    let small_sets = uids::sets(small.collect());
+    let mut batch = Batch { spool_dir, wanted, begun: HashMap::new() };
+    for set in small_sets {
+        batch.begin(wire, &set, SMALL_PIECE).await?;
+    }
+    let mut fetched = Vec::with_capacity(items.len());
+    for (uid, item) in uids.iter().zip(items) {
+        if item.size > SPOOL_FROM {
+            batch.begin(wire, &uid.to_string(), PIECE).await?;
+        }
+        let (received, bytes) = match batch.begun.remove(uid) {
+            Some(begun) => (begun.received, complete(wire, *uid, begun, item.size).await?),
+            None => (None, Bytes::Gone),
+        };
+        let (source_id, announced_size) = (item.source_id.clone(), item.size);
+        fetched.push(Fetched { source_id, announced_size, received, bytes });
+    }
+    Ok(fetched)
+}
+
+/// The header block, at most `limit` bytes of it; nothing if the message is gone.
+pub(super) async fn headers(wire: &mut Wire, item: &Item, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+    let uid: u32 = uids::parse_one(&item.source_id)?;
+    let limit = limit.clamp(1, SPOOL_FROM as usize);
+    let mut headers = None;
+    let command = uid_fetch(&uid.to_string(), &format!("(UID BODY.PEEK[HEADER]<0.{limit}>)"));
+    wire.run(command, &mut |response, raw| {
+        if let Some(Part { uid: of, data: Some(data), .. }) = part(response, Section::Header)
+            && of == uid
+        {
+            let mut bytes = unquoted(data, raw);
+            bytes.truncate(limit);
+            headers = Some(bytes);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(headers)
+}
+
+fn uid_fetch(set: &str, what: &str) -> Command {
+    Command::new("UID FETCH").word(set).word(what)
+}
+
+impl Batch<'_> {
+    /// Fetches the first piece of each message of the set; what the server does not send is not begun.
+    async fn begin(&mut self, wire: &mut Wire, set: &str, asked: u64) -> Result<(), Failure> {
+        let command = uid_fetch(set, &format!("(UID INTERNALDATE BODY.PEEK[]<0.{asked}>)"));
+        wire.run(command, &mut |response, raw| {
+            let Some(part) = part(response, Section::Whole) else { return Ok(()) };
+            let (Some(announced), Some(data)) = (self.wanted.get(&part.uid), part.data) else {
+                return Ok(());
+            };
+            let memory_limit = if *announced > SPOOL_FROM { 0 } else { announced + SLACK };
+            let mut content = Spool::new(self.spool_dir, memory_limit);
+            content.add(unquoted(data, raw))?;
+            // Without an offset in the answer the server knows no pieces, and this is the whole.
+            let is_open =
+                part.offset.is_some() && !is_whole(content.length, content.length, asked, *announced);
+            self.begun.insert(part.uid, Begun { received: part.received, content, is_open });
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A piece shorter than asked for ends the message, but only if that fits the size: some servers cut pieces as they like.
+fn is_whole(length: u64, last: u64, asked: u64, announced: u64) -> bool {
+    last < asked && length >= announced
+}
+
+/// Fetches piece after piece until the message is whole.
+async fn complete(wire: &mut Wire, uid: u32, begun: Begun<'_>, announced: u64) -> Result<Bytes, Failure> {
+    let Begun { mut content, mut is_open, .. } = begun;
+    while is_open {
+        match next_piece(wire, uid, &mut content).await? {
+            None => return Ok(Bytes::Gone),
+            Some(last) => is_open = last > 0 && !is_whole(content.length, last, PIECE, announced),
+        }
+        if content.length > MESSAGE_LIMIT {
+            return Err(Failure::permanent(format!(
+                "message UID {uid} goes on past {MESSAGE_LIMIT} bytes; announced were {announced}"
+            )));
+        }
+    }
+    content.finish()
+}
+
+/// Adds the piece that follows and says how long it is; nothing if the message is gone.
+async fn next_piece(wire: &mut Wire, uid: u32, content: &mut Spool<'_>) -> Result<Option<u64>, Failure> {
+    let offset = content.length;
+    let mut length = None;
+    let command = uid_fetch(&uid.to_string(), &format!("(UID BODY.PEEK[]<{offset}.{PIECE}>)"));
+    wire.run(command, &mut |response, raw| {
+        let Some(part) = part(response, Section::Whole) else { return Ok(()) };
+        if part.uid != uid || length.is_some() {
+            return Ok(());
+        }
+        if part.offset.map(u64::from) != Some(offset) {
+            let words = format!("the server sent another piece of message UID {uid} than asked for");
+            return Err(Failure::temporary(words));
+        }
+        // Past the end RFC 3501 wants an empty string; some servers say NIL.
+        let data = part.data.map(|data| unquoted(data, raw)).unwrap_or_default();
+        length = Some(data.len() as u64);
+        content.add(data)
+    })
+    .await?;
+    Ok(length)
+}

@@ -1,0 +1,102 @@
+//! What lies in a folder: SELECT, then every UID with its size.
+
+use std::collections::BTreeMap;
+
+use async_imap::imap_proto::{AttributeValue, MailboxDatum, Response, ResponseCode};
+
+use super::command::Command;
+use super::utf7;
+use super::wire::Wire;
+use crate::failure::Failure;
+use crate::intake::source::{Item, Listing};
+
+/// More messages than any folder holds; ends a server that lists without end.
+const LISTING_LIMIT: usize = 5_000_000;
+/// Stands for a size that imap-proto cannot read: 4 GiB or more.
+const BEYOND_32_BITS: u64 = 1 << 32;
+
+/// What a SELECT or EXAMINE said.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub(super) exists: Option<u32>,
+    pub(super) validity: Option<u32>,
+}
+
+pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<Listing, Failure> {
+    let opened = select(wire, "SELECT", folder).await.map_err(|f| f.of(format!("folder {folder:?}")))?;
+    let validity = opened.validity.ok_or_else(|| {
+        // RFC 3501 §2.3.1.1: without it UIDs name a message in this session only.
+        Failure::permanent(format!(
+            "folder {folder:?} has no UIDVALIDITY: this server cannot name messages lastingly"
+        ))
+    })?;
+    // RFC 3501 §6.4.8: "1:*" in an empty folder names a message that is not there.
+    let items = if opened.exists == Some(0) { Vec::new() } else { list(wire).await? };
+    Ok(Listing { folder: folder.to_owned(), validity: i64::from(validity), items })
+}
+
+/// Opens a folder by `SELECT` or `EXAMINE`.
+pub(super) async fn select(wire: &mut Wire, verb: &'static str, folder: &str) -> Result<Opened, Failure> {
+    let mut opened = Opened::default();
+    let command = Command::new(verb).string(&utf7::encode(folder));
+    wire.run(command, &mut |response, _| {
+        match response {
+            Response::MailboxData(MailboxDatum::Exists(n)) => opened.exists = Some(*n),
+            Response::Data { outcome, .. } => {
+                if let Some(ResponseCode::UidValidity(validity)) = outcome.code {
+                    opened.validity = Some(validity);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(opened)
+}
+
+/// A message in the listing; a server may speak of one more than once.
+#[derive(Debug, Default)]
+struct Listed {
+    size: Option<u64>,
+    is_deleted: bool,
+}
+
+async fn list(wire: &mut Wire) -> Result<Vec<Item>, Failure> {
+    let mut listed: BTreeMap<u32, Listed> = BTreeMap::new();
+    let command = Command::new("UID FETCH").word("1:*").word("(UID FLAGS RFC822.SIZE)");
+    wire.run(command, &mut |response, _| {
+        if let Response::Fetch(_, attributes) = response {
+            note(&mut listed, attributes);
+        }
+        if listed.len() > LISTING_LIMIT {
+            return Err(Failure::temporary(format!("the folder lists more than {LISTING_LIMIT} messages")));
+        }
+        Ok(())
+    })
+    .await?;
+    // What carries \Deleted is on its way out by another's hand, or was flagged by us where nothing better is offered.
+    let kept = listed.into_iter().filter(|(_, message)| !message.is_deleted);
+    Ok(kept
+        .filter_map(|(uid, message)| Some(Item { source_id: uid.to_string(), size: message.size? }))
+        .collect())
+}
+
+fn note(listed: &mut BTreeMap<u32, Listed>, attributes: &[AttributeValue<'_>]) {
+    let Some(uid) =
+        attributes.iter().find_map(|a| if let AttributeValue::Uid(uid) = a { Some(*uid) } else { None })
+    else {
+        return;
+    };
+    let message = listed.entry(uid).or_default();
+    for attribute in attributes {
+        match attribute {
+            AttributeValue::Rfc822Size(size) => message.size = Some(u64::from(*size)),
+            AttributeValue::Unknown => message.size = message.size.or(Some(BEYOND_32_BITS)),
+            AttributeValue::Flags(flags) => {
+                message.is_deleted = flags.iter().any(|flag| flag.eq_ignore_ascii_case("\\Deleted"));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! From an address to a session that is logged in: greeting, STARTTLS, password, capabilities.
+//!
+//! The password goes out in the clear only when the settings ask for a connection without TLS.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::command::{Command, quoted};
+use super::wire::{Greeting, Wire};
+use super::{ImapSettings, Tls};
+use crate::failure::Failure;
+use crate::net::{self, Stream};
+
+/// The session and the server's greeting.
+pub(super) async fn log_in(settings: &ImapSettings) -> Result<(Wire, String), Failure> {
+    let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
+    let stream = match settings.tls {
+        Tls::Tls => wrap(tcp, settings).await?,
+        Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
+    };
+    let mut wire = Wire::new(stream, settings.deadlines);
+    wire.secrets = secrets(settings);
+    let greeting = greet(&mut wire, settings.tls).await?;
+    if settings.tls == Tls::StartTls {
+        wire = start_tls(wire, settings).await?;
+    }
+    if let Greeting::Ready(_) = greeting {
+        if wire.capabilities.0.is_empty() {
+            wire.tell(Command::new("CAPABILITY")).await?;
+        }
+        authenticate(&mut wire, settings).await?;
+    }
+    // RFC 3501 §6.2.3: capabilities change with the login; many servers state them in its answer.
+    if wire.capabilities.0.is_empty() {
+        wire.tell(Command::new("CAPABILITY")).await?;
+    }
+    let (Greeting::Ready(words) | Greeting::KnowsUs(words) | Greeting::Bye(words)) = greeting else {
+        return Err(not_imap());
+    };
+    Ok((wire, words))
+}
+
+async fn wrap(tcp: tokio::net::TcpStream, settings: &ImapSettings) -> Result<Stream, Failure> {
+    let roots = settings.extra_roots.as_deref();
+    net::tls::wrap(tcp, &settings.host, roots, settings.deadlines.handshake).await
+}
+
+async fn greet(wire: &mut Wire, tls: Tls) -> Result<Greeting, Failure> {
+    let greeting = wire.greeting().await.map_err(|failure| {
+        let hint = match tls {
+            Tls::Tls => "no IMAP greeting",
+            Tls::StartTls | Tls::Plain => {
+                "no IMAP greeting; a port that wants TLS from the start keeps silent"
+            }
+        };
+        failure.of(hint)
+    })?;
+    match greeting {
+        Greeting::Bye(words) => Err(Failure::temporary(format!("the server turns us away: {words}"))),
+        Greeting::NotImap => Err(not_imap()),
+        // Whoever strips STARTTLS from the line may also pretend that nothing is left to protect.
+        Greeting::KnowsUs(_) if tls == Tls::StartTls => Err(Failure::temporary(
+            "the server answers PREAUTH, after which STARTTLS is impossible: use its TLS port",
+        )),
+        greeting => Ok(greeting),
+    }
+}
+
+fn not_imap() -> Failure {
+    Failure::temporary("this is not an IMAP server: check host and port")
+}
+
+/// RFC 3501 §6.2.1, RFC 2595.
+async fn start_tls(mut wire: Wire, settings: &ImapSettings) -> Result<Wire, Failure> {
+    wire.tell(Command::new("CAPABILITY")).await?;
+    if !wire.capabilities.has("STARTTLS") {
+        return Err(Failure::temporary(
+            "the server does not offer STARTTLS: use its TLS port, or ask for a connection in the clear",
+        ));
+    }
+    wire.tell(Command::new("STARTTLS")).await?;
+    let secrets = std::mem::take(&mut wire.secrets);
+    let Stream::Plain(tcp) = wire.into_stream() else {
+        return Err(Failure::permanent("STARTTLS under TLS"));
+    };
+    // A new wire: what was said before TLS, capabilities too, anyone may have said.
+    let mut wire = Wire::new(wrap(tcp, settings).await?, settings.deadlines);
+    wire.secrets = secrets;
+    Ok(wire)
+}
+
+async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Failure> {
+    let (user, password) = (settings.username.as_str(), settings.password.reveal());
+    if user.contains('\0') || password.contains('\0') {
+        return Err(Failure::permanent("a user name or password with a NUL byte cannot be sent"));
+    }
+    let is_ascii = user.is_ascii() && password.is_ascii();
+    let can_login = !wire.capabilities.has("LOGINDISABLED");
+    let can_plain = wire.capabilities.has("AUTH=PLAIN");
+    // LOGIN knows no charset; RFC 4616 says UTF-8.
+    let command = match (can_login, can_plain) {
+        (true, false) => login(user, password),
+        (true, true) if is_ascii => login(user, password),
+        (_, true) => Command::new("AUTHENTICATE PLAIN").then_line(&plain(user, password)),
+        (false, false) => {
+            return Err(Failure::temporary(match settings.tls {
+                Tls::Plain => {
+                    "the server takes no password in the clear (LOGINDISABLED): use TLS or STARTTLS"
+                }
+                _ => "the server takes no password (LOGINDISABLED, no AUTH=PLAIN): it may want OAuth",
+            }));
+        }
+    };
+    wire.capabilities.0.clear();
+    let reply = wire.ask(command, &mut |_, _| Ok(())).await?;
+    if reply.is_ok {
+        return Ok(());
+    }
+    let words = format!("the server refuses the login of {user:?}: {}", reply.words);
+    // RFC 5530: only these say that the password is at fault and not the server.
+    let is_lasting = ["[AUTHENTICATIONFAILED]", "[AUTHORIZATIONFAILED]", "[EXPIRED]"]
+        .iter()
+        .any(|code| reply.words.contains(code));
+    Err(if is_lasting {
+        Failure::permanent(format!("{words} (check user name and password)"))
+    } else {
+        Failure::temporary(words)
+    })
+}
+
+fn login(user: &str, password: &str) -> Command {
+    Command::new("LOGIN").string(user).string(password)
+}
+
+/// RFC 4616: authorisation identity (none), user, password.
+fn plain(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("\0{user}\0{password}"))
+}
+
+/// The password as it may be written on the wire, and so echoed by it.
+fn secrets(settings: &ImapSettings) -> Vec<String> {
+    let (user, password) = (settings.username.as_str(), settings.password.reveal());
+    vec![plain(user, password), quoted(password), password.to_owned()]
+}

@@ -1,0 +1,304 @@
+//! Mail from a Maildir: files in `new/` and `cur/`, each named once and for all up to the ':' (https://cr.yp.to/proto/maildir.html).
+//!
+//! Other clients may move a file from `new/` to `cur/` or change its flags at any time, so a file is looked up by its
+//! name before the ':' whenever it is not where it was. Locks there are none, nor needed.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::clock::Micros;
+use crate::failure::Failure;
+use crate::intake::source::{Acknowledged, Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
+
+/// A Maildir and what was last seen in it.
+#[derive(Debug)]
+pub struct MaildirSource {
+    root: PathBuf,
+    /// Where each message was last seen, by its name before the ':'.
+    seen: HashMap<String, PathBuf>,
+}
+
+impl MaildirSource {
+    pub fn new(root: impl Into<PathBuf>) -> MaildirSource {
+        MaildirSource { root: root.into(), seen: HashMap::new() }
+    }
+
+    /// Runs a step on the disk away from the async threads; what was seen goes with it and comes back.
+    async fn on_disk<T: Send + 'static>(
+        &mut self,
+        step: impl FnOnce(&mut Folder) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut folder = Folder { root: self.root.clone(), seen: std::mem::take(&mut self.seen) };
+        let worked = tokio::task::spawn_blocking(move || {
+            let result = step(&mut folder);
+            (folder, result)
+        });
+        let (folder, result) =
+            worked.await.map_err(|e| Failure::temporary("reading the Maildir failed").because(e))?;
+        self.seen = folder.seen;
+        result
+    }
+}
+
+impl Source for MaildirSource {
+    fn folders(&self) -> Vec<String> {
+        vec![String::new()]
+    }
+
+    async fn open(&mut self, folder: &str) -> Result<Listing, Failure> {
+        let items = self.on_disk(Folder::list).await?;
+        Ok(Listing { folder: folder.to_owned(), validity: 0, items })
+    }
+
+    async fn fetch(&mut self, items: &[Item]) -> Result<Vec<Fetched>, Failure> {
+        let items = items.to_vec();
+        self.on_disk(move |folder| items.into_iter().map(|item| folder.fetch(item)).collect()).await
+    }
+
+    async fn fetch_headers(&mut self, item: &Item, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+        let id = item.source_id.clone();
+        self.on_disk(move |folder| folder.headers(&id, limit)).await
+    }
+
+    async fn acknowledge(&mut self, ids: &[String], handled: &Handled) -> Result<Acknowledged, Failure> {
+        let (ids, handled) = (ids.to_vec(), handled.clone());
+        self.on_disk(move |folder| folder.acknowledge(&ids, &handled)).await
+    }
+
+    async fn close(self) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// The blocking half.
+struct Folder {
+    root: PathBuf,
+    seen: HashMap<String, PathBuf>,
+}
+
+impl Folder {
+    /// Reads both directories anew, in order of delivery.
+    fn list(&mut self) -> Result<Vec<Item>, Failure> {
+        self.seen.clear();
+        let mut items = Vec::new();
+        // `new` first: clients move files from there to `cur`, and one that moves meanwhile is then seen at least once.
+        for name in ["new", "cur"] {
+            let dir = self.root.join(name);
+            for entry in fs::read_dir(&dir).map_err(|e| unreadable(&dir, e))? {
+                let entry = entry.map_err(|e| unreadable(&dir, e))?;
+                let Some(size) = regular_size(&entry) else { continue };
+                let file_name = entry.file_name();
+                let id = before_colon(&file_name.to_string_lossy()).to_owned();
+                if id.starts_with('.') {
+                    continue;
+                }
+                if self.seen.insert(id.clone(), entry.path()).is_none() {
+                    items.push(Item { source_id: id, size });
+                }
+            }
+        }
+        items.sort_by(|a, b| delivery_order(&a.source_id).cmp(&delivery_order(&b.source_id)));
+        Ok(items)
+    }
+
+    /// Does something with the file of a message, looking it up anew if it is not where it was; nothing if it is gone.
+    fn with_file<T>(
+        &mut self,
+        id: &str,
+        work: impl Fn(&Path) -> io::Result<T>,
+    ) -> Result<Option<T>, Failure> {
+        if let Some(path) = self.seen.get(id) {
+            match work(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => return done.map(Some).map_err(|e| unreadable(path, e)),
+            }
+        }
+        self.list()?;
+        let Some(path) = self.seen.get(id) else { return Ok(None) };
+        match work(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            done => done.map(Some).map_err(|e| unreadable(path, e)),
+        }
+    }
+
+    fn fetch(&mut self, item: Item) -> Result<Fetched, Failure> {
+        let found = self.with_file(&item.source_id, read_whole)?;
+        let (received, bytes) = found.unwrap_or((None, Bytes::Gone));
+        Ok(Fetched { source_id: item.source_id, announced_size: item.size, received, bytes })
+    }
+
+    fn headers(&mut self, id: &str, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+        self.with_file(id, |path| read_headers(path, limit))
+    }
+
+    fn acknowledge(&mut self, ids: &[String], handled: &Handled) -> Result<Acknowledged, Failure> {
+        let target = match handled {
+            Handled::Move(folder) => Some(self.target(folder)?),
+            Handled::Delete | Handled::Seen => None,
+        };
+        let own_cur = self.root.join("cur");
+        let work = |path: &Path| match (handled, &target) {
+            (Handled::Delete, _) => fs::remove_file(path),
+            (Handled::Seen, _) => rename(path, &own_cur.join(with_flag(path, 'S'))),
+            (Handled::Move(_), Some(target)) => rename(path, &target.join("cur").join(with_info(path))),
+            (Handled::Move(_), None) => Err(io::ErrorKind::InvalidInput.into()),
+        };
+        for id in ids {
+            // A message that is gone has been handled by another's hand: nothing is left to do.
+            self.with_file(id, work)?;
+        }
+        for dir in [Some(&self.root), target.as_ref()].into_iter().flatten() {
+            sync(&dir.join("new"))?;
+            sync(&dir.join("cur"))?;
+        }
+        Ok(Acknowledged::default())
+    }
+
+    /// The Maildir to move to, created if need be: an absolute path, or a folder of this one as Maildir++ names it.
+    fn target(&self, folder: &str) -> Result<PathBuf, Failure> {
+        let is_absolute = Path::new(folder).is_absolute();
+        if folder.split('/').any(|part| part == "..")
+            || !is_absolute && folder.split(['/', '.']).any(str::is_empty)
+        {
+            return Err(Failure::permanent(format!("{folder:?} names no folder of a Maildir")));
+        }
+        let target = if is_absolute {
+            PathBuf::from(folder)
+        } else {
+            self.root.join(format!(".{}", folder.replace('/', ".")))
+        };
+        for name in ["cur", "new", "tmp"] {
+            let dir = target.join(name);
+            fs::create_dir_all(&dir)
+                .map_err(|e| Failure::temporary(format!("cannot create {}", dir.display())).because(e))?;
+        }
+        sync(&target)?;
+        if let Some(parent) = target.parent() {
+            sync(parent)?;
+        }
+        Ok(target)
+    }
+}
+
+fn regular_size(entry: &fs::DirEntry) -> Option<u64> {
+    // Gone between the directory's reading and now, or no file: in neither case a message.
+    let metadata = entry.metadata().ok()?;
+    metadata.is_file().then_some(metadata.len())
+}
+
+fn before_colon(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+/// Maildir names begin with the seconds of delivery, and not all with as many digits.
+fn delivery_order(id: &str) -> (u64, &str) {
+    let digits = id.len() - id.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    (id[..digits].parse().unwrap_or(u64::MAX), id)
+}
+
+fn read_whole(path: &Path) -> io::Result<(Option<Micros>, Bytes)> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let received = Micros::from_seconds(metadata.mtime()).0 + metadata.mtime_nsec() / 1_000;
+    let received = Some(Micros(received));
+    if metadata.len() > SPOOL_FROM {
+        return Ok((received, Bytes::Spool(file, metadata.len())));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    Ok((received, Bytes::Memory(bytes)))
+}
+
+fn read_headers(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(File::open(path)?, limit as u64), &mut bytes)?;
+    let end = [&b"\r\n\r\n"[..], b"\n\n"]
+        .iter()
+        .filter_map(|blank| memchr::memmem::find(&bytes, blank).map(|at| at + blank.len()))
+        .min();
+    bytes.truncate(end.unwrap_or(bytes.len()));
+    Ok(bytes)
+}
+
+/// The file's name for `cur/`, where each has its info.
+fn with_info(path: &Path) -> std::ffi::OsString {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    if !name.as_encoded_bytes().contains(&b':') {
+        name.push(":2,");
+    }
+    name
+}
+
+/// The same, flagged; flags stand in ASCII order. Info of another kind than "2," is experimental, and left as it is.
+fn with_flag(path: &Path, flag: char) -> std::ffi::OsString {
+    let mut name = with_info(path);
+    let Some((base, flags)) = name.to_str().and_then(|name| name.split_once(":2,")) else { return name };
+    if !flags.contains(flag) {
+        let at = flags.find(|c| c > flag).unwrap_or(flags.len());
+        let (before, after) = flags.split_at(at);
+        name = format!("{base}:2,{before}{flag}{after}").into();
+    }
+    name
+}
+
+/// Rename would overwrite without a word; names are unique, so a file of the same name is the same message or an accident.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    if from == to {
+        return Ok(());
+    }
+    match fs::symlink_metadata(to) {
+        Ok(_) => {
+            // A file that has moved there itself is looked up anew.
+            fs::symlink_metadata(from)?;
+            let words = format!("{} is there already", to.display());
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, words))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+        Err(error) => Err(error),
+    }
+}
+
+/// A rename or removal is durable once its directory is.
+fn sync(dir: &Path) -> Result<(), Failure> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| unreadable(dir, e))
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Failure {
+    let words = match error.kind() {
+        io::ErrorKind::NotFound => format!("{} is not there: is this a Maildir?", path.display()),
+        io::ErrorKind::PermissionDenied => format!("no permission for {}", path.display()),
+        io::ErrorKind::CrossesDevices => {
+            format!("cannot move {}: the target lies on another file system", path.display())
+        }
+        _ => format!("cannot use {}", path.display()),
+    };
+    Failure::temporary(words).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_stand_in_order() {
+        for (name, flagged) in [
+            ("new/1.a", "1.a:2,S"),
+            ("cur/1.a:2,", "1.a:2,S"),
+            ("cur/1.a:2,RT", "1.a:2,RST"),
+            ("cur/1.a:2,FS", "1.a:2,FS"),
+            ("cur/1.a:1,x", "1.a:1,x"),
+        ] {
+            assert_eq!(with_flag(Path::new(name), 'S'), flagged);
+        }
+    }
+
+    #[test]
+    fn messages_come_in_order_of_delivery() {
+        let mut names = ["1000000000.b", "999999999.z", "x", "1000000000.a"];
+        names.sort_by(|a, b| delivery_order(a).cmp(&delivery_order(b)));
+        assert_eq!(names, ["999999999.z", "1000000000.a", "1000000000.b", "x"]);
+    }
+}

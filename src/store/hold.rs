@@ -1,0 +1,143 @@
+//! One worker per desk: `run`, `poll` and `import` hold it, and a second one is told who does.
+//!
+//! SQLite: an OS lock on a file beside the database, which the kernel lets go of when the process dies. PostgreSQL: a
+//! session's advisory lock, which the server lets go of when the connection ends; a lease row says who has it.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, Connection as _, Row as _};
+
+use super::{Engine, Error, Store};
+use crate::clock::Micros;
+
+/// The key of the advisory lock, one for each database: "desk" in ASCII.
+const ADVISORY_KEY: i64 = 0x6465_736b;
+
+/// Who holds, in words for the one who is refused.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// `run`, `poll`, `import`.
+    pub command: &'static str,
+    pub pid: u32,
+    pub since: Micros,
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Owner { command, pid, since } = self;
+        write!(f, "`maildesk {command}`, pid {pid} on {}, since {}", host(), since.rfc3339())
+    }
+}
+
+/// The desk is held until this is dropped or the process ends.
+#[derive(Debug)]
+pub struct Hold(Held);
+
+#[derive(Debug)]
+enum Held {
+    File(#[expect(dead_code, reason = "the lock lives as long as the open file")] File),
+    Session(Box<AnyConnection>),
+}
+
+impl Store {
+    /// Takes hold of the desk. `Error::Held` says who has it.
+    pub async fn hold(&self, owner: &Owner) -> Result<Hold, Error> {
+        match self.engine {
+            Engine::Sqlite => hold_file(&sqlite_path(&self.options), owner),
+            Engine::Postgres => hold_session(&self.options, owner).await,
+        }
+    }
+}
+
+impl Hold {
+    /// Whether it still holds: on PostgreSQL the lock is gone with its connection, and then so is the right to work.
+    pub async fn check(&mut self) -> Result<(), Error> {
+        match &mut self.0 {
+            Held::File(_) => Ok(()),
+            Held::Session(connection) => {
+                let gone = |e| Error::Held(format!("the desk's lock was lost with its connection: {e}"));
+                connection.ping().await.map_err(gone)
+            }
+        }
+    }
+}
+
+fn sqlite_path(options: &AnyConnectOptions) -> PathBuf {
+    let path = percent_decoded(options.database_url.path());
+    let mut name = path.into_os_string();
+    name.push(".lock");
+    name.into()
+}
+
+/// `Url` keeps a path percent-encoded.
+fn percent_decoded(path: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..2).and_then(|d| std::str::from_utf8(d).ok());
+        match (first, digits.and_then(|d| u8::from_str_radix(d, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
+    let failed = |e: std::io::Error| Error::Unavailable(sqlx::Error::Io(e));
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let mut file = open.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Who holds it is a courtesy; that it is held is certain.
+            if file.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+                holder = "another process".to_owned();
+            }
+            return Err(held_by(holder.trim()));
+        }
+        Err(std::fs::TryLockError::Error(e)) => return Err(failed(e)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+    writeln!(file, "{owner}").map_err(failed)?;
+    Ok(Hold(Held::File(file)))
+}
+
+async fn hold_session(options: &AnyConnectOptions, owner: &Owner) -> Result<Hold, Error> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    let lock = sqlx::query("SELECT CAST(pg_try_advisory_lock($1) AS INT)").bind(ADVISORY_KEY);
+    let is_ours: i32 = lock.fetch_one(&mut connection).await?.try_get(0)?;
+    if is_ours == 0 {
+        let query = sqlx::query("SELECT owner FROM lease WHERE name = 'desk'");
+        let row = query.fetch_optional(&mut connection).await?;
+        let holder = row.map(|row| row.try_get::<String, _>(0)).transpose()?;
+        return Err(held_by(holder.as_deref().unwrap_or("another process")));
+    }
+    let query = sqlx::query(
+        "INSERT INTO lease (name, owner, until_us, fence) VALUES ('desk', $1, 0, 1) \
+         ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, fence = lease.fence + 1",
+    );
+    query.bind(owner.to_string()).execute(&mut connection).await?;
+    Ok(Hold(Held::Session(Box::new(connection))))
+}
+
+fn held_by(holder: &str) -> Error {
+    Error::Held(format!("this desk is held by {holder}; one at a time works on it"))
+}
+
+/// The name of this machine.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "this machine".to_owned() } else { name.trim().to_owned() }
+}

@@ -1,0 +1,207 @@
+//! Mailboxes: what they are to be, and how they fare.
+
+use super::reader::{Reader, stored};
+use super::secret::{PasswordChange, Stamp};
+use super::settings::Kind;
+use super::{Counter, Error, Tx};
+use crate::clock::Micros;
+use crate::config::MailboxSpec;
+use crate::ticket::{MailboxId, SecretId};
+
+#[derive(Clone, Debug)]
+pub struct MailboxRow {
+    pub id: MailboxId,
+    pub spec: MailboxSpec,
+    pub password: Option<SecretId>,
+    /// Rises when host or username is edited: what lies there is another account then.
+    pub epoch: i64,
+    /// Waits for `mailbox resume`.
+    pub is_held: bool,
+    pub is_provisioned: bool,
+    pub version: i64,
+    pub created: Micros,
+    pub last_round: Option<Micros>,
+    pub last_ok: Option<Micros>,
+    pub failing_since: Option<Micros>,
+    pub failures: i64,
+    pub last_error: String,
+    pub shown: i64,
+}
+
+const SELECT: &str = "SELECT id, name, protocol, host, port, tls, username, folders, handled, move_to, \
+    size_limit_bytes, interval_s, active, password_id, epoch, held, provisioned, version, created_us, \
+    last_round_us, last_ok_us, failing_since_us, failures, last_error, shown FROM mailbox";
+
+fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
+    let mut row = Reader::new(row);
+    Ok(MailboxRow {
+        id: MailboxId(row.int()?),
+        spec: MailboxSpec {
+            name: row.text()?,
+            protocol: row.word()?,
+            host: row.text()?,
+            port: row.whole()?,
+            tls: row.word()?,
+            username: row.text()?,
+            folders: row.json()?,
+            handled: row.word()?,
+            move_to: row.text()?,
+            size_limit_bytes: row.whole()?,
+            interval_s: row.whole()?,
+            is_active: row.flag()?,
+        },
+        password: row.maybe_int()?.map(SecretId),
+        epoch: row.int()?,
+        is_held: row.flag()?,
+        is_provisioned: row.flag()?,
+        version: row.int()?,
+        created: row.time()?,
+        last_round: row.maybe_time()?,
+        last_ok: row.maybe_time()?,
+        failing_since: row.maybe_time()?,
+        failures: row.int()?,
+        last_error: row.text()?,
+        shown: row.int()?,
+    })
+}
+
+impl Tx {
+    pub async fn mailboxes(&mut self) -> Result<Vec<MailboxRow>, Error> {
+        let rows = self.rows(sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY id")))).await?;
+        rows.iter().map(read).collect()
+    }
+
+    pub async fn mailbox(&mut self, id: MailboxId) -> Result<MailboxRow, Error> {
+        let query = sqlx::query(sqlx::AssertSqlSafe(format!("{SELECT} WHERE id = $1"))).bind(id.0);
+        let row = self.maybe_row(query).await?.ok_or_else(|| Error::Missing(format!("mailbox #{id}")))?;
+        read(&row)
+    }
+
+    /// By name, `7` or `#7`.
+    pub async fn find_mailbox(&mut self, named: &str) -> Result<MailboxRow, Error> {
+        let id = self.find_setting(Kind::Mailbox, named).await?;
+        self.mailbox(MailboxId(id)).await
+    }
+
+    pub async fn create_mailbox(
+        &mut self,
+        spec: &MailboxSpec,
+        password: &PasswordChange,
+        stamp: &Stamp<'_>,
+    ) -> Result<MailboxId, Error> {
+        self.lock_settings().await?;
+        let id = self.insert_mailbox(spec, password, stamp).await?;
+        self.require_no_conflict().await?;
+        Ok(id)
+    }
+
+    /// Edits what the editor saw as `version`.
+    pub async fn update_mailbox(
+        &mut self,
+        id: MailboxId,
+        version: i64,
+        spec: &MailboxSpec,
+        (password, stamp): (&PasswordChange, &Stamp<'_>),
+    ) -> Result<(), Error> {
+        self.lock_settings().await?;
+        self.head(Kind::Mailbox, id.0).await?.require(Kind::Mailbox, version)?;
+        let row = self.mailbox(id).await?;
+        self.write_mailbox(&row, spec, (password, stamp)).await?;
+        self.require_no_conflict().await
+    }
+
+    pub async fn delete_mailbox(&mut self, id: MailboxId, version: i64) -> Result<(), Error> {
+        self.lock_settings().await?;
+        let head = self.head(Kind::Mailbox, id.0).await?;
+        head.require(Kind::Mailbox, version)?;
+        self.require_unused(Kind::Mailbox, id.0, &head.name).await?;
+        let password = self.mailbox(id).await?.password;
+        self.execute(sqlx::query("DELETE FROM mailbox WHERE id = $1").bind(id.0)).await?;
+        self.delete_secret(password).await
+    }
+
+    /// Lets a held mailbox go on; false if it was not held.
+    pub async fn resume_mailbox(&mut self, id: MailboxId) -> Result<bool, Error> {
+        let query =
+            sqlx::query("UPDATE mailbox SET held = 0, version = version + 1 WHERE id = $1 AND held = 1");
+        Ok(self.execute(query.bind(id.0)).await? > 0)
+    }
+
+    /// How a round went: `None` is well.
+    pub async fn record_round(
+        &mut self,
+        id: MailboxId,
+        failed: Option<&str>,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = match failed {
+            None => sqlx::query(
+                "UPDATE mailbox SET last_round_us = $2, last_ok_us = $2, failing_since_us = NULL, failures = 0, \
+                 last_error = $3 WHERE id = $1",
+            ),
+            Some(_) => sqlx::query(
+                "UPDATE mailbox SET last_round_us = $2, failing_since_us = coalesce(failing_since_us, $2), \
+                 failures = failures + 1, last_error = $3 WHERE id = $1",
+            ),
+        };
+        self.execute(query.bind(id.0).bind(now.0).bind(failed.unwrap_or_default())).await.map(drop)
+    }
+
+    pub(super) async fn insert_mailbox(
+        &mut self,
+        spec: &MailboxSpec,
+        password: &PasswordChange,
+        stamp: &Stamp<'_>,
+    ) -> Result<MailboxId, Error> {
+        self.require_free_name(Kind::Mailbox, &spec.name, 0).await?;
+        let id = self.draw(Counter::Setting).await?;
+        let password = self.change_password(None, password, stamp).await?;
+        let query = sqlx::query(
+            "INSERT INTO mailbox (name, protocol, host, port, tls, username, folders, handled, move_to, \
+             size_limit_bytes, interval_s, active, password_id, id, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        );
+        let query = bind(query, spec)?.bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
+        self.execute(query).await?;
+        Ok(MailboxId(id))
+    }
+
+    pub(super) async fn write_mailbox(
+        &mut self,
+        row: &MailboxRow,
+        spec: &MailboxSpec,
+        (password, stamp): (&PasswordChange, &Stamp<'_>),
+    ) -> Result<(), Error> {
+        self.require_free_name(Kind::Mailbox, &spec.name, row.id.0).await?;
+        let is_other = row.spec.host != spec.host || row.spec.username != spec.username;
+        let kept = self.change_password(row.password, password, stamp).await?;
+        let query = sqlx::query(
+            "UPDATE mailbox SET name = $1, protocol = $2, host = $3, port = $4, tls = $5, username = $6, \
+             folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, active = $12, \
+             password_id = $13, epoch = epoch + $14, version = version + 1 WHERE id = $15",
+        );
+        let query = bind(query, spec)?.bind(kept.map(|p| p.0)).bind(i64::from(is_other)).bind(row.id.0);
+        self.execute(query).await?;
+        if kept.is_none() {
+            self.delete_secret(row.password).await?;
+        }
+        Ok(())
+    }
+}
+
+/// $1 to $12.
+fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::Statement<'q>, Error> {
+    Ok(query
+        .bind(spec.name.clone())
+        .bind(spec.protocol.as_str())
+        .bind(spec.host.clone())
+        .bind(i64::from(spec.port))
+        .bind(spec.tls.as_str())
+        .bind(spec.username.clone())
+        .bind(serde_json::to_string(&spec.folders)?)
+        .bind(spec.handled.as_str())
+        .bind(spec.move_to.clone())
+        .bind(stored(spec.size_limit_bytes))
+        .bind(stored(spec.interval_s))
+        .bind(i64::from(spec.is_active)))
+}
