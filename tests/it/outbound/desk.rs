@@ -31,20 +31,11 @@ pub async fn desks(relay: RelaySettings) -> Vec<Desk> {
     let dir = tempfile::tempdir().expect("a place for files");
     let url = format!("sqlite:{}", dir.path().join("desk.db").display());
     desks.push(desk(url, dir, relay.clone()).await);
-    #[expect(clippy::disallowed_methods, reason = "where the test's server is")]
-    if let Ok(server) = std::env::var("MAILDESK_TEST_POSTGRES") {
+    if let Some(url) = crate::support::postgres::database() {
         let dir = tempfile::tempdir().expect("a place for files");
-        desks.push(desk(database(server.trim_end_matches('/')).await, dir, relay).await);
+        desks.push(desk(url, dir, relay).await);
     }
     desks
-}
-
-async fn database(server: &str) -> String {
-    static LAST: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let n = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let name = format!("outbound_{}_{n}", std::process::id());
-    sql(&format!("{server}/postgres"), &[&format!("CREATE DATABASE {name} TEMPLATE template0")]).await;
-    format!("{server}/{name}")
 }
 
 pub async fn sql(url: &str, statements: &[&str]) {
@@ -140,7 +131,6 @@ impl Desk {
             log_entry: None::<LogEntryId>,
             relay: Some(RELAY),
             message_id: &message_id,
-            id_hash: b"h",
             return_path: Some(&address("bounce+1@example.com")),
             sender: &address("support@example.com"),
             subject: "x",
@@ -195,7 +185,8 @@ impl Desk {
         )
         .await;
         let mut tx = self.store.write().await.unwrap();
-        tx.insert_raw(maildesk::store::raw::chunks(ArrivalId(1), bytes)).await.unwrap();
+        let chunks: Vec<_> = maildesk::store::raw::chunks(ArrivalId(1), bytes).collect();
+        tx.insert_raw(&chunks).await.unwrap();
         tx.commit().await.unwrap();
         ArrivalId(1)
     }
