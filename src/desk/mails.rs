@@ -290,7 +290,7 @@ impl Desk {
             number: it.number,
             recipients: &recipients,
         };
-        tx.enqueue(&new, now).await.map(drop)
+        tx.enqueue(&new, now).await
     }
 
     /// VERP where the sending account allows it (C7), else the account's own address.

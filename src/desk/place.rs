@@ -120,7 +120,8 @@ impl Desk {
     /// The sender's contact, made where he is new; machine mail makes none.
     async fn contact_for(&self, tx: &mut Tx, it: &Placing<'_>) -> Result<Option<ContactId>, Error> {
         let Some(from) = &it.message.from else { return Ok(None) };
-        let is_stranger = it.contact.is_none() && it.kind == EntryKind::Inbound && !it.rules.is_team(&from.address);
+        let is_stranger =
+            it.contact.is_none() && it.kind == EntryKind::Inbound && !it.rules.is_team(&from.address);
         match is_stranger {
             true => tx.insert_contact(from, it.number, self.clock.now()).await.map(Some),
             false => Ok(it.contact),

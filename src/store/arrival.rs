@@ -142,7 +142,7 @@ impl Tx {
                     .bind(now.0);
                 id += 1;
             }
-            self.execute(query).await?;
+            self.later(query)?;
         }
         Ok((first..id).map(ArrivalId).collect())
     }
@@ -192,12 +192,12 @@ impl Tx {
     pub async fn retire_source_id(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query =
             sqlx::query("UPDATE arrival SET source_id = source_id || '~' || CAST(id AS TEXT) WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     pub async fn set_announced_size(&mut self, id: ArrivalId, size: u64) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET announced_size = $2 WHERE id = $1");
-        self.execute(query.bind(id.0).bind(size as i64)).await.map(drop)
+        self.later(query.bind(id.0).bind(size as i64))
     }
 
     /// The source has confirmed (or what it did instead stands in the words).
@@ -217,7 +217,7 @@ impl Tx {
             for id in part {
                 query = query.bind(id.0);
             }
-            self.execute(query).await?;
+            self.later(query)?;
         }
         Ok(())
     }
@@ -226,19 +226,19 @@ impl Tx {
     pub async fn refill_arrival(&mut self, id: ArrivalId, size: u64, digest: &[u8]) -> Result<(), Error> {
         self.reopen_journal(id).await?;
         let query = sqlx::query("UPDATE arrival SET size = $2, digest = $3 WHERE id = $1");
-        self.execute(query.bind(id.0).bind(size as i64).bind(digest)).await.map(drop)
+        self.later(query.bind(id.0).bind(size as i64).bind(digest))
     }
 
     /// Somebody else has removed it from the source.
     pub async fn mark_vanished(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET state = 'vanished' WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     /// What was left at its source may be removed there.
     pub async fn let_go(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET state = 'ack_pending' WHERE id = $1 AND state = 'left'");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     /// Arrivals left at their source that an admin wants taken in.
@@ -264,7 +264,7 @@ impl Tx {
     /// Marks a message as in hand, before it is parsed: a process that dies now has died of it, perhaps.
     pub async fn take_in_hand(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET in_hand = 1 WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     /// After an unclean stop: what was in hand has one try more against it.
@@ -276,7 +276,7 @@ impl Tx {
     /// A message has made its parser panic, or has gone over a limit.
     pub async fn count_try(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 }
 
