@@ -120,6 +120,32 @@ fn docs_find_every_rfc_in_a_comment() {
 }
 
 #[test]
+fn docs_name_commands_that_there_are() {
+    let program = <maildesk::cli::Cli as clap::CommandFactory>::command();
+    let mut unknown = Vec::new();
+    for file in documents() {
+        let text = read(&file);
+        let quoted = text.split('`').filter_map(|words| words.strip_prefix("maildesk "));
+        let blocks = text.split("```").skip(1).step_by(2);
+        let typed = blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("maildesk "));
+        unknown.extend(quoted.chain(typed).filter(|words| !is_command(&program, words)).map(|words| {
+            format!("{}: maildesk {}", file.display(), words.lines().next().unwrap_or_default())
+        }));
+    }
+    assert!(unknown.is_empty(), "no such command:\n{}", unknown.join("\n"));
+}
+
+/// Whether the words begin with a command and, where it has verbs, one of them.
+fn is_command(program: &clap::Command, words: &str) -> bool {
+    let mut words = words.split_whitespace().skip_while(|word| word.starts_with('-'));
+    let Some(command) = words.next().and_then(|word| program.find_subcommand(word)) else { return false };
+    match words.next() {
+        Some(verb) if command.has_subcommands() => command.find_subcommand(verb).is_some(),
+        _ => true,
+    }
+}
+
+#[test]
 fn docs_name_files_that_are_there() {
     let mut missing = Vec::new();
     for file in documents() {
