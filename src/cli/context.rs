@@ -12,6 +12,7 @@ use super::output::CliError;
 use crate::clock::Clock;
 use crate::config::{Config, KeySource};
 use crate::control::Progress;
+use crate::daemon::Works;
 use crate::seal::{SealingKey, random};
 use crate::store::{Cause, Error, Stamp, Store};
 
@@ -22,6 +23,7 @@ pub struct Context {
     pub clock: Clock,
     pub key: SealingKey,
     pub config: Arc<Config>,
+    pub works: Works,
     /// `uid:1000`.
     pub actor: String,
     /// What stood on standard input, or in the file that an argument named.
@@ -57,7 +59,9 @@ impl Context {
         for change in store.provision(&declared, &stamp).await.map_err(|e| provision_words(e, &config))? {
             tracing::info!("provisioned: {change}");
         }
+        let works = Works::open(store.clone(), key.clone(), &config.run, clock.clone()).await?;
         Ok(Context {
+            works,
             store,
             clock,
             key,

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{CliError, Output};
 use super::{Context, control_handler};
 use crate::control;
+use crate::daemon;
 use crate::store::Hold;
 
 /// The daemon: takes mail in, sends mail out, answers commands, until it is told to stop
@@ -20,27 +21,30 @@ pub struct Args {
     pub migrate: bool,
 }
 
-pub async fn run(_args: Args, context: Context, hold: Hold) -> Result<Output, CliError> {
+pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output, CliError> {
     let socket = context.config.run.socket.clone();
     let listener = control::bind(&socket).await.map_err(|f| CliError::unavailable(f.to_string()))?;
     let shutdown = CancellationToken::new();
-    tracing::info!(pid = std::process::id(), socket = %socket.display(), "daemon.started");
-    // SEAM: daemon::run starts intake, outbound and alerts beside the control socket, and watches `hold.check()`.
-    let serving = control::serve(listener, shutdown.clone(), control_handler(context));
+    tracing::info!(pid = std::process::id(), socket = %socket.display(), "daemon.starting");
+    let (works, handler) = (context.works.clone(), control_handler(context));
     let stopping = async {
-        let signal = stop_signal().await?;
-        tracing::info!(signal, "daemon.stopping");
+        let stopped = tokio::select! {
+            signal = stop_signal() => signal,
+            () = shutdown.cancelled() => Ok("itself"),
+        };
+        tracing::info!(by = *stopped.as_ref().unwrap_or(&"an error"), "daemon.stopping");
         shutdown.cancel();
-        Ok::<(), CliError>(())
+        stopped
     };
-    let ((), stopped) = tokio::join!(serving, stopping);
+    let (ran, stopped) =
+        tokio::join!(daemon::run(works, listener, handler, &mut hold, shutdown.clone()), stopping);
     stopped?;
     // The socket goes before the hold: who finds no daemon may take the desk.
     if let Err(error) = std::fs::remove_file(&socket) {
         tracing::warn!(%error, "daemon.socket_left");
     }
     drop(hold);
-    tracing::info!("daemon.stopped");
+    ran.map_err(|f| CliError::unavailable(f.to_string()))?;
     Ok(Output::default())
 }
 

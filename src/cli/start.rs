@@ -131,6 +131,8 @@ async fn here(command: Command, context: Context) -> Result<Output, CliError> {
     match command {
         Command::Run(args) => run::run(args, context, hold).await,
         other => {
+            // What an earlier life kept and did not decide comes first.
+            context.works.decide_pending().await?;
             let result = dispatch(other, &context).await;
             drop(hold);
             result

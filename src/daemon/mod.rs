@@ -26,9 +26,11 @@ pub async fn run(
     works: Works,
     listener: UnixListener,
     handler: Handler,
-    hold: Hold,
+    hold: &mut Hold,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
+    // Whatever goes wrong from here on, the tasks of the process come to their end.
+    let _stop = shutdown.clone().drop_guard();
     let fates = works.decide_pending().await?;
     tracing::info!("daemon.started decided_from_before={}", fates.total());
     let mut tasks = JoinSet::new();
@@ -77,7 +79,7 @@ async fn tell(works: Works, shutdown: CancellationToken) {
 }
 
 /// Ends when `shutdown` comes; a desk that is no longer ours shuts the daemon down itself.
-async fn watch(mut hold: Hold, shutdown: CancellationToken) -> Result<(), Failure> {
+async fn watch(hold: &mut Hold, shutdown: CancellationToken) -> Result<(), Failure> {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),

@@ -1,5 +1,6 @@
 //! The rooms put together: what the daemon runs all the time, and a command does once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -20,6 +21,7 @@ use crate::sources::Password;
 use crate::sources::imap::{self, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::store::{MailboxRow, Store};
+use crate::ticket::MailboxId;
 
 /// A desk at work. Cheap to clone.
 #[derive(Clone)]
@@ -32,6 +34,8 @@ pub struct Works {
     /// Told when mail was queued.
     pub wake: Arc<Notify>,
     pub(super) heard: Heard,
+    /// One round at a time over a mailbox, whoever asks for it.
+    rounds: Arc<std::sync::Mutex<HashMap<MailboxId, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 impl Works {
@@ -54,6 +58,7 @@ impl Works {
             intake,
             wake: Arc::new(Notify::new()),
             heard: Heard::default(),
+            rounds: Arc::default(),
         })
     }
 
@@ -75,6 +80,11 @@ impl Works {
     /// One round over one mailbox, on a task of its own: a panic in a parser of the wire ends the round, nothing else.
     /// How it went is written on the mailbox, and an alert is raised or cleared.
     pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        let turn = {
+            let mut rounds = self.rounds.lock().expect("nobody panics while holding it");
+            rounds.entry(mailbox.id).or_default().clone()
+        };
+        let _turn = turn.lock().await;
         let (works, row) = (self.clone(), mailbox.clone());
         let mut task = JoinSet::new();
         task.spawn(async move { works.round(&row).await });
@@ -126,7 +136,7 @@ impl Works {
 
     /// What was kept and not decided, before anything else. After an unclean stop one by one (M10).
     pub async fn decide_pending(&self) -> Result<Fates, Failure> {
-        self.intake.decide_pending(true).await
+        self.intake.decide_pending(None, true).await
     }
 
     /// The sender of this desk's mail. Relays are read anew for each visit: they are edited while we run.

@@ -15,7 +15,7 @@ use crate::store::arrival::{NewArrival, Pending, Place};
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::raw::RAW_CHUNK;
 use crate::store::{Error, Tx};
-use crate::ticket::{ArrivalId, EventNumber};
+use crate::ticket::{ArrivalId, EventNumber, MailboxId};
 use crate::triage::{self, Clues, Code, Decision, Rules};
 
 /// What became of messages: act and code, counted.
@@ -56,9 +56,10 @@ pub(super) struct Parsed {
 }
 
 impl Intake {
-    /// Decides everything that is kept and not decided: at start, and first in every round. After an unclean stop the
-    /// messages go one by one, each marked as in hand before it is parsed, so that a poisonous one is found out (M10).
-    pub async fn decide_pending(&self, one_by_one: bool) -> Result<Fates, Failure> {
+    /// Decides what is kept and not decided: all of it at start, first thing in a round that of its mailbox. After an
+    /// unclean stop the messages go one by one, each marked as in hand before it is parsed, so that a poisonous one is
+    /// found out (M10).
+    pub async fn decide_pending(&self, of: Option<MailboxId>, one_by_one: bool) -> Result<Fates, Failure> {
         let mut fates = Fates::default();
         if one_by_one {
             let mut tx = self.desk.store.write().await?;
@@ -68,7 +69,7 @@ impl Intake {
         loop {
             let limit = if one_by_one { 1 } else { STORED_BATCH };
             let mut tx = self.desk.store.read().await?;
-            let pending = tx.pending_arrivals(limit).await?;
+            let pending = tx.pending_arrivals(of, limit).await?;
             drop(tx);
             if pending.is_empty() {
                 return Ok(fates);
@@ -88,8 +89,14 @@ impl Intake {
         let parsed = self.parse(batch).await?;
         let mut tx = self.desk.store.desk().await?;
         let rules = tx.load_rules().await?;
+        let ids: Vec<ArrivalId> = parsed.iter().map(|p| p.pending.id).collect();
+        let still_kept = tx.still_kept(&ids).await?;
         let mut decided = Decided::default();
         for Parsed { pending, message } in parsed {
+            // Another round has decided it since it was kept.
+            if !still_kept.contains(&pending.id) {
+                continue;
+            }
             crash::point("decide.before_apply");
             let Some(message) = message else {
                 self.set_aside_or_wait(&mut tx, &pending, &rules, &mut decided, is_owed).await?;

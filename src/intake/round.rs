@@ -52,7 +52,10 @@ impl Intake {
         mailbox: &MailboxRow,
         mut source: S,
     ) -> Result<RoundReport, Failure> {
-        let mut report = RoundReport { fates: self.decide_pending(false).await?, ..RoundReport::default() };
+        let mut report = RoundReport {
+            fates: self.decide_pending(Some(mailbox.id), false).await?,
+            ..RoundReport::default()
+        };
         let left_over = self.desk.store.read().await?.unacknowledged(mailbox.id).await?;
         for folder in source.folders() {
             let listing = source.open(&folder).await?;

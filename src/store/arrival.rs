@@ -248,11 +248,35 @@ impl Tx {
         rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
-    /// Arrivals that are kept and not decided, oldest first.
-    pub async fn pending_arrivals(&mut self, limit: i64) -> Result<Vec<Pending>, Error> {
-        let sql = format!("{PENDING} WHERE state = 'kept' ORDER BY id LIMIT $1");
-        let rows = self.rows(sqlx::query(AssertSqlSafe(sql)).bind(limit)).await?;
-        rows.iter().map(pending_of).collect()
+    /// Arrivals that are kept and not decided, oldest first: of one mailbox and of those that nobody reads any more, or
+    /// of all.
+    pub async fn pending_arrivals(
+        &mut self,
+        of: Option<MailboxId>,
+        limit: i64,
+    ) -> Result<Vec<Pending>, Error> {
+        let sql = format!(
+            "{PENDING} WHERE state = 'kept' AND ($1 = 0 OR mailbox_id = $1 \
+             OR mailbox_id IN (SELECT id FROM mailbox WHERE active = 0)) ORDER BY id LIMIT $2"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.map_or(0, |m| m.0)).bind(limit);
+        self.rows(query).await?.iter().map(pending_of).collect()
+    }
+
+    /// Which of these are still kept and not decided: under the desk lock nobody else decides them now.
+    pub async fn still_kept(&mut self, ids: &[ArrivalId]) -> Result<HashSet<ArrivalId>, Error> {
+        let mut kept = HashSet::new();
+        for part in ids.chunks(IDS_A_QUERY) {
+            let sql = format!(
+                "SELECT id FROM arrival WHERE state = 'kept' AND id IN ({})",
+                placeholders(1, part.len())
+            );
+            let query = part.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(id.0));
+            for row in self.rows(query).await? {
+                kept.insert(ArrivalId(row.try_get(0)?));
+            }
+        }
+        Ok(kept)
     }
 
     pub async fn arrival(&mut self, id: ArrivalId) -> Result<Pending, Error> {
