@@ -27,7 +27,11 @@ const ROWS: &[&str] = &[
     "INSERT INTO journal (arrival_id, number, kind, act, code, decided_us) \
      VALUES (7, 2, 'person', 'discard', 'duplicate_differs', 1)",
     "INSERT INTO evidence (arrival_id, clues, trace) VALUES (7, '{}', \
-     '[{\"rule\":\"a\",\"evidence\":\"tag #5\",\"verdict\":\"x\"},{\"rule\":\"b\",\"evidence\":\"\",\"verdict\":\"y\"}]')",
+     '{\"kind\":\"person\",\"act\":\"invalid\",\"code\":\"stranger_on_ticket\",\"reason\":\"\",\"type_id\":null, \
+     \"ticket\":5,\"follows\":null,\"original\":null,\"supersedes\":[],\"effects\":{\"is_automatic\":false, \
+     \"is_note\":false,\"reopens\":false,\"notifies\":false,\"answers\":false,\"tells_agent\":false, \
+     \"marks_address\":false},\"bounces\":[],\"trace\":[{\"rule\":\"a\",\"evidence\":\"tag #5\",\"verdict\":\"x\"}, \
+     {\"rule\":\"b\",\"evidence\":\"\",\"verdict\":\"y\"}]}')",
     "INSERT INTO log_entry (id, ticket_id, kind, author_address, author_name, subject, body, id_hash, receivers, \
      number, created_us) SELECT 7, 5, 'inbound', 'ann@x.test', '', 's', 'b', sealed, '[]', 1, 1 FROM secret LIMIT 1",
     "INSERT INTO invalid_ticket (id, arrival_id, code, state, named_ticket_id, sender_address, sender_name, subject, \
