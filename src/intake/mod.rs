@@ -8,6 +8,7 @@ pub mod balance;
 pub mod decide;
 pub mod import;
 mod keep;
+mod leave;
 pub mod lookup;
 pub mod round;
 pub mod source;
