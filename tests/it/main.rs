@@ -6,6 +6,7 @@ mod architecture;
 mod corpora;
 mod crash;
 mod harness;
+mod identity;
 mod imap;
 mod intake;
 mod maildir;

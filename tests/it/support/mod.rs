@@ -9,7 +9,9 @@ pub mod postgres;
 pub mod program;
 pub mod scripted_smtp;
 pub mod server;
+pub mod shelf;
 pub mod smtp;
+pub mod trial;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
