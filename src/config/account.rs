@@ -32,6 +32,19 @@ pub struct AccountSpec {
     pub is_active: bool,
 }
 
+/// As it would be written.
+impl From<&AccountSpec> for AccountSection {
+    fn from(spec: &AccountSpec) -> AccountSection {
+        AccountSection {
+            login: spec.login.clone(),
+            name: spec.name.clone(),
+            role: spec.role,
+            addresses: spec.addresses.iter().map(Address::to_string).collect(),
+            active: spec.is_active,
+        }
+    }
+}
+
 impl AccountSection {
     pub fn resolve(&self) -> Result<AccountSpec, Wrong> {
         let login = checked_name("login", &needed("login", &self.login)?)?;

@@ -63,6 +63,39 @@ pub struct MailboxSpec {
     pub is_active: bool,
 }
 
+/// As it would be written.
+impl From<&MailboxSpec> for MailboxSection {
+    fn from(spec: &MailboxSpec) -> MailboxSection {
+        let (host, path) = match spec.protocol {
+            Protocol::Maildir => (String::new(), spec.host.clone()),
+            _ => (spec.host.clone(), String::new()),
+        };
+        MailboxSection {
+            name: spec.name.clone(),
+            protocol: spec.protocol,
+            host,
+            path,
+            port: if spec.port == usual_port(spec.tls) { 0 } else { spec.port },
+            tls: spec.tls,
+            username: spec.username.clone(),
+            folders: spec.folders.clone(),
+            handled: spec.handled,
+            move_to: spec.move_to.clone(),
+            size_limit_mb: spec.size_limit_bytes / MB,
+            interval_s: spec.interval_s,
+            active: spec.is_active,
+            ..MailboxSection::default()
+        }
+    }
+}
+
+fn usual_port(tls: Tls) -> u16 {
+    match tls {
+        Tls::Tls => 993,
+        _ => 143,
+    }
+}
+
 const MB: u64 = 1_000_000;
 
 impl MailboxSection {
@@ -82,11 +115,7 @@ impl MailboxSection {
             name: checked_name("name", &self.name)?,
             protocol: self.protocol,
             host,
-            port: match (self.port, self.tls) {
-                (0, Tls::Tls) => 993,
-                (0, _) => 143,
-                (port, _) => port,
-            },
+            port: if self.port == 0 { usual_port(self.tls) } else { self.port },
             tls: self.tls,
             username: match self.protocol {
                 Protocol::Imap => needed("username", &self.username)?,

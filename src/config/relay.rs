@@ -55,6 +55,37 @@ pub struct RelaySpec {
     pub is_active: bool,
 }
 
+/// As it would be written.
+impl From<&RelaySpec> for RelaySection {
+    fn from(spec: &RelaySpec) -> RelaySection {
+        let (host, path) = match spec.kind {
+            RelayKind::Smtp => (spec.host.clone(), String::new()),
+            RelayKind::Folder => (String::new(), spec.host.clone()),
+        };
+        RelaySection {
+            name: spec.name.clone(),
+            kind: spec.kind,
+            host,
+            path,
+            port: if spec.port == usual_port(spec.tls) { 0 } else { spec.port },
+            tls: spec.tls,
+            username: spec.username.clone(),
+            sender: spec.sender.to_string(),
+            verp: spec.verp,
+            active: spec.is_active,
+            ..RelaySection::default()
+        }
+    }
+}
+
+fn usual_port(tls: Tls) -> u16 {
+    match tls {
+        Tls::Tls => 465,
+        Tls::Starttls => 587,
+        Tls::Plain => 25,
+    }
+}
+
 impl RelaySection {
     pub fn resolve(&self, folder: &Path) -> Result<RelaySpec, Wrong> {
         let host = match self.kind {
@@ -65,12 +96,7 @@ impl RelaySection {
             name: checked_name("name", &self.name)?,
             kind: self.kind,
             host,
-            port: match (self.port, self.tls) {
-                (0, Tls::Tls) => 465,
-                (0, Tls::Starttls) => 587,
-                (0, Tls::Plain) => 25,
-                (port, _) => port,
-            },
+            port: if self.port == 0 { usual_port(self.tls) } else { self.port },
             tls: self.tls,
             username: self.username.clone(),
             sender: self.sender.parse().map_err(|words: String| Wrong::new("sender", words))?,

@@ -65,6 +65,30 @@ pub struct TypeSpec {
     pub is_active: bool,
 }
 
+/// As it would be written.
+impl From<&TypeSpec> for TypeSection {
+    fn from(spec: &TypeSpec) -> TypeSection {
+        TypeSection {
+            name: spec.name.clone(),
+            tag: spec.tag.clone(),
+            description: spec.description.clone(),
+            flow: spec.flow,
+            mailbox: spec.mailbox.clone(),
+            relay: spec.relay.clone(),
+            addresses: spec.patterns.clone(),
+            address: spec.address.to_string(),
+            admin: spec.admin.as_ref().map_or(String::new(), Address::to_string),
+            forward: spec.forwards.iter().map(Address::to_string).collect(),
+            catch_all: spec.is_catch_all,
+            on_closed: spec.on_closed,
+            list_mail: spec.list_mail,
+            auto_answer: spec.answers_automatically,
+            language: spec.language.clone(),
+            active: spec.is_active,
+        }
+    }
+}
+
 impl TypeSection {
     pub fn resolve(&self) -> Result<TypeSpec, Wrong> {
         let patterns = self.checked_patterns()?;

@@ -1,8 +1,12 @@
 //! The rooms put together: what the daemon runs all the time, and a command does once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+use super::Heard;
 
 use crate::clock::Clock;
 use crate::config::{Protocol, Run, Tls};
@@ -11,11 +15,13 @@ use crate::failure::Failure;
 use crate::intake::{Fates, Intake, RoundReport, Settings};
 use crate::letters::Letters;
 use crate::net::Deadlines;
-use crate::seal::SealingKey;
+use crate::outbound::{Outbound, RelayBook, RelaySettings, Relays, Report};
+use crate::seal::{SealingKey, Secret};
 use crate::sources::Password;
 use crate::sources::imap::{self, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::store::{MailboxRow, Store};
+use crate::ticket::MailboxId;
 
 /// A desk at work. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +31,11 @@ pub struct Works {
     pub clock: Clock,
     pub desk: Desk,
     pub intake: Intake,
+    /// Told when mail was queued.
+    pub wake: Arc<Notify>,
+    pub(super) heard: Heard,
+    /// One round at a time over a mailbox, whoever asks for it.
+    rounds: Arc<std::sync::Mutex<HashMap<MailboxId, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
 impl Works {
@@ -39,7 +50,16 @@ impl Works {
         let settings =
             Settings { batch_bytes: run.batch_bytes, tries: i64::from(run.tries), spool: run.spool.clone() };
         let intake = Intake { desk: desk.clone(), clock: clock.clone(), settings };
-        Ok(Works { store, key: Arc::new(key), clock, desk, intake })
+        Ok(Works {
+            store,
+            key: Arc::new(key),
+            clock,
+            desk,
+            intake,
+            wake: Arc::new(Notify::new()),
+            heard: Heard::default(),
+            rounds: Arc::default(),
+        })
     }
 
     /// The mailboxes that are read: active, not held, and some active type answers to them. Bounces come first (A6).
@@ -60,6 +80,11 @@ impl Works {
     /// One round over one mailbox, on a task of its own: a panic in a parser of the wire ends the round, nothing else.
     /// How it went is written on the mailbox, and an alert is raised or cleared.
     pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        let turn = {
+            let mut rounds = self.rounds.lock().expect("nobody panics while holding it");
+            rounds.entry(mailbox.id).or_default().clone()
+        };
+        let _turn = turn.lock().await;
         let (works, row) = (self.clone(), mailbox.clone());
         let mut task = JoinSet::new();
         task.spawn(async move { works.round(&row).await });
@@ -111,7 +136,56 @@ impl Works {
 
     /// What was kept and not decided, before anything else. After an unclean stop one by one (M10).
     pub async fn decide_pending(&self) -> Result<Fates, Failure> {
-        self.intake.decide_pending(true).await
+        self.intake.decide_pending(None, true).await
+    }
+
+    /// The sender of this desk's mail. Relays are read anew for each visit: they are edited while we run.
+    pub fn outbound(&self) -> Outbound {
+        let works = self.clone();
+        let relays: Relays = Arc::new(move || {
+            let works = works.clone();
+            Box::pin(async move { works.relay_book().await })
+        });
+        Outbound::new(self.store.clone(), self.clock.clone(), "desk", relays)
+    }
+
+    async fn relay_book(&self) -> Result<RelayBook, Failure> {
+        let mut tx = self.store.read().await?;
+        let mut book = RelayBook::new();
+        for row in tx.relays().await?.into_iter().filter(|r| r.spec.is_active) {
+            let password = match row.password {
+                Some(id) => tx.open_secret(id, &self.key).await?,
+                None => Secret::new(""),
+            };
+            let settings = RelaySettings {
+                id: row.id,
+                name: row.spec.name,
+                kind: row.spec.kind,
+                host: row.spec.host,
+                port: row.spec.port,
+                tls: row.spec.tls,
+                username: row.spec.username,
+                password,
+                ca_file: None,
+            };
+            book.insert(row.id, settings);
+        }
+        Ok(book)
+    }
+
+    /// Raises an alert for each relay that fails, clears it for each that works.
+    pub async fn state_relays(&self, report: &Report) -> Result<(), Failure> {
+        for relay in &report.working {
+            self.desk.alerts.state(&format!("relay:{relay}:failing"), None).await?;
+        }
+        for (relay, words) in &report.failing {
+            let words = format!(
+                "mail waits: {words}. It is tried again by itself; `maildesk queue list` shows what waits, and \
+                 `maildesk doctor` tries the relay"
+            );
+            self.desk.alerts.state(&format!("relay:{relay}:failing"), Some(&words)).await?;
+        }
+        Ok(())
     }
 
     async fn record(&self, mailbox: &MailboxRow, failure: Option<&Failure>) -> Result<(), Failure> {

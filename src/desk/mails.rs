@@ -2,17 +2,18 @@
 
 use super::Desk;
 use crate::letters::{
-    AgentReplyNotSent, Attached, AutoAnswer, Body, Entry, Forward, Letter, NewTicket, Person, Reply,
+    AgentReplyNotSent, Attached, AutoAnswer, Body, BounceOfAnswer, Entry, Forward, Letter, NewTicket, Person,
+    Reply,
 };
 use crate::mail::compose::{AttachedSpan, Auto, Draft, compose};
 use crate::mail::subject::{TagLine, with_tag};
-use crate::mail::{Message, MessageId, NamedAddress};
+use crate::mail::{Address, Message, MessageId, NamedAddress};
 use crate::store::arrival::Pending;
 use crate::store::outbox::{NewOutbox, NewRecipient, Purpose};
 use crate::store::ticket::Receiver;
 use crate::store::{Counter, Error, Tx};
 use crate::ticket::{EventNumber, LogEntryId, OutboxId, Status, TicketId};
-use crate::triage::{Code, Effects, Rules, TypeRule};
+use crate::triage::{Code, Effects, Finding, RelayRule, Rules, TypeRule};
 
 /// Attachments travel along with a notification up to this many bytes in all; what is beyond stays on the ticket.
 const ATTACHED_LIMIT: u64 = 10 << 20;
@@ -27,6 +28,8 @@ pub(super) struct Inbound<'a> {
     pub entry: LogEntryId,
     pub code: Code,
     pub effects: Effects,
+    /// Of a delivery report: what it says of each recipient.
+    pub bounces: &'a [Finding],
     pub receivers: &'a [Receiver],
     pub is_new: bool,
     pub status_before: Status,
@@ -44,6 +47,25 @@ pub(super) struct Owed<'a> {
     pub entry: LogEntryId,
     pub to: Vec<NamedAddress>,
     pub from_name: String,
+    pub auto: Auto,
+    pub in_reply_to: Option<MessageId>,
+    pub references: Vec<MessageId>,
+    pub attachments: Vec<AttachedSpan>,
+    /// The same operation queues nothing twice.
+    pub operation: String,
+    pub number: EventNumber,
+}
+
+/// Any mail of the desk, before it is rendered.
+pub(super) struct Envelope<'a> {
+    pub purpose: Purpose,
+    pub letter: Letter,
+    pub language: &'a str,
+    pub rules: &'a Rules,
+    pub relay: Option<&'a RelayRule>,
+    pub ticket: Option<(TicketId, LogEntryId)>,
+    pub from: NamedAddress,
+    pub to: Vec<NamedAddress>,
     pub auto: Auto,
     pub in_reply_to: Option<MessageId>,
     pub references: Vec<MessageId>,
@@ -203,59 +225,89 @@ impl Desk {
 
     /// Renders, composes and queues a mail of a ticket.
     pub(super) async fn queue(&self, tx: &mut Tx, owed: Owed<'_>) -> Result<(), Error> {
-        let outbox = OutboxId(tx.draw(Counter::Outbox).await?);
-        let now = self.clock.now();
-        let rendered = self.render(tx, &owed.letter, &owed.rule.language).await?;
         let domain = owed.rule.address.domain();
         let thread = MessageId::parse(&format!("ticket.{}.{}@{domain}", owed.ticket, owed.rules.desk));
-        let draft = Draft {
+        let envelope = Envelope {
+            purpose: owed.purpose,
+            letter: owed.letter,
+            language: &owed.rule.language,
+            rules: owed.rules,
+            relay: owed.rules.relay_of(owed.rule),
+            ticket: Some((owed.ticket, owed.entry)),
             from: NamedAddress { name: owed.from_name, address: owed.rule.address.clone() },
-            to: owed.to.clone(),
+            to: owed.to,
+            auto: owed.auto,
+            in_reply_to: owed.in_reply_to,
+            // A reference that all mails of a ticket share keeps them in one thread of the reader's mail program.
+            references: thread.into_iter().chain(owed.references).collect(),
+            attachments: owed.attachments,
+            operation: owed.operation,
+            number: owed.number,
+        };
+        self.enqueue(tx, envelope).await
+    }
+
+    /// Renders and composes any mail, once, and queues it.
+    pub(super) async fn enqueue(&self, tx: &mut Tx, it: Envelope<'_>) -> Result<(), Error> {
+        let outbox = OutboxId(tx.draw(Counter::Outbox).await?);
+        let now = self.clock.now();
+        let rendered = self.render(tx, &it.letter, it.language).await?;
+        let draft = Draft {
+            message_id: self.keys.message_id(outbox, it.from.address.domain()),
+            from: it.from,
+            to: it.to.clone(),
             reply_to: None,
             subject: rendered.subject,
             text: rendered.text,
             html: rendered.html,
-            message_id: self.keys.message_id(outbox, domain),
-            in_reply_to: owed.in_reply_to,
-            // A reference that all mails of a ticket share keeps them in one thread of the reader's mail program.
-            references: thread.into_iter().chain(owed.references).collect(),
+            in_reply_to: it.in_reply_to,
+            references: it.references,
             date: now,
             boundary_seed: self.boundary_seed(outbox),
-            auto: owed.auto,
-            desk_mark: owed.rules.desk.clone(),
-            attachments: owed.attachments,
+            auto: it.auto,
+            desk_mark: it.rules.desk.clone(),
+            attachments: it.attachments,
         };
-        let relay = owed.rules.relay_of(owed.rule);
-        let return_path = match relay {
-            Some(relay) if relay.verp && !owed.rules.bounce_domain.is_empty() => {
-                self.keys.return_path(outbox, &owed.rules.bounce_local, &owed.rules.bounce_domain)
-            }
-            Some(relay) => relay.sender.clone(),
-            None => owed.rule.address.clone(),
-        };
-        let mut recipients = Vec::with_capacity(owed.to.len());
-        for to in owed.to {
-            let contact =
-                if owed.purpose == Purpose::Notification { None } else { tx.contact_of(&to.address).await? };
+        let return_path = self.return_path(outbox, it.relay, it.rules, &draft.from.address);
+        let mut recipients = Vec::with_capacity(it.to.len());
+        for to in it.to {
+            let contact = if it.purpose.is_to_team() { None } else { tx.contact_of(&to.address).await? };
             recipients.push(NewRecipient { address: to.address, name: to.name, contact });
         }
         let composed = compose(&draft);
         let new = NewOutbox {
             id: outbox,
-            purpose: owed.purpose,
-            ticket: Some(owed.ticket),
-            log_entry: Some(owed.entry),
-            relay: relay.map(|r| r.id),
+            purpose: it.purpose,
+            ticket: it.ticket.map(|t| t.0),
+            log_entry: it.ticket.map(|t| t.1),
+            relay: it.relay.map(|r| r.id),
             message_id: &draft.message_id,
             return_path: Some(&return_path),
             sender: &draft.from.address,
             subject: &draft.subject,
             composed: &composed,
-            operation: &owed.operation,
-            number: owed.number,
+            operation: &it.operation,
+            number: it.number,
             recipients: &recipients,
         };
-        tx.enqueue(&new, now).await.map(drop)
+        tx.enqueue(&new, now).await
+    }
+
+    /// VERP where the sending account allows it (C7), else the account's own address.
+    fn return_path(
+        &self,
+        outbox: OutboxId,
+        relay: Option<&RelayRule>,
+        rules: &Rules,
+        from: &Address,
+    ) -> Address {
+        match relay {
+            Some(relay) if relay.verp && !rules.bounce_domain.is_empty() => {
+                self.keys.return_path(outbox, &rules.bounce_local, &rules.bounce_domain)
+            }
+            Some(relay) => relay.sender.clone(),
+            None => from.clone(),
+        }
     }
 
     /// A template that fails falls back to the built-in one and raises an alert; it never fails the message.
@@ -283,7 +335,9 @@ impl Desk {
 fn notification(it: &Inbound<'_>) -> (Letter, Vec<AttachedSpan>) {
     let (entry, spans) = it.shown();
     let code = it.code.as_str().to_owned();
-    let letter = if it.is_new {
+    let letter = if let Some(finding) = it.bounces.first() {
+        return (bounce_of_answer(it, finding), vec![]);
+    } else if it.is_new {
         Letter::NewTicket(NewTicket { subject: it.subject(), entry, code, reason: String::new() })
     } else {
         Letter::Reply(Reply {
@@ -298,4 +352,21 @@ fn notification(it: &Inbound<'_>) -> (Letter, Vec<AttachedSpan>) {
         })
     };
     (letter, spans)
+}
+
+/// An answer did not arrive: the first recipient that failed stands for the report; the ticket shows all.
+fn bounce_of_answer(it: &Inbound<'_>, finding: &Finding) -> Letter {
+    Letter::BounceOfAnswer(BounceOfAnswer {
+        subject: it.subject(),
+        ticket: it.ticket.0,
+        tag_line: it.tag_line().to_string(),
+        recipient: finding.recipient.as_ref().map(Address::to_string).unwrap_or_default(),
+        what: "an answer on this ticket".into(),
+        status: finding.status.clone(),
+        class: finding.class.clone(),
+        diagnostic: finding.diagnostic.clone(),
+        at: it.pending.received.rfc3339(),
+        is_hard: finding.hard,
+        show_command: format!("maildesk ticket show {}", it.ticket),
+    })
 }

@@ -10,7 +10,7 @@ use crate::store::journal::MailKey;
 use crate::store::ticket::{EntryKind, NewEntry, NewTicket, Receiver, TicketRow};
 use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
 use crate::ticket::{ContactId, EventNumber, LogEntryId, TicketId, TypeId};
-use crate::triage::{Act, Code, Decision, Effects, Kind, Rules, TypeRule};
+use crate::triage::{Act, Code, Decision, Effects, Finding, Kind, Rules, TypeRule};
 
 /// Cc's that come to belong to a ticket with one message.
 const MAX_INCLUDED: usize = 50;
@@ -27,6 +27,9 @@ pub(super) struct Placing<'a> {
     pub code: Code,
     pub effects: Effects,
     pub kind: EntryKind,
+    /// The sender's, where he has one.
+    pub contact: Option<ContactId>,
+    pub bounces: &'a [Finding],
     /// Its Cc's come to belong to the ticket: the sender is proven, or it is his own new ticket.
     pub includes: bool,
     pub number: EventNumber,
@@ -45,6 +48,8 @@ impl<'a> Placing<'a> {
             code,
             effects,
             kind: entry_kind(it.decision),
+            contact: it.clues.sender.contact,
+            bounces: &it.decision.bounces,
             includes: it.decision.act == Act::Open || effects.reopens,
             number: it.number,
         }
@@ -76,7 +81,7 @@ impl Desk {
         };
         let rule = it.rules.of_type(ticket.type_id);
         let entry = LogEntryId(tx.draw(Counter::LogEntry).await?);
-        let receivers = self.receivers(tx, it, &ticket, rule).await?;
+        let receivers = receivers(it, &ticket, rule);
         self.insert_entry(tx, it, ticket.id, entry, &receivers).await?;
         self.include(tx, it, &ticket, contact, is_new).await?;
         let event = Event {
@@ -100,6 +105,7 @@ impl Desk {
                 entry,
                 code: it.code,
                 effects: it.effects,
+                bounces: it.bounces,
                 receivers: &receivers,
                 is_new,
                 status_before,
@@ -114,10 +120,11 @@ impl Desk {
     /// The sender's contact, made where he is new; machine mail makes none.
     async fn contact_for(&self, tx: &mut Tx, it: &Placing<'_>) -> Result<Option<ContactId>, Error> {
         let Some(from) = &it.message.from else { return Ok(None) };
-        match tx.contact_of(&from.address).await? {
-            Some(contact) => Ok(Some(contact)),
-            None if it.kind != EntryKind::Inbound || it.rules.is_team(&from.address) => Ok(None),
-            None => tx.insert_contact(from, it.number, self.clock.now()).await.map(Some),
+        let is_stranger =
+            it.contact.is_none() && it.kind == EntryKind::Inbound && !it.rules.is_team(&from.address);
+        match is_stranger {
+            true => tx.insert_contact(from, it.number, self.clock.now()).await.map(Some),
+            false => Ok(it.contact),
         }
     }
 
@@ -187,24 +194,6 @@ impl Desk {
         tx.insert_attachments(id, it.pending.id, &message.attachments).await
     }
 
-    /// Whom this entry is told to: the assignee, else the type's admin (C2).
-    async fn receivers(
-        &self,
-        tx: &mut Tx,
-        it: &Placing<'_>,
-        ticket: &TicketRow,
-        rule: Option<&TypeRule>,
-    ) -> Result<Vec<Receiver>, Error> {
-        if !it.effects.notifies {
-            return Ok(vec![]);
-        }
-        let assignee = ticket.assignee.and_then(|a| it.rules.accounts.iter().find(|(_, id)| *id == a));
-        let address = assignee.map(|(address, _)| address).or(rule.and_then(|r| r.admin.as_ref()));
-        let Some(address) = address else { return Ok(vec![]) };
-        let contact = tx.contact_of(address).await?;
-        Ok(vec![Receiver { address: address.clone(), name: String::new(), contact }])
-    }
-
     /// The sender, and where he is proven his Cc's, belong to the ticket from now on.
     async fn include(
         &self,
@@ -248,4 +237,14 @@ impl Desk {
         self.event(tx, Some(ticket.id), happened, format!("{}>{next}", ticket.status), cause).await?;
         Ok(next)
     }
+}
+
+/// Whom this entry is told to: the assignee, else the type's admin (C2). They are of the team, not contacts.
+fn receivers(it: &Placing<'_>, ticket: &TicketRow, rule: Option<&TypeRule>) -> Vec<Receiver> {
+    if !it.effects.notifies {
+        return vec![];
+    }
+    let assignee = ticket.assignee.and_then(|a| it.rules.accounts.iter().find(|(_, id)| *id == a));
+    let address = assignee.map(|(address, _)| address).or(rule.and_then(|r| r.admin.as_ref()));
+    address.map(|a| Receiver { address: a.clone(), name: String::new(), contact: None }).into_iter().collect()
 }

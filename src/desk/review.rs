@@ -177,6 +177,10 @@ impl Desk {
         what: Recovered,
         cause: &Cause,
     ) -> Result<Applied, Error> {
+        let contact = match &kept.message.from {
+            Some(from) => tx.contact_of(&from.address).await?,
+            None => None,
+        };
         let key = MailKey::of(&kept.message, &kept.pending.digest, &self.keys);
         let placing = Placing {
             pending: &kept.pending,
@@ -192,6 +196,8 @@ impl Desk {
                 // A ticket that an admin makes of it has its sender as its contact, machine or not.
                 _ => EntryKind::Inbound,
             },
+            contact,
+            bounces: &[],
             // Who is let onto a ticket once does not belong to it for that.
             includes: what.onto.is_none(),
             number: kept.number,

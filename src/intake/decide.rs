@@ -18,7 +18,7 @@ use crate::store::arrival::Pending;
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::raw::RAW_CHUNK;
 use crate::store::{Error, Tx};
-use crate::ticket::{ArrivalId, EventNumber};
+use crate::ticket::{ArrivalId, EventNumber, MailboxId};
 use crate::triage::{self, Clues, Code, Decision, Rules};
 
 /// What became of messages: act and code, counted.
@@ -59,9 +59,10 @@ pub(super) struct Parsed {
 }
 
 impl Intake {
-    /// Decides everything that is kept and not decided: at start, and first in every round. After an unclean stop the
-    /// messages go one by one, each marked as in hand before it is parsed, so that a poisonous one is found out (M10).
-    pub async fn decide_pending(&self, one_by_one: bool) -> Result<Fates, Failure> {
+    /// Decides what is kept and not decided: all of it at start, first thing in a round that of its mailbox. After an
+    /// unclean stop the messages go one by one, each marked as in hand before it is parsed, so that a poisonous one is
+    /// found out (M10).
+    pub async fn decide_pending(&self, of: Option<MailboxId>, one_by_one: bool) -> Result<Fates, Failure> {
         let mut fates = Fates::default();
         if one_by_one {
             let mut tx = self.desk.store.write().await?;
@@ -71,7 +72,7 @@ impl Intake {
         loop {
             let limit = if one_by_one { 1 } else { STORED_BATCH };
             let mut tx = self.desk.store.read().await?;
-            let pending = tx.pending_arrivals(limit).await?;
+            let pending = tx.pending_arrivals(of, limit).await?;
             drop(tx);
             if pending.is_empty() {
                 return Ok(fates);
@@ -91,11 +92,14 @@ impl Intake {
         let parsed = self.parse(batch).await?;
         let mut tx = self.desk.store.desk().await?;
         let rules = tx.load_rules().await?;
+        let ids: Vec<ArrivalId> = parsed.iter().map(|p| p.pending.id).collect();
+        let still_kept = tx.still_kept(&ids).await?;
         let round = Deciding { rules: &rules, is_owed };
         let mut decided = Decided::default();
-        for one in parsed {
+        // Another round may have decided some of them since they were kept.
+        for one in parsed.iter().filter(|p| still_kept.contains(&p.pending.id)) {
             crash::point("decide.before_apply");
-            match self.decide_or_set_aside(&mut tx, round, &one).await? {
+            match self.decide_or_set_aside(&mut tx, round, one).await? {
                 Some(decision) => decided.fates.count(&decision),
                 None => decided.waiting.push(one.pending.id),
             }
@@ -116,11 +120,14 @@ impl Intake {
     ) -> Result<Option<Decision>, Error> {
         let Some(message) = message else { return self.set_aside_or_wait(tx, round, pending).await };
         tx.savepoint().await?;
-        match caught(self.decide_one(tx, round, pending, message)).await {
-            Ok(decision) => {
-                tx.release_savepoint().await?;
-                Ok(Some(decision))
-            }
+        // The release is part of it: writes that waited come out with it, and so does what the engine has against them.
+        let ended = caught(async {
+            let decision = self.decide_one(tx, round, pending, message).await?;
+            tx.release_savepoint().await?;
+            Ok(decision)
+        });
+        match ended.await {
+            Ok(decision) => Ok(Some(decision)),
             // The store is in trouble, not the message: nothing of the batch is decided, and none has a try more.
             Err(e @ Error::Unavailable(_)) => Err(e),
             Err(e) => {

@@ -55,7 +55,10 @@ impl Intake {
         mailbox: &MailboxRow,
         mut source: S,
     ) -> Result<RoundReport, Failure> {
-        let mut report = RoundReport { fates: self.decide_pending(false).await?, ..RoundReport::default() };
+        let mut report = RoundReport {
+            fates: self.decide_pending(Some(mailbox.id), false).await?,
+            ..RoundReport::default()
+        };
         let owing = ArrivalState::AckPending;
         let left_over = self.desk.store.read().await?.arrivals_in(mailbox.id, owing).await?;
         let folders = source.folders();

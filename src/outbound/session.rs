@@ -69,26 +69,22 @@ impl Session {
 
     /// RFC 4954: PLAIN in one step, else LOGIN in three.
     async fn sign_in(&mut self, username: &str, password: &Secret) -> Result<(), Failure> {
-        let mut secrets = Vec::new();
+        let token = STANDARD.encode(format!("\0{username}\0{}", password.expose()));
+        let answers = [STANDARD.encode(username), STANDARD.encode(password.expose())];
         let reply = if self.offers.has_plain {
-            let token = STANDARD.encode(format!("\0{username}\0{}", password.expose()));
-            let reply = self.secret_line(&format!("AUTH PLAIN {token}")).await?;
-            secrets.push(token);
-            reply
+            self.secret_line(&format!("AUTH PLAIN {token}")).await?
         } else if self.offers.has_login {
-            secrets = vec![STANDARD.encode(username), STANDARD.encode(password.expose())];
-            self.sign_in_by_login(&secrets).await?
+            self.sign_in_by_login(&answers).await?
         } else {
             return Err(Failure::temporary(
                 "the server offers neither AUTH PLAIN nor AUTH LOGIN: leave the username empty, or use TLS",
             ));
         };
-        secrets.push(password.expose().to_owned());
         match reply.is_positive() {
             true => Ok(()),
             false => Err(Failure::temporary(format!(
                 "the server refuses the login of {username:?}: {}",
-                without(&reply, &secrets)
+                without(&reply, &[&token, &answers[1], password.expose()])
             ))),
         }
     }
@@ -176,9 +172,9 @@ fn positive(reply: &Reply, what: &str) -> Result<(), Failure> {
 }
 
 /// A reply may repeat what it was sent.
-fn without(reply: &Reply, secrets: &[String]) -> String {
+fn without(reply: &Reply, secrets: &[&str]) -> String {
     secrets
         .iter()
         .filter(|secret| !secret.is_empty())
-        .fold(reply.to_string(), |words, secret| words.replace(secret.as_str(), "***"))
+        .fold(reply.to_string(), |words, secret| words.replace(*secret, "***"))
 }

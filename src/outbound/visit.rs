@@ -99,7 +99,7 @@ impl<'a> Visit<'a> {
         crash::point("send.after_start");
         let (settled, failure) = match relay.kind {
             RelayKind::Smtp => self.over_smtp(&mail, attempt, relay).await,
-            RelayKind::Folder => self.to_folder(&mail, relay).await,
+            RelayKind::Folder => self.write_file(&mail, relay).await,
         };
         let Some(settled) = settled else {
             tracing::warn!(outbox.id = id.0, relay = relay.name, "another sender has taken this mail over");
@@ -152,7 +152,7 @@ impl<'a> Visit<'a> {
         relay_failed(mail, Failure::temporary("the server closes each connection at the first mail"))
     }
 
-    async fn to_folder(
+    async fn write_file(
         &mut self,
         mail: &Claimed,
         relay: &RelaySettings,

@@ -150,7 +150,7 @@ impl Tx {
                     .bind(now.0);
                 id += 1;
             }
-            self.execute(query).await?;
+            self.later(query)?;
         }
         Ok((first..id).map(ArrivalId).collect())
     }
@@ -205,12 +205,12 @@ impl Tx {
     pub async fn retire_source_id(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query =
             sqlx::query("UPDATE arrival SET source_id = source_id || '~' || CAST(id AS TEXT) WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     pub async fn set_announced_size(&mut self, id: ArrivalId, size: u64) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET announced_size = $2 WHERE id = $1");
-        self.execute(query.bind(id.0).bind(size as i64)).await.map(drop)
+        self.later(query.bind(id.0).bind(size as i64))
     }
 
     /// The source has confirmed (or what it did instead stands in the words).
@@ -230,7 +230,7 @@ impl Tx {
             for id in part {
                 query = query.bind(id.0);
             }
-            self.execute(query).await?;
+            self.later(query)?;
         }
         Ok(())
     }
@@ -239,19 +239,19 @@ impl Tx {
     pub async fn refill_arrival(&mut self, id: ArrivalId, size: u64, digest: &[u8]) -> Result<(), Error> {
         self.reopen_journal(id).await?;
         let query = sqlx::query("UPDATE arrival SET size = $2, digest = $3 WHERE id = $1");
-        self.execute(query.bind(id.0).bind(size as i64).bind(digest)).await.map(drop)
+        self.later(query.bind(id.0).bind(size as i64).bind(digest))
     }
 
     /// Somebody else has removed it from the source.
     pub async fn mark_vanished(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET state = 'vanished' WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     /// What was left at its source may be removed there.
     pub async fn let_go(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET state = 'ack_pending' WHERE id = $1 AND state = 'left'");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     /// A message with these headers that was left under numbers which the place has given up.
@@ -299,11 +299,35 @@ impl Tx {
         rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
-    /// Arrivals that are kept and not decided, oldest first.
-    pub async fn pending_arrivals(&mut self, limit: i64) -> Result<Vec<Pending>, Error> {
-        let sql = format!("{PENDING} WHERE state = 'kept' ORDER BY id LIMIT $1");
-        let rows = self.rows(sqlx::query(AssertSqlSafe(sql)).bind(limit)).await?;
-        rows.iter().map(pending_of).collect()
+    /// Arrivals that are kept and not decided, oldest first: of one mailbox and of those that nobody reads any more, or
+    /// of all.
+    pub async fn pending_arrivals(
+        &mut self,
+        of: Option<MailboxId>,
+        limit: i64,
+    ) -> Result<Vec<Pending>, Error> {
+        let sql = format!(
+            "{PENDING} WHERE state = 'kept' AND ($1 = 0 OR mailbox_id = $1 \
+             OR mailbox_id IN (SELECT id FROM mailbox WHERE active = 0)) ORDER BY id LIMIT $2"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.map_or(0, |m| m.0)).bind(limit);
+        self.rows(query).await?.iter().map(pending_of).collect()
+    }
+
+    /// Which of these are still kept and not decided: under the desk lock nobody else decides them now.
+    pub async fn still_kept(&mut self, ids: &[ArrivalId]) -> Result<HashSet<ArrivalId>, Error> {
+        let mut kept = HashSet::new();
+        for part in ids.chunks(IDS_A_QUERY) {
+            let sql = format!(
+                "SELECT id FROM arrival WHERE state = 'kept' AND id IN ({})",
+                placeholders(1, part.len())
+            );
+            let query = part.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(id.0));
+            for row in self.rows(query).await? {
+                kept.insert(ArrivalId(row.try_get(0)?));
+            }
+        }
+        Ok(kept)
     }
 
     pub async fn arrival(&mut self, id: ArrivalId) -> Result<Pending, Error> {
@@ -315,7 +339,7 @@ impl Tx {
     /// Marks a message as in hand, before it is parsed: a process that dies now has died of it, perhaps.
     pub async fn take_in_hand(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET in_hand = 1 WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     /// After an unclean stop: what was in hand has one try more against it.
@@ -327,7 +351,7 @@ impl Tx {
     /// A message has made its parser panic, or has gone over a limit.
     pub async fn count_try(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 }
 

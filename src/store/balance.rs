@@ -50,7 +50,7 @@ impl Tx {
     /// More messages that a mailbox's server has shown.
     pub async fn add_shown(&mut self, mailbox: MailboxId, n: i64) -> Result<(), Error> {
         let query = sqlx::query("UPDATE mailbox SET shown = shown + $2 WHERE id = $1");
-        self.execute(query.bind(mailbox.0).bind(n)).await.map(drop)
+        self.later(query.bind(mailbox.0).bind(n))
     }
 
     /// Each place is counted where the message stands: an entry by its log entry, an invalid ticket by its row.

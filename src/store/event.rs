@@ -102,7 +102,7 @@ impl Tx {
         .bind(cause.origin)
         .bind(&cause.operation)
         .bind(at.0);
-        self.execute(query).await?;
+        self.later(query)?;
         Ok(EventNumber(number))
     }
 

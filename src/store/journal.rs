@@ -86,12 +86,12 @@ impl Tx {
         .bind(entry.fate.log_entry.map(|e| e.0))
         .bind(decision.original.map(|a| a.0))
         .bind(now.0);
-        self.execute(query).await?;
+        self.later(query)?;
         let query = sqlx::query("INSERT INTO evidence (arrival_id, clues, trace) VALUES ($1, $2, $3)")
             .bind(entry.arrival.0)
             .bind(entry.clues_json)
             .bind(serde_json::to_string(decision)?);
-        self.execute(query).await?;
+        self.later(query)?;
         for first in &decision.supersedes {
             self.supersede(*first, entry.arrival, entry.number).await?;
         }
@@ -108,7 +108,7 @@ impl Tx {
         .bind(key.message_id.as_ref().map_or("", |m| m.as_str()))
         .bind(&key.key[..])
         .bind(key.id_hash.as_deref());
-        self.execute(query).await.map(drop)
+        self.later(query)
     }
 
     /// A second copy takes the place of a first one that had ended nowhere.
@@ -116,12 +116,12 @@ impl Tx {
         let query = sqlx::query(
             "UPDATE journal SET superseded_by = $2, superseded_number = $3 WHERE arrival_id = $1",
         );
-        self.execute(query.bind(first.0).bind(by.0).bind(number.0)).await?;
+        self.later(query.bind(first.0).bind(by.0).bind(number.0))?;
         for sql in [
             "UPDATE invalid_ticket SET state = 'superseded' WHERE arrival_id = $1 AND state = 'open'",
             "UPDATE error_ticket SET state = 'superseded' WHERE arrival_id = $1 AND state = 'open'",
         ] {
-            self.execute(sqlx::query(sql).bind(first.0)).await?;
+            self.later(sqlx::query(sql).bind(first.0))?;
         }
         Ok(())
     }
@@ -140,17 +140,17 @@ impl Tx {
         .bind(fate.ticket.map(|t| t.0))
         .bind(fate.log_entry.map(|e| e.0))
         .bind(number.0);
-        self.execute(query).await.map(drop)
+        self.later(query)
     }
 
     /// The decision is taken back, for `error retry`: the message is pending again.
     pub async fn reopen_journal(&mut self, id: ArrivalId) -> Result<(), Error> {
         for sql in ["DELETE FROM evidence WHERE arrival_id = $1", "DELETE FROM journal WHERE arrival_id = $1"]
         {
-            self.execute(sqlx::query(sql).bind(id.0)).await?;
+            self.later(sqlx::query(sql).bind(id.0))?;
         }
         let query = sqlx::query("UPDATE arrival SET state = 'kept', tries = 0, in_hand = 0 WHERE id = $1");
-        self.execute(query.bind(id.0)).await.map(drop)
+        self.later(query.bind(id.0))
     }
 
     pub async fn journal_row(&mut self, id: ArrivalId) -> Result<Option<JournalRow>, Error> {

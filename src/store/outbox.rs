@@ -4,7 +4,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::tx::{placeholders, values};
+use super::tx::placeholders;
 use super::{Error, Tx};
 use crate::clock::Micros;
 use crate::mail::compose::Composed;
@@ -32,6 +32,13 @@ impl Purpose {
             Purpose::Notice => "notice",
             Purpose::Alert => "alert",
         }
+    }
+}
+
+impl Purpose {
+    /// Its recipients are the team's own; contacts are looked up for the others.
+    pub fn is_to_team(self) -> bool {
+        matches!(self, Purpose::Notification | Purpose::Notice | Purpose::Alert)
     }
 }
 
@@ -111,16 +118,16 @@ const OUTBOX_COLUMNS: &str = "id, purpose, ticket_id, log_entry_id, relay_id, me
      size, operation, state, next_us, created_us";
 
 impl Tx {
-    /// Queues a mail. `false`: its operation has queued one already, and nothing was written.
-    pub async fn enqueue(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<bool, Error> {
+    /// Queues a mail. Where its operation has queued one already, nothing is written.
+    pub async fn enqueue(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<(), Error> {
         if new.recipients.is_empty() {
             return Err(Error::Corrupt(format!("outbox mail {} has no recipient", new.id)));
         }
-        if !self.insert_outbox(new, now).await? {
-            return Ok(false);
+        self.insert_outbox(new, now)?;
+        for who in new.recipients {
+            self.insert_recipient(new.id, who, now)?;
         }
-        self.insert_recipients(new, now).await?;
-        Ok(true)
+        Ok(())
     }
 
     /// Whether an operation has queued a mail.
@@ -129,7 +136,7 @@ impl Tx {
         Ok(self.row(query.bind(operation)).await?.try_get::<i64, _>(0)? > 0)
     }
 
-    async fn insert_outbox(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<bool, Error> {
+    fn insert_outbox(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, return_path, \
              sender, subject, literal, segments, size, digest, operation, state, number, next_us, created_us) \
@@ -152,26 +159,18 @@ impl Tx {
         .bind(new.operation)
         .bind(new.number.0)
         .bind(now.0);
-        Ok(self.execute(query).await? == 1)
+        self.later(query)
     }
 
-    async fn insert_recipients(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<(), Error> {
-        // A row of seven values each; both engines take tens of thousands of values in a statement.
-        for some in new.recipients.chunks(500) {
-            let sql = format!(
-                "INSERT INTO outbox_recipient (outbox_id, address, name, contact_id, state, next_us, attempts) \
-                 VALUES {} ON CONFLICT DO NOTHING",
-                values(some.len(), 7)
-            );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for who in some {
-                let contact = who.contact.map(|c| c.0);
-                query = query.bind(new.id.0).bind(who.address.as_str()).bind(who.name.as_str()).bind(contact);
-                query = query.bind("queued").bind(now.0).bind(0_i64);
-            }
-            self.execute(query).await?;
-        }
-        Ok(())
+    /// Where its mail was not written, since its operation had queued one, it is not written either.
+    fn insert_recipient(&mut self, id: OutboxId, who: &NewRecipient, now: Micros) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO outbox_recipient (outbox_id, address, name, contact_id, state, next_us) \
+             SELECT $1, $2, $3, $4, 'queued', $5 WHERE EXISTS (SELECT 1 FROM outbox WHERE id = $1) \
+             ON CONFLICT DO NOTHING",
+        );
+        let contact = who.contact.map(|c| c.0);
+        self.later(query.bind(id.0).bind(who.address.as_str()).bind(&who.name).bind(contact).bind(now.0))
     }
 
     pub async fn outbox_list(&mut self, filter: &OutboxFilter) -> Result<Vec<OutboxRow>, Error> {

@@ -67,7 +67,7 @@ impl Tx {
         .bind(new.subject)
         .bind(new.number.0)
         .bind(now.0);
-        self.execute(query).await?;
+        self.later(query)?;
         Ok(InvalidId(id))
     }
 
@@ -193,7 +193,7 @@ impl Tx {
         .bind(&finding.original_message_id)
         .bind(new.number.0)
         .bind(now.0);
-        self.execute(query).await?;
+        self.later(query)?;
         Ok(BounceId(id))
     }
 
@@ -201,7 +201,7 @@ impl Tx {
     pub async fn mark_bounced(&mut self, address: &Address, status: &str, now: Micros) -> Result<(), Error> {
         let query =
             sqlx::query("UPDATE contact_address SET bounced_us = $2, bounce_status = $3 WHERE address = $1");
-        self.execute(query.bind(address.as_str()).bind(now.0).bind(status)).await.map(drop)
+        self.later(query.bind(address.as_str()).bind(now.0).bind(status))
     }
 
     pub async fn resolve_bounce(&mut self, id: BounceId, by: &str, now: Micros) -> Result<(), Error> {

@@ -55,7 +55,7 @@ impl Tx {
         for chunk in chunks {
             query = query.bind(chunk.arrival.0).bind(chunk.number).bind(chunk.bytes);
         }
-        self.execute(query).await.map(drop)
+        self.later(query)
     }
 
     /// One chunk of a message; `None` past its end.

@@ -117,7 +117,7 @@ impl Tx {
         .bind(ticket.follows.map(|t| t.0))
         .bind(ticket.number.0)
         .bind(now.0);
-        self.execute(query).await?;
+        self.later(query)?;
         self.remember_tag(TicketId(id), ticket.tag, ticket.number).await?;
         Ok(TicketId(id))
     }
@@ -132,7 +132,7 @@ impl Tx {
         let query = sqlx::query(
             "INSERT INTO tag_history (ticket_id, tag, number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         );
-        self.execute(query.bind(ticket.0).bind(tag).bind(number.0)).await.map(drop)
+        self.later(query.bind(ticket.0).bind(tag).bind(number.0))
     }
 
     pub async fn insert_entry(&mut self, entry: &NewEntry<'_>, now: Micros) -> Result<(), Error> {
@@ -157,7 +157,7 @@ impl Tx {
         .bind(entry.number.0)
         .bind(entry.sent.map(|s| s.0))
         .bind(now.0);
-        self.execute(query).await.map(drop)
+        self.later(query)
     }
 
     pub async fn insert_attachments(
@@ -187,7 +187,7 @@ impl Tx {
                     .bind(attachment.span.length as i64)
                     .bind(attachment.span.encoding.as_str());
             }
-            self.execute(query).await?;
+            self.later(query)?;
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Tx {
                 .bind(contact.map(|c| c.0))
                 .bind(number.0);
         }
-        self.execute(query).await.map(drop)
+        self.later(query)
     }
 
     /// Changes the status; the version guards against a change in between, where one is given.
@@ -223,12 +223,12 @@ impl Tx {
         let query = sqlx::query(
             "UPDATE ticket SET status = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.execute(query.bind(ticket.0).bind(status.as_str()).bind(now.0)).await.map(drop)
+        self.later(query.bind(ticket.0).bind(status.as_str()).bind(now.0))
     }
 
     pub async fn touch_ticket(&mut self, ticket: TicketId, now: Micros) -> Result<(), Error> {
         let query = sqlx::query("UPDATE ticket SET updated_us = $2 WHERE id = $1");
-        self.execute(query.bind(ticket.0).bind(now.0)).await.map(drop)
+        self.later(query.bind(ticket.0).bind(now.0))
     }
 
     /// The automatic answer goes out once a ticket; `true` for the first who asks.
@@ -246,28 +246,28 @@ impl Tx {
         let query = sqlx::query(
             "UPDATE ticket SET assignee_id = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.execute(query.bind(id.0).bind(to.map(|a| a.0)).bind(now.0)).await.map(drop)
+        self.later(query.bind(id.0).bind(to.map(|a| a.0)).bind(now.0))
     }
 
     pub async fn set_type(&mut self, id: TicketId, type_id: TypeId, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE ticket SET type_id = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.execute(query.bind(id.0).bind(type_id.0).bind(now.0)).await.map(drop)
+        self.later(query.bind(id.0).bind(type_id.0).bind(now.0))
     }
 
     pub async fn set_subject(&mut self, id: TicketId, subject: &str, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE ticket SET subject = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.execute(query.bind(id.0).bind(subject).bind(now.0)).await.map(drop)
+        self.later(query.bind(id.0).bind(subject).bind(now.0))
     }
 
     pub async fn set_deleted(&mut self, id: TicketId, is_deleted: bool, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE ticket SET deleted = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.execute(query.bind(id.0).bind(i64::from(is_deleted)).bind(now.0)).await.map(drop)
+        self.later(query.bind(id.0).bind(i64::from(is_deleted)).bind(now.0))
     }
 
     /// Merges a ticket into another: whoever belonged to it belongs to the target, and its status ends.
@@ -282,12 +282,12 @@ impl Tx {
             "UPDATE ticket SET merged_into = $2, merged_number = $3, status = 'closed', updated_us = $4, \
              version = version + 1 WHERE id = $1",
         );
-        self.execute(query.bind(from.0).bind(into.0).bind(number.0).bind(now.0)).await?;
+        self.later(query.bind(from.0).bind(into.0).bind(number.0).bind(now.0))?;
         let query = sqlx::query(
             "INSERT INTO participant (ticket_id, address, how, contact_id, number) \
              SELECT $2, address, how, contact_id, $3 FROM participant WHERE ticket_id = $1 ON CONFLICT DO NOTHING",
         );
-        self.execute(query.bind(from.0).bind(into.0).bind(number.0)).await.map(drop)
+        self.later(query.bind(from.0).bind(into.0).bind(number.0))
     }
 
     /// The contact that an address belongs to, and its name.
@@ -308,7 +308,7 @@ impl Tx {
         let query = sqlx::query(
             "INSERT INTO contact (id, name, role, number, created_us) VALUES ($1, $2, 'customer', $3, $4)",
         );
-        self.execute(query.bind(id).bind(&person.name).bind(number.0).bind(now.0)).await?;
+        self.later(query.bind(id).bind(&person.name).bind(number.0).bind(now.0))?;
         self.add_contact_address(ContactId(id), &person.address, number).await?;
         Ok(ContactId(id))
     }
@@ -322,7 +322,7 @@ impl Tx {
         let query = sqlx::query(
             "INSERT INTO contact_address (address, contact_id, number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         );
-        self.execute(query.bind(address.as_str()).bind(contact.0).bind(number.0)).await.map(drop)
+        self.later(query.bind(address.as_str()).bind(contact.0).bind(number.0))
     }
 
     /// The contact of a ticket as a mail to him needs it: his name and the address he wrote from.

@@ -3,7 +3,7 @@
 use sqlx::AnyPool;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, Row, Transaction};
+use sqlx::{Any, AssertSqlSafe, Execute as _, Row, SqlStr, Transaction};
 
 use super::{Engine, Error};
 
@@ -11,8 +11,20 @@ use super::{Engine, Error};
 pub struct Tx {
     pub(super) inner: Transaction<'static, Any>,
     pub(super) engine: Engine,
+    /// Writes that wait to go to the engine together.
+    later: Vec<(SqlStr, AnyArguments)>,
+    savepoint: Savepoint,
     /// The desk's counters while this transaction holds the desk lock, and which of them were drawn from.
     desk: Option<[(i64, bool); DESK_COUNTERS]>,
+}
+
+/// Where the savepoint of the message in hand stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Savepoint {
+    None,
+    /// Asked for, and nothing written since: it is set with the first write.
+    Wanted,
+    Set,
 }
 
 /// What ids are drawn from. Ids are ours, not the engine's: they are known before the row is written, both engines give
@@ -67,7 +79,13 @@ impl Counter {
 
 impl Tx {
     pub(super) async fn begin(engine: Engine, pool: &AnyPool, how: &'static str) -> Result<Tx, Error> {
-        Ok(Tx { inner: pool.begin_with(how).await?, engine, desk: None })
+        Ok(Tx {
+            inner: pool.begin_with(how).await?,
+            engine,
+            later: vec![],
+            savepoint: Savepoint::None,
+            desk: None,
+        })
     }
 
     /// Takes the desk lock: on SQLite the write transaction is it, on PostgreSQL the counters' rows are.
@@ -121,32 +139,80 @@ impl Tx {
         for (at, (value, is_drawn)) in drawn.into_iter().enumerate() {
             if is_drawn {
                 let query = sqlx::query("UPDATE counter SET value = $1 WHERE name = $2");
-                self.execute(query.bind(value).bind(Counter::NAMES[at])).await?;
+                self.later(query.bind(value).bind(Counter::NAMES[at]))?;
             }
         }
+        self.flush().await?;
         Ok(self.inner.commit().await?)
     }
 
     /// What is written from here on can be taken back alone, with `rollback_to_savepoint`.
     pub async fn savepoint(&mut self) -> Result<(), Error> {
-        self.execute(sqlx::query("SAVEPOINT message")).await.map(drop)
+        self.flush().await?;
+        self.savepoint = Savepoint::Wanted;
+        Ok(())
     }
 
+    /// Keeps what was written since the savepoint; an error of any of it comes at the latest here.
     pub async fn release_savepoint(&mut self) -> Result<(), Error> {
-        self.execute(sqlx::query("RELEASE SAVEPOINT message")).await.map(drop)
+        if self.savepoint == Savepoint::Set || !self.later.is_empty() {
+            self.later(sqlx::query(RELEASE))?;
+            self.flush().await?;
+        }
+        self.savepoint = Savepoint::None;
+        Ok(())
     }
 
     pub async fn rollback_to_savepoint(&mut self) -> Result<(), Error> {
-        self.execute(sqlx::query("ROLLBACK TO SAVEPOINT message")).await?;
-        self.release_savepoint().await
+        self.later.clear();
+        if std::mem::replace(&mut self.savepoint, Savepoint::None) == Savepoint::Set {
+            sqlx::query("ROLLBACK TO SAVEPOINT message").execute(&mut *self.inner).await?;
+            sqlx::query(RELEASE).execute(&mut *self.inner).await?;
+        }
+        Ok(())
+    }
+
+    /// A write whose effect nobody asks about: it goes to the engine with others, before the next read or the commit.
+    /// SQLite lives on a thread of its own, and each trip there costs more than most statements do.
+    pub(super) fn later(&mut self, mut query: Query<'_, Any, AnyArguments>) -> Result<(), Error> {
+        let arguments =
+            query.take_arguments().map_err(|e| Error::Corrupt(format!("a value cannot be bound: {e}")))?;
+        self.later.push((query.sql(), arguments.unwrap_or_default()));
+        Ok(())
+    }
+
+    /// Sends what waits, in order.
+    async fn flush(&mut self) -> Result<(), Error> {
+        if self.later.is_empty() {
+            return Ok(());
+        }
+        let mut writes = std::mem::take(&mut self.later);
+        if self.savepoint == Savepoint::Wanted {
+            self.savepoint = Savepoint::Set;
+            writes.insert(0, (SqlStr::from_static("SAVEPOINT message"), AnyArguments::default()));
+        }
+        match self.engine {
+            Engine::Sqlite => {
+                let (sql, arguments) = joined(writes);
+                sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *self.inner).await?;
+            }
+            Engine::Postgres => {
+                for (sql, arguments) in writes {
+                    sqlx::query_with(sql, arguments).execute(&mut *self.inner).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs a statement; gives the number of rows that it changed.
     pub(super) async fn execute(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<u64, Error> {
+        self.flush().await?;
         Ok(query.execute(&mut *self.inner).await?.rows_affected())
     }
 
     pub(super) async fn row(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<AnyRow, Error> {
+        self.flush().await?;
         Ok(query.fetch_one(&mut *self.inner).await?)
     }
 
@@ -154,12 +220,43 @@ impl Tx {
         &mut self,
         query: Query<'_, Any, AnyArguments>,
     ) -> Result<Option<AnyRow>, Error> {
+        self.flush().await?;
         Ok(query.fetch_optional(&mut *self.inner).await?)
     }
 
     pub(super) async fn rows(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>, Error> {
+        self.flush().await?;
         Ok(query.fetch_all(&mut *self.inner).await?)
     }
+}
+
+const RELEASE: &str = "RELEASE SAVEPOINT message";
+
+/// Several statements as one text: SQLite runs them one after the other, and their `$n` count through.
+fn joined(writes: Vec<(SqlStr, AnyArguments)>) -> (String, AnyArguments) {
+    let mut text = String::with_capacity(writes.len() * 256);
+    let mut all = AnyArguments::default();
+    for (sql, arguments) in writes {
+        push_renumbered(&mut text, sql.as_str(), all.values.0.len());
+        text.push_str("; ");
+        all.values.0.extend(arguments.values.0);
+    }
+    (text, all)
+}
+
+/// Appends a statement with its `$n` raised by `by`. No statement of ours has a `$` elsewhere.
+fn push_renumbered(text: &mut String, sql: &str, by: usize) {
+    use std::fmt::Write;
+    let mut rest = sql;
+    while let Some(at) = rest.find('$') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = rest[..digits].parse().expect("a placeholder is $ and a number");
+        write!(text, "${}", number + by).expect("writing to a String cannot fail");
+        rest = &rest[digits..];
+    }
+    text.push_str(rest);
 }
 
 /// `$1, $2, $3` for `n` values from number `first`, to stand in an IN list or a row of VALUES.
@@ -177,4 +274,20 @@ pub(super) fn placeholders(first: usize, n: usize) -> String {
 pub(super) fn values(rows: usize, columns: usize) -> String {
     let row = |r: usize| format!("({})", placeholders(r * columns + 1, columns));
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_statements_count_their_values_through() {
+        let first = sqlx::query::<Any>("INSERT INTO a VALUES ($1, $2)").bind(1_i64).bind("x");
+        let second =
+            sqlx::query::<Any>("UPDATE b SET c = $2 WHERE d = $1 AND e = $1").bind(3_i64).bind(4_i64);
+        let writes = [first, second].map(|mut q| (q.take_arguments().unwrap().unwrap(), q.sql()));
+        let (sql, arguments) = joined(writes.into_iter().map(|(arguments, sql)| (sql, arguments)).collect());
+        assert_eq!(sql, "INSERT INTO a VALUES ($1, $2); UPDATE b SET c = $4 WHERE d = $3 AND e = $3; ");
+        assert_eq!(arguments.values.0.len(), 4);
+    }
 }

@@ -52,9 +52,9 @@ fn crash_at(store: Store, point: &str, time: u32) -> Option<()> {
     for message in MESSAGES {
         inbox.deliver(message.replace('\n', "\r\n").as_bytes());
     }
-    let crashed = crash_once(&desk, &*inbox, &format!("{point}:{time}"));
+    let crashed = crash_once(&desk, &inbox, &format!("{point}:{time}"));
     assert!(crashed || time > 1, "{store:?}: the crash point {point} was never met");
-    desk.run_until_settled(&*inbox, MESSAGES.len(), DEADLINE);
+    desk.run_until_settled(&inbox, MESSAGES.len(), DEADLINE);
 
     let words = format!("{store:?}, crash at {point}:{time}");
     check_desk(&desk, &words);
@@ -63,7 +63,7 @@ fn crash_at(store: Store, point: &str, time: u32) -> Option<()> {
 }
 
 /// First by `poll`, which only takes in, then by the daemon. Whether either of them died where it should.
-fn crash_once(desk: &Desk, inbox: &dyn Inbox, at: &str) -> bool {
+fn crash_once(desk: &Desk, inbox: &Inbox, at: &str) -> bool {
     for arguments in [["poll"], ["run"]] {
         let mut running = desk.spawn_with(&arguments, &[("MAILDESK_CRASH_AT", at)]);
         let crashed = wait_until(&format!("maildesk to die at {at} or to be done"), DEADLINE, || {

@@ -1,0 +1,81 @@
+//! `maildesk contact …`
+
+use serde_json::json;
+
+use super::output::{CliError, Output, json};
+use super::table::{Table, id};
+use super::{Context, Page};
+use crate::mail::Address;
+use crate::store::{ContactEdit, ContactRow};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// All of them, or those whose name or address holds some words
+    List {
+        #[arg(long, value_name = "WORDS", default_value = "")]
+        search: String,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// One, with its addresses
+    Show {
+        /// Its id or one of its addresses
+        contact: String,
+    },
+    #[command(
+        after_help = "Example:\n  maildesk contact edit ann@example.com --add-address ann@home.example"
+    )]
+    Edit(EditArgs),
+}
+
+/// Change what is given; the rest stays
+#[derive(Debug, clap::Args)]
+pub struct EditArgs {
+    /// Its id or one of its addresses
+    contact: String,
+    #[arg(long)]
+    name: Option<String>,
+    #[arg(long, value_parser = ["customer", "lead", "student", "tutor", "admin"])]
+    role: Option<String>,
+    /// Mail from there is this contact's, too
+    #[arg(long, value_name = "ADDRESS")]
+    add_address: Vec<Address>,
+    #[arg(long, value_name = "ADDRESS")]
+    remove_address: Vec<Address>,
+    /// Only if it is still at this version, as `show` told it
+    #[arg(long = "at-version", value_name = "VERSION")]
+    version: Option<i64>,
+}
+
+pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
+    match verb {
+        Verb::List { search, page } => {
+            let lines = context.store.read().await?.contacts(&search, page.limit(context)).await?;
+            Output::list(&lines, context.wants_json, table)
+        }
+        Verb::Show { contact } => {
+            let row = context.store.read().await?.find_contact(&contact).await?;
+            Ok(Output::thing(json(row)?))
+        }
+        Verb::Edit(args) => edit(args, context).await,
+    }
+}
+
+fn table(lines: &[ContactRow]) -> Table {
+    Table::of(["ID", "NAME", "ROLE", "ADDRESSES", "TICKETS"], "no contact", lines, |c| {
+        let addresses: Vec<&str> = c.addresses.iter().map(|a| a.address.as_str()).collect();
+        [id(c.id), c.name.clone(), c.role.clone(), addresses.join(", "), c.tickets.to_string()]
+    })
+}
+
+async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
+    let mut tx = context.store.desk().await?;
+    let row = tx.find_contact(&args.contact).await?;
+    let edit =
+        ContactEdit { name: args.name, role: args.role, add: args.add_address, remove: args.remove_address };
+    tx.edit_contact(row.id, args.version.unwrap_or(row.version), &edit).await?;
+    let after = tx.contact(row.id).await?;
+    tx.commit().await?;
+    let words = format!("contact #{} changed, now version {}", row.id, after.version);
+    Ok(Output::said(words, json!({ "id": row.id, "version": after.version })))
+}

@@ -1,0 +1,151 @@
+//! What a handler works with: the desk, opened, and who asks.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::output::CliError;
+use crate::clock::Clock;
+use crate::config::{Config, KeySource};
+use crate::control::Progress;
+use crate::daemon::Works;
+use crate::seal::{SealingKey, random};
+use crate::store::{Cause, Error, Stamp, Store};
+
+/// A desk that is open, and one command's circumstances. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub store: Store,
+    pub clock: Clock,
+    pub key: SealingKey,
+    pub config: Arc<Config>,
+    pub works: Works,
+    /// `uid:1000`.
+    pub actor: String,
+    /// What stood on standard input, or in the file that an argument named.
+    pub stdin: Vec<u8>,
+    /// Where relative paths of the arguments start: the asker's folder, not the daemon's.
+    pub cwd: PathBuf,
+    pub wants_json: bool,
+    /// Where progress is told; none: nowhere.
+    pub progress: Option<mpsc::Sender<Progress>>,
+}
+
+/// What a command needs of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// It must be this program's; a new desk is set up.
+    Ready,
+    /// It is brought up to this program's.
+    Migrate,
+}
+
+impl Context {
+    /// Opens the store that the configuration names, with its key, and lays down what the configuration declares.
+    pub async fn open(config: Arc<Config>, schema: Schema) -> Result<Context, CliError> {
+        let declared = config.declared()?;
+        let store = connect(&config).await?;
+        if schema == Schema::Migrate || store.schema().await?.found == 0 {
+            store.migrate().await?;
+        }
+        store.require_schema().await?;
+        let key = sealing_key(&config.keys, &store).await?;
+        let clock = Clock::system();
+        let stamp = Stamp { key: &key, now: clock.now(), random: random::<32> };
+        for change in store.provision(&declared, &stamp).await.map_err(|e| provision_words(e, &config))? {
+            tracing::info!("provisioned: {change}");
+        }
+        let works = Works::open(store.clone(), key.clone(), &config.run, clock.clone()).await?;
+        Ok(Context {
+            works,
+            store,
+            clock,
+            key,
+            config,
+            actor: "system".into(),
+            stdin: vec![],
+            cwd: PathBuf::from("."),
+            wants_json: false,
+            progress: None,
+        })
+    }
+
+    pub fn stamp(&self) -> Stamp<'_> {
+        Stamp { key: &self.key, now: self.clock.now(), random: random::<32> }
+    }
+
+    /// The cause of what a command changes on tickets.
+    pub fn cause(&self, operation: impl Into<String>) -> Cause {
+        Cause { actor: self.actor.clone(), origin: "command", operation: operation.into() }
+    }
+
+    /// Tells how far the command has come, to whoever watches. A watcher that lags or has gone misses steps.
+    pub fn tell(&self, done: u64, total: u64, words: impl Into<String>) {
+        if let Some(progress) = &self.progress {
+            drop(progress.try_send(Progress { done, total, words: words.into() }));
+        }
+    }
+}
+
+async fn connect(config: &Config) -> Result<Store, CliError> {
+    let url = config.store_url()?;
+    Store::connect(&url).await.map_err(|error| match error {
+        Error::Unavailable(e) => CliError::unavailable(format!(
+            "the store {} cannot be opened: {e}",
+            crate::config::example::without_password(&url)
+        )),
+        other => other.into(),
+    })
+}
+
+/// A conflict between the file and what commands have made is told with the file's name.
+fn provision_words(error: Error, config: &Config) -> CliError {
+    match error {
+        Error::Refused(words) | Error::Taken(words) => CliError::config(format!(
+            "{}: what it declares cannot be laid down: {words}",
+            config.path.display()
+        )),
+        other => other.into(),
+    }
+}
+
+async fn sealing_key(source: &KeySource, store: &Store) -> Result<SealingKey, CliError> {
+    let path = match source {
+        KeySource::Text(text) => {
+            return SealingKey::from_text(text.expose())
+                .map_err(|e| CliError::config(format!("the variable MAILDESK_KEY: {e}")));
+        }
+        KeySource::Given(path) => return read_key(path),
+        KeySource::Made(path) if path.exists() => return read_key(path),
+        KeySource::Made(path) => path,
+    };
+    // A fresh key would open nothing of a desk that has secrets.
+    if store.read().await?.has_secrets().await? {
+        let words =
+            "is missing, and the secrets of this desk are sealed under it: put it back from your copy";
+        return Err(CliError::config(format!("the sealing key {} {words}", path.display())));
+    }
+    make_key(path)
+}
+
+fn read_key(path: &Path) -> Result<SealingKey, CliError> {
+    let named = |words: String| CliError::config(format!("the sealing key {words}"));
+    let text = crate::config::read_secret(path).map_err(named)?;
+    SealingKey::from_text(text.expose()).map_err(|e| named(format!("{}: {e}", path.display())))
+}
+
+fn make_key(path: &Path) -> Result<SealingKey, CliError> {
+    let failed = |e| CliError::config(format!("the sealing key {} cannot be made: {e}", path.display()));
+    let key = SealingKey::new(random());
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    writeln!(file, "{}", key.to_text().expose()).and_then(|()| file.sync_all()).map_err(failed)?;
+    eprintln!(
+        "maildesk: made a new sealing key in {}: keep a copy of it apart from the store",
+        path.display()
+    );
+    Ok(key)
+}

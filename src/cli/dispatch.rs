@@ -1,0 +1,67 @@
+//! From what was typed to the handler: the same way here and in the daemon.
+
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use super::output::{CliError, Output};
+use super::{
+    Cli, Command, Context, account, alert, bounce, contact, doctor, error_ticket, explain, import, invalid,
+    journal, mailbox, migrate, poll, queue, relay, ticket, ticket_type,
+};
+use crate::control::{Call, Handler, Response};
+
+/// Runs a command on an open desk.
+pub async fn dispatch(command: Command, context: &Context) -> Result<Output, CliError> {
+    match command {
+        Command::Poll(args) => poll::run(args, context).await,
+        Command::Import(args) => import::run(args, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
+        Command::Mailbox(verb) => mailbox::run(verb, context).await,
+        Command::Relay(verb) => relay::run(verb, context).await,
+        Command::Type(verb) => ticket_type::run(verb, context).await,
+        Command::Ticket(verb) => ticket::run(verb, context).await,
+        Command::Invalid(verb) => invalid::run(verb, context).await,
+        Command::Error(verb) => error_ticket::run(verb, context).await,
+        Command::Bounce(verb) => bounce::run(verb, context).await,
+        Command::Queue(verb) => queue::run(verb, context).await,
+        Command::Contact(verb) => contact::run(verb, context).await,
+        Command::Account(verb) => account::run(verb, context).await,
+        Command::Journal(verb) => journal::run(verb, context).await,
+        Command::Alert(verb) => alert::run(verb, context).await,
+        Command::Migrate(args) => migrate::run(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Run(_)
+        | Command::Demo(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::CrashPoints => Err(CliError::usage("this command works alone, not through the daemon")),
+    }
+}
+
+/// What the daemon does with a request on its socket.
+pub fn control_handler(context: Context) -> Handler {
+    Arc::new(move |call| {
+        let context = context.clone();
+        Box::pin(answer(call, context))
+    })
+}
+
+async fn answer(call: Call, context: Context) -> Response {
+    let cli = match Cli::try_parse_from(&call.request.argv) {
+        Ok(cli) => cli,
+        // The client parsed it with its own version; this one is another.
+        Err(e) => {
+            return Err(CliError::usage(format!("the running daemon does not understand this: {e}"))).into();
+        }
+    };
+    let context = Context {
+        actor: call.actor,
+        stdin: call.request.stdin,
+        cwd: call.request.cwd,
+        wants_json: cli.global.json,
+        progress: Some(call.progress),
+        ..context
+    };
+    dispatch(cli.command, &context).await.into()
+}

@@ -1,0 +1,50 @@
+//! `maildesk explain`
+
+use std::path::PathBuf;
+
+use super::output::{CliError, Output};
+use super::{Context, Global};
+use crate::ticket::ArrivalId;
+
+/// Why: what would become of a message, or became of it, which rules looked at it and what each found
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Files need no configuration and no store, and nothing is written. With --json one object a line for each file.\n\n\
+    Examples:\n  maildesk explain message.eml\n  maildesk explain --arrival 12\n  maildesk explain --message-id '<a@example.com>' --anew"
+)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["files", "arrival", "message_id"])))]
+pub struct Args {
+    /// Raw messages
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// A stored message by its number in the journal
+    #[arg(long, value_name = "ID")]
+    pub arrival: Option<ArrivalId>,
+    /// Stored messages by their Message-ID
+    #[arg(long, value_name = "ID")]
+    pub message_id: Option<String>,
+    /// Of stored mail: decide again under today's rules, without writing
+    #[arg(long, conflicts_with = "files")]
+    pub anew: bool,
+    /// Of files: ask DNS
+    #[arg(long, requires = "files")]
+    pub online: bool,
+}
+
+impl Args {
+    pub fn is_of_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+}
+
+/// Without a desk: of files.
+pub async fn run_on_files(_args: Args, _global: &Global) -> Result<Output, CliError> {
+    // SEAM: parse and decide on `Clues::none()`; with a configuration at hand, on its rules.
+    Err(CliError::not_built_yet("explain FILE"))
+}
+
+/// Of what is stored.
+pub async fn run(_args: Args, _context: &Context) -> Result<Output, CliError> {
+    // SEAM: the stored decision of an arrival or of all arrivals with this Message-ID.
+    Err(CliError::not_built_yet("explain --arrival"))
+}

@@ -1,0 +1,106 @@
+//! What a command reads besides its arguments: a password, the text of an answer. The process that was typed to reads it,
+//! with its own rights and folder, so that it means the same where the daemon does the work.
+
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
+use std::path::Path;
+
+use super::output::CliError;
+use super::{Command, mailbox, relay, ticket};
+use crate::config::read_secret;
+use crate::seal::Secret;
+use crate::store::PasswordChange;
+
+/// Longest text from standard input.
+const TEXT_LIMIT: u64 = 32 << 20;
+
+/// How a password is given. Never as an argument: those stand in the history and in the list of processes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PasswordInput {
+    /// Read the password from standard input: its first line; at a terminal it is asked for.
+    #[arg(long, conflicts_with = "password_file")]
+    pub password_stdin: bool,
+}
+
+/// What stands on standard input for the command, read here.
+pub fn gather(command: &Command) -> Result<Vec<u8>, CliError> {
+    match command {
+        Command::Mailbox(mailbox::Verb::Add(args)) => {
+            password(args.flags.password_file.as_deref(), &args.password)
+        }
+        Command::Mailbox(mailbox::Verb::Edit(args)) => {
+            password(args.flags.password_file.as_deref(), &args.password)
+        }
+        Command::Relay(relay::Verb::Add(args)) => {
+            password(args.flags.password_file.as_deref(), &args.password)
+        }
+        Command::Relay(relay::Verb::Edit(args)) => {
+            password(args.flags.password_file.as_deref(), &args.password)
+        }
+        Command::Ticket(ticket::Verb::Answer(args)) => text(args.text.text.as_deref()),
+        Command::Ticket(ticket::Verb::Note(args)) => text(args.text.text.as_deref()),
+        _ => Ok(vec![]),
+    }
+}
+
+/// What a handler makes of the password that was gathered: none gathered, none changed.
+pub fn password_change(stdin: &[u8]) -> Result<PasswordChange, CliError> {
+    match std::str::from_utf8(stdin) {
+        Ok("") => Ok(PasswordChange::Keep),
+        Ok(words) => Ok(PasswordChange::Set(Secret::new(words))),
+        Err(_) => Err(CliError::data("the password is not UTF-8 text")),
+    }
+}
+
+fn password(file: Option<&str>, input: &PasswordInput) -> Result<Vec<u8>, CliError> {
+    if let Some(path) = file.filter(|path| !path.is_empty()) {
+        let secret =
+            read_secret(Path::new(path)).map_err(|e| CliError::data(format!("--password-file: {e}")))?;
+        return Ok(secret.expose().as_bytes().to_vec());
+    }
+    if !input.password_stdin {
+        return Ok(vec![]);
+    }
+    let is_terminal = std::io::stdin().is_terminal();
+    if is_terminal {
+        eprint!("Password: ");
+        echo(false);
+    }
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(64 * 1024).read_line(&mut line);
+    if is_terminal {
+        echo(true);
+        eprintln!();
+    }
+    read.map_err(|e| CliError::data(format!("standard input: {e}")))?;
+    match line.trim_end_matches(['\r', '\n']) {
+        "" => Err(CliError::data("no password was given")),
+        line => Ok(line.as_bytes().to_vec()),
+    }
+}
+
+/// Without stty what is typed is seen; it is taken all the same.
+fn echo(is_on: bool) {
+    let mut stty = std::process::Command::new("stty");
+    if stty.arg(if is_on { "echo" } else { "-echo" }).status().is_err() {
+        eprint!("(it will be seen) ");
+    }
+}
+
+fn text(file: Option<&Path>) -> Result<Vec<u8>, CliError> {
+    let mut bytes = vec![];
+    let read = match file {
+        Some(path) => {
+            std::fs::File::open(path).and_then(|file| file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes))
+        }
+        None => std::io::stdin().lock().take(TEXT_LIMIT + 1).read_to_end(&mut bytes),
+    };
+    let name = || file.map_or("standard input".to_owned(), |path| path.display().to_string());
+    match read {
+        Err(e) => Err(CliError::data(format!("{}: {e}", name()))),
+        Ok(n) if n as u64 > TEXT_LIMIT => Err(CliError::data(format!("{} is too long", name()))),
+        Ok(_) if bytes.trim_ascii().is_empty() => {
+            Err(CliError::data(format!("{}: there is no text", name())))
+        }
+        Ok(_) => Ok(bytes),
+    }
+}

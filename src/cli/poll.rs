@@ -1,0 +1,104 @@
+//! `maildesk poll`
+
+use serde::Serialize;
+
+use super::Context;
+use super::output::{CliError, Output};
+use super::table::Table;
+use crate::failure::Failure;
+use crate::intake::RoundReport;
+use crate::store::MailboxRow;
+
+/// One round over the mailboxes now; says what became of each message
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Beside a running daemon it asks the daemon for a round.\n\n\
+    Example:\n  maildesk poll --mailbox support --json")]
+pub struct Args {
+    /// Of this one alone
+    #[arg(long, value_name = "NAME")]
+    pub mailbox: Option<String>,
+}
+
+pub async fn run(args: Args, context: &Context) -> Result<Output, CliError> {
+    let works = &context.works;
+    let mut mailboxes = works.mailboxes_to_read().await?;
+    if let Some(named) = &args.mailbox {
+        let wanted = context.store.read().await?.find_mailbox(named).await?;
+        mailboxes.retain(|m| m.id == wanted.id);
+        if mailboxes.is_empty() {
+            let words = "is not read: it is switched off, held, or no active type answers to it";
+            return Err(CliError::unavailable(format!("mailbox {:?} {words}", wanted.spec.name)));
+        }
+    }
+    let (mut lines, mut code) = (vec![], super::code::OK);
+    for (at, mailbox) in mailboxes.iter().enumerate() {
+        context.tell(at as u64, mailboxes.len() as u64, format!("mailbox {}", mailbox.spec.name));
+        let polled = works.poll(mailbox).await;
+        works.wake.notify_one();
+        if polled.is_err() {
+            code = super::code::TRY_AGAIN;
+        }
+        lines.push(Line::of(mailbox, polled));
+    }
+    context.tell(mailboxes.len() as u64, mailboxes.len() as u64, "done");
+    let output = Output::list(&lines, context.wants_json, table)?;
+    Ok(Output { code, ..output })
+}
+
+/// What a round over a mailbox did.
+#[derive(Serialize)]
+struct Line {
+    mailbox: String,
+    listed: u64,
+    fetched: u64,
+    acknowledged: u64,
+    left: u64,
+    vanished: u64,
+    became: Vec<Became>,
+    /// What the server showed less what is accounted for (M2).
+    difference: i64,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Became {
+    act: &'static str,
+    code: &'static str,
+    count: u64,
+}
+
+impl Line {
+    fn of(mailbox: &MailboxRow, polled: Result<RoundReport, Failure>) -> Line {
+        let error = polled.as_ref().err().map(Failure::to_string);
+        let report = polled.unwrap_or_default();
+        let became = report.fates.0.iter().map(|((act, code), count)| Became { act, code, count: *count });
+        Line {
+            mailbox: mailbox.spec.name.clone(),
+            listed: report.listed,
+            fetched: report.fetched,
+            acknowledged: report.acknowledged,
+            left: report.left,
+            vanished: report.vanished,
+            became: became.collect(),
+            difference: report.balance.difference(),
+            error,
+        }
+    }
+}
+
+fn table(lines: &[Line]) -> Table {
+    let mut table = Table::new(["MAILBOX", "ACT", "CODE", "MESSAGES"], "no mailbox is read");
+    for line in lines {
+        match &line.error {
+            Some(error) => table.row([line.mailbox.clone(), "failed".into(), error.clone(), String::new()]),
+            None if line.became.is_empty() => {
+                table.row([line.mailbox.clone(), "nothing new".into(), String::new(), "0".into()]);
+            }
+            None => {}
+        }
+        for Became { act, code, count } in &line.became {
+            table.row([line.mailbox.clone(), (*act).into(), (*code).into(), count.to_string()]);
+        }
+    }
+    table
+}

@@ -1,0 +1,181 @@
+//! The start of the process: parse, find out where the command runs, print, exit code.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use super::context::Schema;
+use super::output::{CliError, Output};
+use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, run};
+use crate::config::{Config, Env};
+use crate::control::{self, Progress, Request, Response};
+use crate::store::Owner;
+use crate::telemetry::{self, Log};
+
+/// Runs what was typed; gives the exit code.
+pub fn main() -> ExitCode {
+    let argv: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let cli = match Cli::try_parse_from(&argv) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell where even this cannot be printed.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { code::USAGE } else { code::OK });
+        }
+    };
+    let wants_json = cli.global.json;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("maildesk: no threads to work with: {error}");
+            return ExitCode::from(code::TRY_AGAIN);
+        }
+    };
+    let response = runtime.block_on(start(cli, argv));
+    print(&response, wants_json)
+}
+
+/// To standard output what was asked for, to standard error what is wrong.
+fn print(response: &Response, wants_json: bool) -> ExitCode {
+    if !response.error.is_empty() {
+        eprintln!("maildesk: {}", response.error);
+    }
+    let mut out = std::io::stdout().lock();
+    let written = match response {
+        _ if !response.raw.is_empty() => out.write_all(&response.raw),
+        _ if !response.error.is_empty() => Ok(()),
+        _ if wants_json && !response.json.is_null() => writeln!(out, "{}", response.json),
+        _ => out.write_all(response.human.as_bytes()),
+    };
+    match written.and_then(|()| out.flush()) {
+        // `maildesk ticket list | head` is no error.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(response.code),
+        Err(_) => ExitCode::from(code::TRY_AGAIN),
+        Ok(()) => ExitCode::from(response.code),
+    }
+}
+
+async fn start(cli: Cli, argv: Vec<String>) -> Response {
+    match place(cli, argv).await {
+        Ok(response) => response,
+        Err(error) => Err(error).into(),
+    }
+}
+
+/// Alone, in the daemon, or here.
+async fn place(cli: Cli, argv: Vec<String>) -> Result<Response, CliError> {
+    let env = Env::read();
+    let cli = match alone(cli, &env).await {
+        Ok(output) => return Ok(output.into()),
+        Err(cli) => *cli,
+    };
+    let config = Arc::new(Config::load(cli.global.config.as_deref(), &env)?);
+    start_log(&cli, Some(&config), &env)?;
+    let stdin = input::gather(&cli.command)?;
+    let cwd = std::env::current_dir().map_err(|e| CliError::unavailable(format!("this folder: {e}")))?;
+    if !matches!(cli.command, Command::Run(_)) {
+        let request = Request { argv, stdin: stdin.clone(), cwd: cwd.clone() };
+        let asked = control::call(&config.run.socket, &request, show_progress).await;
+        if let Some(response) = asked.map_err(|f| daemon_words(&f))? {
+            return Ok(response);
+        }
+    }
+    let schema = match &cli.command {
+        Command::Migrate(_) => Schema::Migrate,
+        Command::Run(args) if args.migrate => Schema::Migrate,
+        _ => Schema::Ready,
+    };
+    let context = Context::open(config, schema).await?;
+    let context = Context { actor: own_actor(), stdin, cwd, wants_json: cli.global.json, ..context };
+    here(cli.command, context).await.map(|output| Ok(output).into())
+}
+
+/// What needs no desk; anything else comes back.
+async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>> {
+    let is_alone = matches!(
+        &cli.command,
+        Command::Demo(_) | Command::Config(_) | Command::Completions(_) | Command::CrashPoints
+    );
+    let is_alone = is_alone || matches!(&cli.command, Command::Explain(args) if args.is_of_files());
+    if !is_alone {
+        return Err(Box::new(cli));
+    }
+    if let Err(error) = start_log(&cli, None, env) {
+        return Ok(Err(error));
+    }
+    Ok(match cli.command {
+        Command::Demo(args) => demo::run(args, cli.global.json).await,
+        Command::Config(verb) => config_file::run(&verb, &cli.global, env),
+        Command::Completions(args) => Ok(config_file::completions(&args)),
+        Command::Explain(args) => explain::run_on_files(args, &cli.global).await,
+        _ => {
+            let points = crate::crash::POINTS;
+            Ok(Output::said(points.join("\n"), serde_json::json!(points)))
+        }
+    })
+}
+
+/// On the store that was opened here. Who takes mail in holds the desk meanwhile.
+async fn here(command: Command, context: Context) -> Result<Output, CliError> {
+    let holder = match &command {
+        Command::Run(_) => Some("run"),
+        Command::Poll(_) => Some("poll"),
+        Command::Import(_) => Some("import"),
+        _ => None,
+    };
+    let Some(holder) = holder else { return dispatch(command, &context).await };
+    let owner = Owner { command: holder, pid: std::process::id(), since: context.clock.now() };
+    let hold = context.store.hold(&owner).await?;
+    match command {
+        Command::Run(args) => run::run(args, context, hold).await,
+        other => {
+            // What an earlier life kept and did not decide comes first.
+            context.works.decide_pending().await?;
+            let result = dispatch(other, &context).await;
+            drop(hold);
+            result
+        }
+    }
+}
+
+fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliError> {
+    let is_daemon = matches!(cli.command, Command::Run(_));
+    let levels = match (cli.global.verbose, &env.log, config) {
+        (1, ..) => "info,maildesk=debug".to_owned(),
+        (2.., ..) => "debug,maildesk=trace".to_owned(),
+        (_, Some(levels), _) => levels.clone(),
+        (_, None, Some(config)) if is_daemon => config.run.log.clone(),
+        _ => "warn".to_owned(),
+    };
+    let is_json = is_daemon && config.is_some_and(|config| config.run.log_json);
+    let log = Log { levels, is_json, is_plain: env.is_plain || !is_terminal() };
+    telemetry::init(&log).map_err(CliError::config)
+}
+
+fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+/// One line that writes over itself, where somebody watches.
+fn show_progress(step: Progress) {
+    if is_terminal() {
+        let of = if step.total > 0 { format!("/{}", step.total) } else { String::new() };
+        eprint!("\r\x1b[K{}{of} {}", step.done, super::table::clean(&step.words));
+        if step.total > 0 && step.done >= step.total {
+            eprintln!();
+        }
+    }
+}
+
+fn daemon_words(failure: &crate::failure::Failure) -> CliError {
+    let code = if failure.is_temporary() { code::TRY_AGAIN } else { code::UNAVAILABLE };
+    CliError { code, words: failure.to_string() }
+}
+
+/// Without a daemon the actor is who runs this process.
+fn own_actor() -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").map_or("uid:?".to_owned(), |me| format!("uid:{}", me.uid()))
+}

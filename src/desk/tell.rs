@@ -1,0 +1,79 @@
+//! Alerts are told once, by mail, to the admins of the types: addresses that nobody here polls.
+
+use super::Desk;
+use super::mails::Envelope;
+use crate::letters::{Alert, Letter};
+use crate::mail::NamedAddress;
+use crate::mail::compose::Auto;
+use crate::store::outbox::Purpose;
+use crate::store::{Counter, Error, Untold};
+use crate::ticket::EventNumber;
+use crate::triage::Rules;
+
+impl Desk {
+    /// Queues a mail for each alert that nobody was told of; gives their number. `failing`: names of alerts about relays
+    /// that do not work are known by `relay:`, and such a relay is not chosen while another works.
+    pub async fn tell_alerts(&self) -> Result<usize, Error> {
+        let untold = self.store.read().await?.untold_alerts().await?;
+        if untold.is_empty() {
+            return Ok(0);
+        }
+        let mut tx = self.store.desk().await?;
+        let rules = tx.load_rules().await?;
+        let to = admins(&rules);
+        let mut relay = rules.relays.first();
+        for candidate in &rules.relays {
+            if tx.open_alert(&format!("relay:{}:failing", candidate.id)).await?.is_none() {
+                relay = Some(candidate);
+                break;
+            }
+        }
+        let (Some(relay), false) = (relay, to.is_empty()) else { return Ok(0) };
+        let number = EventNumber(tx.last_drawn(Counter::Event));
+        for alert in &untold {
+            let envelope = Envelope {
+                purpose: Purpose::Alert,
+                letter: letter(alert),
+                language: "en",
+                rules: &rules,
+                relay: Some(relay),
+                ticket: None,
+                from: NamedAddress { name: "maildesk".into(), address: relay.sender.clone() },
+                to: to.clone(),
+                auto: Auto::Generated,
+                in_reply_to: None,
+                references: vec![],
+                attachments: vec![],
+                operation: format!("alert:{}", alert.id),
+                number,
+            };
+            self.enqueue(&mut tx, envelope).await?;
+            tx.mark_told(alert.id, self.clock.now()).await?;
+        }
+        tx.commit().await?;
+        Ok(untold.len())
+    }
+}
+
+fn admins(rules: &Rules) -> Vec<NamedAddress> {
+    let mut found: Vec<NamedAddress> = vec![];
+    for address in rules.types.iter().filter_map(|t| t.admin.as_ref()) {
+        if found.iter().all(|known| known.address != *address) {
+            found.push(address.clone().into());
+        }
+    }
+    found
+}
+
+fn letter(alert: &Untold) -> Letter {
+    let (words, advice) = alert.words.split_once("; ").unwrap_or((&alert.words, ""));
+    let subject: String = words.chars().take(80).collect();
+    Letter::Alert(Alert {
+        subject,
+        name: alert.name.clone(),
+        words: words.to_owned(),
+        advice: advice.to_owned(),
+        raised: alert.raised.rfc3339(),
+        command: "maildesk alert list".into(),
+    })
+}
