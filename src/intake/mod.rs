@@ -10,6 +10,7 @@ pub mod import;
 mod keep;
 mod leave;
 pub mod lookup;
+pub mod replay;
 pub mod round;
 pub mod source;
 

@@ -117,14 +117,15 @@ impl Tx {
         }
     }
 
-    /// An arrival has one error ticket, however often it fails: an earlier one is opened again.
+    /// An arrival has one error ticket, however often it fails: an earlier one is opened again, and keeps the number
+    /// under which it became one.
     pub async fn insert_error(&mut self, new: &NewError<'_>, now: Micros) -> Result<ErrorId, Error> {
         let id = self.draw(Counter::Error).await?;
         let query = sqlx::query(
             "INSERT INTO error_ticket (id, arrival_id, code, state, words, subject, sender_address, headers, number, \
              created_us) VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9) ON CONFLICT (arrival_id) DO UPDATE \
              SET code = excluded.code, state = 'open', words = excluded.words, subject = excluded.subject, \
-             sender_address = excluded.sender_address, headers = excluded.headers, number = excluded.number, \
+             sender_address = excluded.sender_address, headers = excluded.headers, \
              settled_us = NULL, version = error_ticket.version + 1 RETURNING id",
         )
         .bind(id)
