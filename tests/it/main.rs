@@ -12,5 +12,6 @@ mod intake;
 mod maildir;
 mod outbound;
 mod program;
+mod replay;
 mod spine;
 mod store_contract;

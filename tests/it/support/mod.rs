@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod dovecot;
+pub mod gen_mail;
 pub mod inbox;
 pub mod listing;
 pub mod peer;
