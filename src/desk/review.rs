@@ -3,13 +3,15 @@
 use super::Desk;
 use super::apply::Applied;
 use super::place::Placing;
-use crate::mail;
+use crate::mail::{self, Address, Message};
+use crate::store::arrival::Pending;
 use crate::store::journal::{Fate, MailKey};
 use crate::store::queue::InvalidRow;
-use crate::store::ticket::EntryKind;
-use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
+use crate::store::ticket::{EntryKind, TicketRow};
+use crate::store::{Cause, Error, Event, Happened, Tx};
 use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, TicketId, TypeId};
-use crate::triage::{Code, Effects};
+use crate::triage::classify::{classify, refuses_answer};
+use crate::triage::{Clues, Code, Effects, Kind, Rules};
 
 impl Desk {
     /// Puts an invalid ticket onto the ticket that it named, or another; the team is told. `remembers`: the sender's
@@ -34,14 +36,13 @@ impl Desk {
                 "ticket #{named} is deleted: restore it first, or reassign #{id}"
             )));
         }
+        let kept = self.kept(&mut tx, &invalid).await?;
+        if remembers && let Some(from) = &kept.message.from {
+            self.remember(&mut tx, &from.address, &ticket, kept.number).await?;
+        }
         let effects = Effects { notifies: true, reopens: true, ..Effects::default() };
         let what = Recovered { code: Code::AcceptedByAdmin, effects, type_id: None, onto: Some(ticket.id) };
-        let (applied, sender) = self.recover(&mut tx, &invalid, what, cause).await?;
-        if let (true, Some(sender), Some(contact)) = (remembers, sender, ticket.contact) {
-            let number = EventNumber(tx.last_drawn(Counter::Event));
-            tx.add_contact_address(contact, &sender, number).await?;
-            tx.add_participants(ticket.id, &[(sender, "accepted", Some(contact))], number).await?;
-        }
+        let applied = self.recover(&mut tx, &kept, what, cause).await?;
         self.settle(&mut tx, &invalid, "accepted", applied, cause).await?;
         tx.commit().await?;
         Ok(ticket.id)
@@ -51,11 +52,13 @@ impl Desk {
     pub async fn reassign(&self, id: InvalidId, type_id: TypeId, cause: &Cause) -> Result<TicketId, Error> {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        let rules = tx.load_rules().await?;
+        let kept = self.kept(&mut tx, &invalid).await?;
+        let rules = &kept.rules;
         let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
-        let effects = Effects { notifies: true, answers: rule.answers_automatically, ..Effects::default() };
+        let answers = rule.answers_automatically && kept.may_be_answered();
+        let effects = Effects { notifies: true, answers, ..Effects::default() };
         let what = Recovered { code: Code::ReassignedByAdmin, effects, type_id: Some(type_id), onto: None };
-        let (applied, _) = self.recover(&mut tx, &invalid, what, cause).await?;
+        let applied = self.recover(&mut tx, &kept, what, cause).await?;
         let ticket = applied.ticket.ok_or_else(|| Error::Corrupt("a placed message has no ticket".into()))?;
         self.settle(&mut tx, &invalid, "reassigned", applied, cause).await?;
         tx.commit().await?;
@@ -104,7 +107,7 @@ impl Desk {
                 "the message of error ticket #{id} is still at its source: `maildesk error fetch {id}`"
             )));
         }
-        tx.delete_error(id).await?;
+        tx.settle_error(id, "retried", self.clock.now()).await?;
         tx.reopen_journal(arrival).await?;
         self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} retried"), cause).await?;
         tx.commit().await?;
@@ -114,7 +117,12 @@ impl Desk {
     /// A message too big is taken in with the next round of its mailbox, whatever it weighs.
     pub async fn fetch_error(&self, id: ErrorId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
-        open_error(&mut tx, id).await?;
+        let arrival = open_error(&mut tx, id).await?;
+        if tx.raw_chunk(arrival, 0).await?.is_some() {
+            return Err(Error::InUse(format!(
+                "the message of error ticket #{id} is here already: `maildesk error retry {id}`"
+            )));
+        }
         tx.settle_error(id, "fetch", self.clock.now()).await?;
         self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} fetch"), cause).await?;
         tx.commit().await
@@ -126,6 +134,7 @@ impl Desk {
         let arrival = open_error(&mut tx, id).await?;
         tx.settle_error(id, "discarded", self.clock.now()).await?;
         tx.let_go(arrival).await?;
+        self.alerts.state_in(&mut tx, &too_big_alert(arrival), None).await?;
         self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} discarded"), cause).await?;
         tx.commit().await
     }
@@ -137,42 +146,66 @@ impl Desk {
         tx.commit().await
     }
 
+    /// A message that was kept back, as a decision has it in hand.
+    async fn kept(&self, tx: &mut Tx, invalid: &InvalidRow) -> Result<Kept, Error> {
+        let pending = tx.arrival(invalid.arrival).await?;
+        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
+        let rules = tx.load_rules().await?;
+        Ok(Kept { pending, message, rules, number: tx.draw_decision().await? })
+    }
+
+    /// A stranger belongs to the ticket from now on. Where nobody has his address yet, it is one more of the contact's.
+    async fn remember(
+        &self,
+        tx: &mut Tx,
+        sender: &Address,
+        ticket: &TicketRow,
+        number: EventNumber,
+    ) -> Result<(), Error> {
+        if let Some(contact) = ticket.contact {
+            tx.add_contact_address(contact, sender, number).await?;
+        }
+        let contact = tx.contact_of(sender).await?;
+        tx.add_participants(ticket.id, &[(sender.clone(), "accepted", contact)], number).await
+    }
+
     /// Places a message that was kept back, with its original time and threading (M7).
     async fn recover(
         &self,
         tx: &mut Tx,
-        invalid: &InvalidRow,
+        kept: &Kept,
         what: Recovered,
         cause: &Cause,
-    ) -> Result<(Applied, Option<mail::Address>), Error> {
-        let pending = tx.arrival(invalid.arrival).await?;
-        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
-        let rules = tx.load_rules().await?;
-        let number = tx.draw_decision().await?;
-        let contact = match &message.from {
+    ) -> Result<Applied, Error> {
+        let contact = match &kept.message.from {
             Some(from) => tx.contact_of(&from.address).await?,
             None => None,
         };
-        let key = MailKey::of(&message, &pending.digest, &self.keys);
+        let key = MailKey::of(&kept.message, &kept.pending.digest, &self.keys);
         let placing = Placing {
-            pending: &pending,
-            message: &message,
+            pending: &kept.pending,
+            message: &kept.message,
             key: &key,
-            rules: &rules,
+            rules: &kept.rules,
             type_id: what.type_id,
             follows: None,
             code: what.code,
             effects: what.effects,
-            kind: EntryKind::Inbound,
+            kind: match what.onto {
+                Some(_) if kept.kind() == Kind::AutoReply => EntryKind::Automatic,
+                // A ticket that an admin makes of it has its sender as its contact, machine or not.
+                _ => EntryKind::Inbound,
+            },
             contact,
             bounces: &[],
-            includes: true,
-            number,
+            // Who is let onto a ticket once does not belong to it for that.
+            includes: what.onto.is_none(),
+            number: kept.number,
         };
         let applied = self.place(tx, &placing, what.onto, cause).await?;
         let fate = Fate { ticket: applied.ticket, log_entry: applied.log_entry };
-        tx.settle_journal(invalid.arrival, fate, number).await?;
-        Ok((applied, message.from.map(|f| f.address)))
+        tx.settle_journal(kept.pending.id, fate, kept.number).await?;
+        Ok(applied)
     }
 
     async fn settle(
@@ -192,6 +225,30 @@ impl Desk {
             detail: format!("invalid:{} {state}", invalid.id),
         };
         tx.append_event(&event, cause, self.clock.now()).await.map(drop)
+    }
+}
+
+/// The alert of a message over the size limit, which stands until somebody has decided what is to become of it.
+pub fn too_big_alert(arrival: ArrivalId) -> String {
+    format!("too_big:{arrival}")
+}
+
+/// A message that was kept back, with the rules of today and the number that its new place bears.
+struct Kept {
+    pending: Pending,
+    message: Message,
+    rules: Rules,
+    number: EventNumber,
+}
+
+impl Kept {
+    fn kind(&self) -> Kind {
+        classify(&self.message, &self.rules, &Clues::none()).kind
+    }
+
+    /// A person wrote it, and asks for no silence (RFC 3834 §2).
+    fn may_be_answered(&self) -> bool {
+        self.kind() == Kind::Person && refuses_answer(&self.message, &self.rules).is_none()
     }
 }
 

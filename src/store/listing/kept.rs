@@ -6,7 +6,7 @@ use super::super::{Error, Tx};
 use crate::ticket::{
     AlertId, ArrivalId, BounceId, ContactId, ErrorId, InvalidId, LogEntryId, OutboxId, TicketId,
 };
-use crate::triage::Step;
+use crate::triage::Decision;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct InvalidLine {
@@ -202,8 +202,8 @@ impl Tx {
     }
 }
 
-/// The last rule that decides is the one that did.
+/// Of a stored decision: the last rule that decides is the one that did.
 fn deciding_evidence(trace: &str) -> Option<String> {
-    let steps: Vec<Step> = serde_json::from_str(trace).ok()?;
-    steps.into_iter().rev().map(|step| step.evidence).find(|words| !words.is_empty())
+    let decision: Decision = serde_json::from_str(trace).ok()?;
+    decision.trace.into_iter().rev().map(|step| step.evidence).find(|words| !words.is_empty())
 }

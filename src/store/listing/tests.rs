@@ -27,16 +27,20 @@ const ROWS: &[&str] = &[
     "INSERT INTO journal (arrival_id, number, kind, act, code, decided_us) \
      VALUES (7, 2, 'person', 'discard', 'duplicate_differs', 1)",
     "INSERT INTO evidence (arrival_id, clues, trace) VALUES (7, '{}', \
-     '[{\"rule\":\"a\",\"evidence\":\"tag #5\",\"verdict\":\"x\"},{\"rule\":\"b\",\"evidence\":\"\",\"verdict\":\"y\"}]')",
+     '{\"kind\":\"person\",\"act\":\"invalid\",\"code\":\"stranger_on_ticket\",\"reason\":\"\",\"type_id\":null, \
+     \"ticket\":5,\"follows\":null,\"original\":null,\"supersedes\":[],\"effects\":{\"is_automatic\":false, \
+     \"is_note\":false,\"reopens\":false,\"notifies\":false,\"answers\":false,\"tells_agent\":false, \
+     \"marks_address\":false},\"bounces\":[],\"trace\":[{\"rule\":\"a\",\"evidence\":\"tag #5\",\"verdict\":\"x\"}, \
+     {\"rule\":\"b\",\"evidence\":\"\",\"verdict\":\"y\"}]}')",
     "INSERT INTO log_entry (id, ticket_id, kind, author_address, author_name, subject, body, id_hash, receivers, \
      number, created_us) SELECT 7, 5, 'inbound', 'ann@x.test', '', 's', 'b', sealed, '[]', 1, 1 FROM secret LIMIT 1",
     "INSERT INTO invalid_ticket (id, arrival_id, code, state, named_ticket_id, sender_address, sender_name, subject, \
      number, created_us) VALUES (8, 7, 'stranger_on_ticket', 'open', 5, 'eve@x.test', '', 's', 1, 1)",
     "INSERT INTO error_ticket (id, arrival_id, code, state, words, subject, sender_address, headers, number, \
      created_us) SELECT 9, 9, 'too_big', 'open', 'w', 's', '', sealed, 1, 1 FROM secret LIMIT 1",
-    "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, id_hash, return_path, sender, \
+    "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, return_path, sender, \
      subject, literal, segments, size, digest, operation, state, number, next_us, created_us) \
-     SELECT 10, 'notification', 5, 7, 2, 'm@x', sealed, '', 's@x.test', 's', sealed, '[]', 1, sealed, 'arrival:6', \
+     SELECT 10, 'notification', 5, 7, 2, 'm@x', '', 's@x.test', 's', sealed, '[]', 1, sealed, 'arrival:6', \
      'queued', 1, 1, 1 FROM secret LIMIT 1",
     "INSERT INTO outbox_recipient (outbox_id, address, name, state, next_us) VALUES (10, 'a@x.test', '', 'sent', 1)",
     "INSERT INTO outbox_recipient (outbox_id, address, name, state, next_us, code) \
