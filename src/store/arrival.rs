@@ -344,7 +344,9 @@ impl Tx {
 
     /// After an unclean stop: what was in hand has one try more against it.
     pub async fn count_deaths(&mut self) -> Result<u64, Error> {
-        let query = sqlx::query("UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE in_hand = 1");
+        let query = sqlx::query(
+            "UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE state = 'kept' AND in_hand = 1",
+        );
         self.execute(query).await
     }
 

@@ -168,7 +168,8 @@ impl Tx {
 
     /// The arrivals whose Message-ID this is.
     pub async fn arrivals_of_message_id(&mut self, message_id: &str) -> Result<Vec<ArrivalId>, Error> {
-        let query = sqlx::query("SELECT id FROM arrival WHERE message_id = $1 ORDER BY id");
+        let query =
+            sqlx::query("SELECT id FROM arrival WHERE message_id = $1 AND message_id <> '' ORDER BY id");
         let rows = self.rows(query.bind(message_id)).await?;
         rows.iter().map(|row| Ok(ArrivalId(row.try_get(0)?))).collect()
     }
