@@ -255,6 +255,14 @@ CREATE TABLE arrival (
 CREATE INDEX arrival_state ON arrival (state, id);
 CREATE INDEX arrival_mail_key ON arrival (mail_key);
 
+-- A mail balance that was even: the next round counts on from here (M2).
+CREATE TABLE balance_mark (
+  mailbox_id BIGINT NOT NULL PRIMARY KEY REFERENCES mailbox (id),
+  upto BIGINT NOT NULL,               -- the last arrival that is in the counts
+  counts TEXT NOT NULL,               -- JSON
+  counted_us BIGINT NOT NULL          -- when all of it was last counted
+);
+
 CREATE TABLE raw_mail (
   arrival_id BIGINT NOT NULL REFERENCES arrival (id),
   chunk BIGINT NOT NULL,

@@ -146,6 +146,8 @@ impl Tx {
 
     /// The decision is taken back, for `error retry`: the message is pending again.
     pub async fn reopen_journal(&mut self, id: ArrivalId) -> Result<(), Error> {
+        self.forget_mark(id).await?;
+        // At once: the row of the new decision would go before what waits here, and be deleted by it.
         for sql in ["DELETE FROM evidence WHERE arrival_id = $1", "DELETE FROM journal WHERE arrival_id = $1"]
         {
             self.later(sqlx::query(sql).bind(id.0))?;

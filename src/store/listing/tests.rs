@@ -32,8 +32,8 @@ const ROWS: &[&str] = &[
      \"is_note\":false,\"reopens\":false,\"notifies\":false,\"answers\":false,\"tells_agent\":false, \
      \"marks_address\":false},\"bounces\":[],\"trace\":[{\"rule\":\"a\",\"evidence\":\"tag #5\",\"verdict\":\"x\"}, \
      {\"rule\":\"b\",\"evidence\":\"\",\"verdict\":\"y\"}]}')",
-    "INSERT INTO log_entry (id, ticket_id, kind, author_address, author_name, subject, body, id_hash, receivers, \
-     number, created_us) SELECT 7, 5, 'inbound', 'ann@x.test', '', 's', 'b', sealed, '[]', 1, 1 FROM secret LIMIT 1",
+    "INSERT INTO log_entry (id, ticket_id, kind, arrival_id, author_address, author_name, subject, body, id_hash, \
+     receivers, number, created_us) SELECT 7, 5, 'inbound', 6, 'ann@x.test', '', 's', 'b', sealed, '[]', 1, 1 FROM secret LIMIT 1",
     "INSERT INTO invalid_ticket (id, arrival_id, code, state, named_ticket_id, sender_address, sender_name, subject, \
      number, created_us) VALUES (8, 7, 'stranger_on_ticket', 'open', 5, 'eve@x.test', '', 's', 1, 1)",
     "INSERT INTO error_ticket (id, arrival_id, code, state, words, subject, sender_address, headers, number, \
