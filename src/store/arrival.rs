@@ -150,7 +150,8 @@ impl Tx {
                     .bind(now.0);
                 id += 1;
             }
-            self.later(query)?;
+            // At once: rows that wait for each other may refer to it, and would go first.
+            self.execute(query).await?;
         }
         Ok((first..id).map(ArrivalId).collect())
     }

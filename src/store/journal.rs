@@ -150,10 +150,10 @@ impl Tx {
         // At once: the row of the new decision would go before what waits here, and be deleted by it.
         for sql in ["DELETE FROM evidence WHERE arrival_id = $1", "DELETE FROM journal WHERE arrival_id = $1"]
         {
-            self.later(sqlx::query(sql).bind(id.0))?;
+            self.execute(sqlx::query(sql).bind(id.0)).await?;
         }
         let query = sqlx::query("UPDATE arrival SET state = 'kept', tries = 0, in_hand = 0 WHERE id = $1");
-        self.later(query.bind(id.0))
+        self.execute(query.bind(id.0)).await.map(drop)
     }
 
     pub async fn journal_row(&mut self, id: ArrivalId) -> Result<Option<JournalRow>, Error> {
