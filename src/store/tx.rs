@@ -234,6 +234,10 @@ impl Tx {
 }
 
 const RELEASE: &str = "RELEASE SAVEPOINT message";
+/// Words of a peer as both engines keep them: PostgreSQL takes no NUL in a text, SQLite does.
+pub(super) fn without_nul(words: &str) -> String {
+    words.replace('\0', "")
+}
 
 /// `$1, $2, $3` for `n` values from number `first`, to stand in an IN list or a row of VALUES.
 pub(super) fn placeholders(first: usize, n: usize) -> String {
