@@ -485,4 +485,4 @@ CREATE TABLE alert (
   told_us BIGINT,
   cleared_us BIGINT
 );
-CREATE INDEX alert_open ON alert (cleared_us, name);
+CREATE UNIQUE INDEX alert_open ON alert (name) WHERE cleared_us IS NULL;
