@@ -126,6 +126,7 @@ CREATE TABLE type_address (
 CREATE TABLE contact (
   id BIGINT NOT NULL PRIMARY KEY,
   name TEXT NOT NULL,
+  folded TEXT NOT NULL DEFAULT '',    -- the name in lower case, to be found by: neither engine's lower() knows all letters
   role TEXT NOT NULL,                 -- customer, lead, student, tutor, admin
   number BIGINT NOT NULL,             -- the event number under which the row was born
   version BIGINT NOT NULL DEFAULT 1,
