@@ -49,6 +49,15 @@ impl Engine {
         }
     }
 
+    /// Reads something that every database has: SQLite opens a file before it knows whether it is one of its own.
+    pub(super) async fn look_into(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        let sql = match self {
+            Engine::Sqlite => "SELECT count(*) FROM sqlite_master",
+            Engine::Postgres => "SELECT count(*) FROM pg_tables",
+        };
+        connection.execute(sql).await.map(drop)
+    }
+
     pub(super) async fn prepare(
         self,
         connection: &mut AnyConnection,
