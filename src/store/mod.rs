@@ -88,6 +88,12 @@ impl Store {
                 .max_connections(connections)
                 .acquire_timeout(WAIT)
                 .test_before_acquire(engine == Engine::Postgres)
+                // On a full disk SQLite ends the transaction itself; its ROLLBACK fails then, and sqlx goes on counting it
+                // as open. Such a connection would never begin another.
+                .before_acquire(|connection, _| {
+                    let is_free = !connection.is_in_transaction();
+                    Box::pin(std::future::ready(Ok(is_free)))
+                })
                 .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer)))
                 .connect_lazy_with(options.clone())
         };
