@@ -116,9 +116,9 @@ impl Store {
         self.engine
     }
 
-    /// A snapshot to read from; dropped, it leaves no trace.
+    /// A snapshot to read from: what others commit meanwhile is not seen, and nothing can be written.
     pub async fn read(&self) -> Result<Tx, Error> {
-        Tx::begin(self.engine, &self.readers, "BEGIN").await
+        self.begin(&self.readers, self.engine.begin_read()).await
     }
 
     /// A transaction that neither decides nor writes events: arrivals, attempts, alerts, settings.
