@@ -8,7 +8,8 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use super::later::Later;
 use super::{Engine, Error};
 
-/// A transaction on the store. Dropped without `commit`, it never was.
+/// A transaction on the store. Dropped without `commit`, it never was. After an error of the database it goes no further
+/// on PostgreSQL: it is taken back to a savepoint, or dropped.
 pub struct Tx {
     pub(super) inner: Transaction<'static, Any>,
     pub(super) engine: Engine,
