@@ -7,8 +7,8 @@ use crate::mail;
 use crate::store::journal::{Fate, MailKey};
 use crate::store::queue::InvalidRow;
 use crate::store::ticket::EntryKind;
-use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
-use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, TicketId, TypeId};
+use crate::store::{Cause, Error, Event, Happened, Tx};
+use crate::ticket::{ArrivalId, BounceId, ContactId, ErrorId, InvalidId, TicketId, TypeId};
 use crate::triage::{Code, Effects};
 
 impl Desk {
@@ -35,13 +35,14 @@ impl Desk {
             )));
         }
         let effects = Effects { notifies: true, reopens: true, ..Effects::default() };
-        let what = Recovered { code: Code::AcceptedByAdmin, effects, type_id: None, onto: Some(ticket.id) };
-        let (applied, sender) = self.recover(&mut tx, &invalid, what, cause).await?;
-        if let (true, Some(sender), Some(contact)) = (remembers, sender, ticket.contact) {
-            let number = EventNumber(tx.last_drawn(Counter::Event));
-            tx.add_contact_address(contact, &sender, number).await?;
-            tx.add_participants(ticket.id, &[(sender, "accepted", Some(contact))], number).await?;
-        }
+        let what = Recovered {
+            code: Code::AcceptedByAdmin,
+            effects,
+            type_id: None,
+            onto: Some(ticket.id),
+            remembered_for: remembers.then_some(ticket.contact),
+        };
+        let applied = self.recover(&mut tx, &invalid, what, cause).await?;
         self.settle(&mut tx, &invalid, "accepted", applied, cause).await?;
         tx.commit().await?;
         Ok(ticket.id)
@@ -54,8 +55,14 @@ impl Desk {
         let rules = tx.load_rules().await?;
         let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
         let effects = Effects { notifies: true, answers: rule.answers_automatically, ..Effects::default() };
-        let what = Recovered { code: Code::ReassignedByAdmin, effects, type_id: Some(type_id), onto: None };
-        let (applied, _) = self.recover(&mut tx, &invalid, what, cause).await?;
+        let what = Recovered {
+            code: Code::ReassignedByAdmin,
+            effects,
+            type_id: Some(type_id),
+            onto: None,
+            remembered_for: None,
+        };
+        let applied = self.recover(&mut tx, &invalid, what, cause).await?;
         let ticket = applied.ticket.ok_or_else(|| Error::Corrupt("a placed message has no ticket".into()))?;
         self.settle(&mut tx, &invalid, "reassigned", applied, cause).await?;
         tx.commit().await?;
@@ -144,15 +151,23 @@ impl Desk {
         invalid: &InvalidRow,
         what: Recovered,
         cause: &Cause,
-    ) -> Result<(Applied, Option<mail::Address>), Error> {
+    ) -> Result<Applied, Error> {
         let pending = tx.arrival(invalid.arrival).await?;
         let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
         let rules = tx.load_rules().await?;
         let number = tx.draw_decision().await?;
-        let contact = match &message.from {
+        let mut contact = match &message.from {
             Some(from) => tx.contact_of(&from.address).await?,
             None => None,
         };
+        if let (Some(owner), Some(from), Some(ticket)) = (what.remembered_for, &message.from, what.onto) {
+            // Before the message is placed: placing makes a contact of whoever has none.
+            if let (None, Some(owner)) = (contact, owner) {
+                tx.add_contact_address(owner, &from.address, number).await?;
+                contact = Some(owner);
+            }
+            tx.add_participants(ticket, &[(from.address.clone(), "accepted", contact)], number).await?;
+        }
         let key = MailKey::of(&message, &pending.digest, &self.keys);
         let placing = Placing {
             pending: &pending,
@@ -166,13 +181,14 @@ impl Desk {
             kind: EntryKind::Inbound,
             contact,
             bounces: &[],
-            includes: true,
+            // Let through once is not proven: without being remembered the next mail of the sender waits as this one did.
+            includes: what.onto.is_none(),
             number,
         };
         let applied = self.place(tx, &placing, what.onto, cause).await?;
         let fate = Fate { ticket: applied.ticket, log_entry: applied.log_entry };
         tx.settle_journal(invalid.arrival, fate, number).await?;
-        Ok((applied, message.from.map(|f| f.address)))
+        Ok(applied)
     }
 
     async fn settle(
@@ -201,6 +217,8 @@ struct Recovered {
     effects: Effects,
     type_id: Option<TypeId>,
     onto: Option<TicketId>,
+    /// Its sender belongs to the ticket from now on, as this contact where he has none of his own.
+    remembered_for: Option<Option<ContactId>>,
 }
 
 async fn open_invalid(tx: &mut Tx, id: InvalidId) -> Result<InvalidRow, Error> {
