@@ -3,6 +3,7 @@
 mod support;
 
 mod architecture;
+mod commands;
 mod corpora;
 mod crash;
 mod harness;
