@@ -33,9 +33,9 @@ const ROWS: &[&str] = &[
      number, created_us) VALUES (8, 7, 'stranger_on_ticket', 'open', 5, 'eve@x.test', '', 's', 1, 1)",
     "INSERT INTO error_ticket (id, arrival_id, code, state, words, subject, sender_address, headers, number, \
      created_us) SELECT 9, 9, 'too_big', 'open', 'w', 's', '', sealed, 1, 1 FROM secret LIMIT 1",
-    "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, id_hash, return_path, sender, \
+    "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, return_path, sender, \
      subject, literal, segments, size, digest, operation, state, number, next_us, created_us) \
-     SELECT 10, 'notification', 5, 7, 2, 'm@x', sealed, '', 's@x.test', 's', sealed, '[]', 1, sealed, 'arrival:6', \
+     SELECT 10, 'notification', 5, 7, 2, 'm@x', '', 's@x.test', 's', sealed, '[]', 1, sealed, 'arrival:6', \
      'queued', 1, 1, 1 FROM secret LIMIT 1",
     "INSERT INTO outbox_recipient (outbox_id, address, name, state, next_us) VALUES (10, 'a@x.test', '', 'sent', 1)",
     "INSERT INTO outbox_recipient (outbox_id, address, name, state, next_us, code) \
