@@ -348,7 +348,7 @@ CREATE TABLE error_ticket (
   id INTEGER PRIMARY KEY,
   arrival_id BIGINT NOT NULL UNIQUE REFERENCES arrival (id),
   code TEXT NOT NULL,
-  state TEXT NOT NULL,                -- open, fetch, retried, returned, discarded, superseded
+  state TEXT NOT NULL,                -- open, fetch, fetched, retried, returned, discarded, vanished, superseded
   words TEXT NOT NULL,
   subject TEXT NOT NULL,
   sender_address TEXT NOT NULL,

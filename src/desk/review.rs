@@ -3,13 +3,15 @@
 use super::Desk;
 use super::apply::Applied;
 use super::place::Placing;
-use crate::mail;
+use crate::mail::{self, Address, Message};
+use crate::store::arrival::Pending;
 use crate::store::journal::{Fate, MailKey};
 use crate::store::queue::InvalidRow;
-use crate::store::ticket::EntryKind;
+use crate::store::ticket::{EntryKind, TicketRow};
 use crate::store::{Cause, Error, Event, Happened, Tx};
-use crate::ticket::{ArrivalId, BounceId, ContactId, ErrorId, InvalidId, OutboxId, TicketId, TypeId};
-use crate::triage::{Code, Effects};
+use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, OutboxId, TicketId, TypeId};
+use crate::triage::classify::{classify, refuses_answer};
+use crate::triage::{Clues, Code, Effects, Kind, Rules};
 
 impl Desk {
     /// Puts an invalid ticket onto the ticket that it named, or another; the team is told. `remembers`: the sender's
@@ -34,15 +36,13 @@ impl Desk {
                 "ticket #{named} is deleted: restore it first, or reassign #{id}"
             )));
         }
+        let kept = self.kept(&mut tx, &invalid).await?;
+        if remembers && let Some(from) = &kept.message.from {
+            self.remember(&mut tx, &from.address, &ticket, kept.number).await?;
+        }
         let effects = Effects { notifies: true, reopens: true, ..Effects::default() };
-        let what = Recovered {
-            code: Code::AcceptedByAdmin,
-            effects,
-            type_id: None,
-            onto: Some(ticket.id),
-            remembered_for: remembers.then_some(ticket.contact),
-        };
-        let applied = self.recover(&mut tx, &invalid, what, cause).await?;
+        let what = Recovered { code: Code::AcceptedByAdmin, effects, type_id: None, onto: Some(ticket.id) };
+        let applied = self.recover(&mut tx, &kept, what, cause).await?;
         self.settle(&mut tx, &invalid, "accepted", applied, cause).await?;
         tx.commit().await?;
         Ok(ticket.id)
@@ -52,17 +52,13 @@ impl Desk {
     pub async fn reassign(&self, id: InvalidId, type_id: TypeId, cause: &Cause) -> Result<TicketId, Error> {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        let rules = tx.load_rules().await?;
+        let kept = self.kept(&mut tx, &invalid).await?;
+        let rules = &kept.rules;
         let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
-        let effects = Effects { notifies: true, answers: rule.answers_automatically, ..Effects::default() };
-        let what = Recovered {
-            code: Code::ReassignedByAdmin,
-            effects,
-            type_id: Some(type_id),
-            onto: None,
-            remembered_for: None,
-        };
-        let applied = self.recover(&mut tx, &invalid, what, cause).await?;
+        let answers = rule.answers_automatically && kept.may_be_answered();
+        let effects = Effects { notifies: true, answers, ..Effects::default() };
+        let what = Recovered { code: Code::ReassignedByAdmin, effects, type_id: Some(type_id), onto: None };
+        let applied = self.recover(&mut tx, &kept, what, cause).await?;
         let ticket = applied.ticket.ok_or_else(|| Error::Corrupt("a placed message has no ticket".into()))?;
         self.settle(&mut tx, &invalid, "reassigned", applied, cause).await?;
         tx.commit().await?;
@@ -118,7 +114,7 @@ impl Desk {
                 "the message of error ticket #{id} is still at its source: `maildesk error fetch {id}`"
             )));
         }
-        tx.delete_error(id).await?;
+        tx.settle_error(id, "retried", self.clock.now()).await?;
         tx.reopen_journal(arrival).await?;
         self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} retried"), cause).await?;
         tx.commit().await?;
@@ -128,7 +124,12 @@ impl Desk {
     /// A message too big is taken in with the next round of its mailbox, whatever it weighs.
     pub async fn fetch_error(&self, id: ErrorId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
-        open_error(&mut tx, id).await?;
+        let arrival = open_error(&mut tx, id).await?;
+        if tx.raw_chunk(arrival, 0).await?.is_some() {
+            return Err(Error::InUse(format!(
+                "the message of error ticket #{id} is here already: `maildesk error retry {id}`"
+            )));
+        }
         tx.settle_error(id, "fetch", self.clock.now()).await?;
         self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} fetch"), cause).await?;
         tx.commit().await
@@ -140,6 +141,7 @@ impl Desk {
         let arrival = open_error(&mut tx, id).await?;
         tx.settle_error(id, "discarded", self.clock.now()).await?;
         tx.let_go(arrival).await?;
+        self.alerts.state_in(&mut tx, &too_big_alert(arrival), None).await?;
         self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} discarded"), cause).await?;
         tx.commit().await
     }
@@ -184,50 +186,65 @@ impl Desk {
         tx.commit().await
     }
 
+    /// A message that was kept back, as a decision has it in hand.
+    async fn kept(&self, tx: &mut Tx, invalid: &InvalidRow) -> Result<Kept, Error> {
+        let pending = tx.arrival(invalid.arrival).await?;
+        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
+        let rules = tx.load_rules().await?;
+        Ok(Kept { pending, message, rules, number: tx.draw_decision().await? })
+    }
+
+    /// A stranger belongs to the ticket from now on. Where nobody has his address yet, it is one more of the contact's.
+    async fn remember(
+        &self,
+        tx: &mut Tx,
+        sender: &Address,
+        ticket: &TicketRow,
+        number: EventNumber,
+    ) -> Result<(), Error> {
+        if let Some(contact) = ticket.contact {
+            tx.add_contact_address(contact, sender, number).await?;
+        }
+        let contact = tx.contact_of(sender).await?;
+        tx.add_participants(ticket.id, &[(sender.clone(), "accepted", contact)], number).await
+    }
+
     /// Places a message that was kept back, with its original time and threading (M7).
     async fn recover(
         &self,
         tx: &mut Tx,
-        invalid: &InvalidRow,
+        kept: &Kept,
         what: Recovered,
         cause: &Cause,
     ) -> Result<Applied, Error> {
-        let pending = tx.arrival(invalid.arrival).await?;
-        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
-        let rules = tx.load_rules().await?;
-        let number = tx.draw_decision().await?;
-        let mut contact = match &message.from {
+        let contact = match &kept.message.from {
             Some(from) => tx.contact_of(&from.address).await?,
             None => None,
         };
-        if let (Some(owner), Some(from), Some(ticket)) = (what.remembered_for, &message.from, what.onto) {
-            // Before the message is placed: placing makes a contact of whoever has none.
-            if let (None, Some(owner)) = (contact, owner) {
-                tx.add_contact_address(owner, &from.address, number).await?;
-                contact = Some(owner);
-            }
-            tx.add_participants(ticket, &[(from.address.clone(), "accepted", contact)], number).await?;
-        }
-        let key = MailKey::of(&message, &pending.digest, &self.keys);
+        let key = MailKey::of(&kept.message, &kept.pending.digest, &self.keys);
         let placing = Placing {
-            pending: &pending,
-            message: &message,
+            pending: &kept.pending,
+            message: &kept.message,
             key: &key,
-            rules: &rules,
+            rules: &kept.rules,
             type_id: what.type_id,
             follows: None,
             code: what.code,
             effects: what.effects,
-            kind: EntryKind::Inbound,
+            kind: match what.onto {
+                Some(_) if kept.kind() == Kind::AutoReply => EntryKind::Automatic,
+                // A ticket that an admin makes of it has its sender as its contact, machine or not.
+                _ => EntryKind::Inbound,
+            },
             contact,
             bounces: &[],
-            // Let through once is not proven: without being remembered the next mail of the sender waits as this one did.
+            // Who is let onto a ticket once does not belong to it for that.
             includes: what.onto.is_none(),
-            number,
+            number: kept.number,
         };
         let applied = self.place(tx, &placing, what.onto, cause).await?;
         let fate = Fate { ticket: applied.ticket, log_entry: applied.log_entry };
-        tx.settle_journal(invalid.arrival, fate, number).await?;
+        tx.settle_journal(kept.pending.id, fate, kept.number).await?;
         Ok(applied)
     }
 
@@ -251,14 +268,36 @@ impl Desk {
     }
 }
 
+/// The alert of a message over the size limit, which stands until somebody has decided what is to become of it.
+pub fn too_big_alert(arrival: ArrivalId) -> String {
+    format!("too_big:{arrival}")
+}
+
+/// A message that was kept back, with the rules of today and the number that its new place bears.
+struct Kept {
+    pending: Pending,
+    message: Message,
+    rules: Rules,
+    number: EventNumber,
+}
+
+impl Kept {
+    fn kind(&self) -> Kind {
+        classify(&self.message, &self.rules, &Clues::none()).kind
+    }
+
+    /// A person wrote it, and asks for no silence (RFC 3834 §2).
+    fn may_be_answered(&self) -> bool {
+        self.kind() == Kind::Person && refuses_answer(&self.message, &self.rules).is_none()
+    }
+}
+
 /// What becomes of a message that an admin lets through.
 struct Recovered {
     code: Code,
     effects: Effects,
     type_id: Option<TypeId>,
     onto: Option<TicketId>,
-    /// Its sender belongs to the ticket from now on, as this contact where he has none of his own.
-    remembered_for: Option<Option<ContactId>>,
 }
 
 async fn open_invalid(tx: &mut Tx, id: InvalidId) -> Result<InvalidRow, Error> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::mail::{Address, MailKeys, Message};
+use crate::store::arrival::Pending;
 use crate::store::journal::MailKey;
 use crate::store::{Error, Tx};
 use crate::ticket::{ArrivalId, EventNumber, MailboxId, TicketId};
@@ -15,6 +16,12 @@ pub struct InHand {
     pub arrival: ArrivalId,
     pub mailbox: MailboxId,
     pub digest: Vec<u8>,
+}
+
+impl InHand {
+    pub fn of(pending: &Pending) -> InHand {
+        InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() }
+    }
 }
 
 /// Asks the store what it knew at `as_of`.

@@ -16,7 +16,7 @@ use crate::triage::clues::{Copy, ForeignEntry, OurMail, TagVerdict, TicketClue};
 const MAX_COPIES: i64 = 20;
 
 impl Tx {
-    /// Earlier copies of a mail (B10), oldest first.
+    /// Earlier copies of a mail (B10), oldest first. One that was decided anew (`error retry`) was an error until then.
     pub async fn copies_of(
         &mut self,
         key: &[u8],
@@ -25,9 +25,12 @@ impl Tx {
         as_of: EventNumber,
     ) -> Result<Vec<Copy>, Error> {
         let query = sqlx::query(
-            "SELECT a.id, a.digest, j.act, j.ticket_id, j.log_entry_id, j.settled_number FROM arrival a \
-             JOIN journal j ON j.arrival_id = a.id WHERE a.mail_key = $1 AND a.id <> $2 AND j.number <= $3 \
-             ORDER BY j.number LIMIT $4",
+            "SELECT a.id, a.digest, CASE WHEN j.number <= $3 THEN j.act ELSE 'error' END, \
+             CASE WHEN j.number <= $3 THEN j.ticket_id END, CASE WHEN j.number <= $3 THEN j.log_entry_id END, \
+             j.settled_number FROM arrival a LEFT JOIN journal j ON j.arrival_id = a.id \
+             LEFT JOIN error_ticket e ON e.arrival_id = a.id AND e.code = 'unreadable' \
+             WHERE a.mail_key = $1 AND a.id <> $2 AND (j.number <= $3 OR e.number <= $3) \
+             ORDER BY coalesce(e.number, j.number) LIMIT $4",
         );
         let rows = self.rows(query.bind(key).bind(this.0).bind(as_of.0).bind(MAX_COPIES)).await?;
         rows.iter().map(|row| copy_of(row, digest, as_of)).collect()
@@ -202,7 +205,7 @@ impl Tx {
     ) -> Result<Option<String>, Error> {
         let query = sqlx::query(
             "SELECT how FROM participant WHERE ticket_id = $1 AND number <= $2 AND (address = $3 OR contact_id = $4) \
-             ORDER BY number LIMIT 1",
+             ORDER BY number, address LIMIT 1",
         );
         let query = query.bind(id.0).bind(as_of.0).bind(address.as_str()).bind(contact.map(|c| c.0));
         if let Some(row) = self.maybe_row(query).await? {
