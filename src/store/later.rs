@@ -113,7 +113,8 @@ fn taken_apart(sql: &str) -> Option<(&'static str, [&str; 3])> {
     let table = TABLES.iter().find(|t| **t == name)?;
     let at = sql.find("VALUES (")? + "VALUES ".len();
     let end = at + sql[at..].find(')')? + 1;
-    let is_one_row = !sql[end..].trim_start().starts_with(',');
+    // A row of bare `?` was put together elsewhere, with its values in their order already.
+    let is_one_row = !sql[end..].trim_start().starts_with(',') && !sql[at..end].contains('?');
     is_one_row.then_some((*table, [&sql[..at], &sql[at..end], &sql[end..]]))
 }
 
@@ -179,6 +180,15 @@ mod tests {
             (update, 2),
         ];
         assert_eq!(statements(Engine::Sqlite), expected.map(|(sql, n)| (sql.to_owned(), n)));
+    }
+
+    #[test]
+    fn a_row_of_bare_placeholders_keeps_its_values() {
+        let mut later = Later::default();
+        let sql = "INSERT INTO arrival (id, size) VALUES (?, ?)";
+        later.push(sqlx::query(sql).bind(1_i64).bind(2_i64)).unwrap();
+        let (found, values) = later.into_statements(Engine::Sqlite).remove(0);
+        assert_eq!((found.as_str(), values.values.0.len()), (sql, 2));
     }
 
     #[test]
