@@ -30,6 +30,7 @@ const TABLES: &[&str] = &[
     "ticket_event",
     "journal",
     "evidence",
+    // Its rows are updated here, not inserted: they stand before anything refers to them.
     "arrival",
 ];
 /// Values in one statement; both engines take more than 32,000.
@@ -113,9 +114,10 @@ fn taken_apart(sql: &str) -> Option<(&'static str, [&str; 3])> {
     let table = TABLES.iter().find(|t| **t == name)?;
     let at = sql.find("VALUES (")? + "VALUES ".len();
     let end = at + sql[at..].find(')')? + 1;
-    // A row of bare `?` was put together elsewhere, with its values in their order already.
-    let is_one_row = !sql[end..].trim_start().starts_with(',') && !sql[at..end].contains('?');
-    is_one_row.then_some((*table, [&sql[..at], &sql[at..end], &sql[end..]]))
+    // An INSERT that brings many rows of its own, as arrivals do, stays as it is.
+    let is_one_row = !sql[end..].trim_start().starts_with(',') && sql[at..end].contains('$');
+    let is_gathered = is_one_row && (*table != "arrival" || sql.starts_with("UPDATE"));
+    is_gathered.then_some((*table, [&sql[..at], &sql[at..end], &sql[end..]]))
 }
 
 fn one_statement(
