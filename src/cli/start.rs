@@ -17,7 +17,8 @@ use crate::telemetry::{self, Log};
 /// Runs what was typed; gives the exit code.
 pub fn main() -> ExitCode {
     let argv: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    let cli = match Cli::try_parse_from(&argv) {
+    // As they are, and not as UTF-8: a file may have any name.
+    let cli = match Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell where even this cannot be printed.
@@ -109,7 +110,9 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         Command::Demo(args) => demo::run(args, cli.global.json).await,
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
-        Command::Explain(args) => explain::run_on_files(args, &cli.global).await,
+        Command::Explain(args) => {
+            explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
+        }
         _ => {
             let points = crate::crash::POINTS;
             Ok(Output::said(points.join("\n"), serde_json::json!(points)))
