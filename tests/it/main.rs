@@ -5,6 +5,7 @@ mod support;
 mod architecture;
 mod corpora;
 mod crash;
+mod demo;
 mod explain;
 mod harness;
 mod imap;

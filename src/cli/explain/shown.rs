@@ -2,7 +2,7 @@
 
 use super::super::table::clean;
 use crate::triage::explain::BouncePart;
-use crate::triage::{Act, Explanation, Kind};
+use crate::triage::{Act, Code, Explanation, Kind};
 
 /// Lines of the new words that are shown.
 const WORDS: usize = 6;
@@ -72,6 +72,7 @@ fn fate(e: &Explanation) -> String {
         Act::Bounce if e.ticket.is_some() => format!("a bounce, shown on ticket{ticket}{entry}"),
         Act::Bounce => "a bounce in the review list".into(),
         Act::Invalid => "kept in the invalid queue, for an admin to look at".into(),
+        Act::Error if e.code == Code::TooBig => "an error ticket; its bytes stay at the source".into(),
         Act::Error => "an error ticket, with its bytes".into(),
         Act::Discard if e.ticket.is_some() => format!("discarded; it stands on ticket{ticket} already"),
         Act::Discard => "discarded, and journalled".into(),
