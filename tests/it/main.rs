@@ -7,6 +7,8 @@ mod commands;
 mod corpora;
 mod crash;
 mod docs;
+mod demo;
+mod explain;
 mod harness;
 mod identity;
 mod imap;
