@@ -129,7 +129,7 @@ impl Tx {
             let sql = format!(
                 "INSERT INTO arrival (id, mailbox_id, epoch, folder, validity, source_id, state, announced_size, size, \
                  digest, envelope_to, received_us, silent, kept_us) VALUES {}",
-                values(part.len(), ARRIVAL_COLUMNS)
+                values(self.engine, part.len(), ARRIVAL_COLUMNS)
             );
             let mut query = sqlx::query(AssertSqlSafe(sql));
             for arrival in part {

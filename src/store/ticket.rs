@@ -1,9 +1,8 @@
 //! Tickets, their log entries, and who belongs to them.
 
+use sqlx::Row;
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row};
 
-use super::tx::values;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::{Address, Attachment, NamedAddress};
@@ -166,27 +165,22 @@ impl Tx {
         arrival: ArrivalId,
         attachments: &[Attachment],
     ) -> Result<(), Error> {
-        for (nth, part) in attachments.chunks(50).enumerate() {
-            let sql = format!(
+        for (position, attachment) in attachments.iter().enumerate() {
+            let query = sqlx::query(
                 "INSERT INTO attachment (log_entry_id, position, name, content_type, size, is_inline, content_id, \
-                 arrival_id, raw_offset, raw_length, encoding) VALUES {}",
-                values(part.len(), 11)
-            );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (at, attachment) in part.iter().enumerate() {
-                query = query
-                    .bind(entry.0)
-                    .bind((nth * 50 + at) as i64)
-                    .bind(&attachment.name)
-                    .bind(&attachment.content_type)
-                    .bind(attachment.size as i64)
-                    .bind(i64::from(attachment.is_inline))
-                    .bind(&attachment.content_id)
-                    .bind(arrival.0)
-                    .bind(attachment.span.offset as i64)
-                    .bind(attachment.span.length as i64)
-                    .bind(attachment.span.encoding.as_str());
-            }
+                 arrival_id, raw_offset, raw_length, encoding) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            )
+            .bind(entry.0)
+            .bind(position as i64)
+            .bind(&attachment.name)
+            .bind(&attachment.content_type)
+            .bind(attachment.size as i64)
+            .bind(i64::from(attachment.is_inline))
+            .bind(&attachment.content_id)
+            .bind(arrival.0)
+            .bind(attachment.span.offset as i64)
+            .bind(attachment.span.length as i64)
+            .bind(attachment.span.encoding.as_str());
             self.later(query)?;
         }
         Ok(())
@@ -199,23 +193,15 @@ impl Tx {
         participants: &[(Address, &str, Option<ContactId>)],
         number: EventNumber,
     ) -> Result<(), Error> {
-        if participants.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "INSERT INTO participant (ticket_id, address, how, contact_id, number) VALUES {} ON CONFLICT DO NOTHING",
-            values(participants.len(), 5)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
         for (address, how, contact) in participants {
-            query = query
-                .bind(ticket.0)
-                .bind(address.as_str())
-                .bind(*how)
-                .bind(contact.map(|c| c.0))
-                .bind(number.0);
+            let query = sqlx::query(
+                "INSERT INTO participant (ticket_id, address, how, contact_id, number) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT DO NOTHING",
+            );
+            let query = query.bind(ticket.0).bind(address.as_str()).bind(*how).bind(contact.map(|c| c.0));
+            self.later(query.bind(number.0))?;
         }
-        self.later(query)
+        Ok(())
     }
 
     /// Changes the status; the version guards against a change in between, where one is given.

@@ -5,6 +5,7 @@ mod support;
 mod architecture;
 mod corpora;
 mod crash;
+mod docs;
 mod harness;
 mod identity;
 mod imap;
