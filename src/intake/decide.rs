@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 
 use super::Intake;
 use super::keep::{Held, Kept};
-use super::lookup::{InHand, Sight, look_up};
+use super::lookup::{InHand, look_up};
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
@@ -147,8 +147,8 @@ impl Intake {
         message: &Message,
     ) -> Result<Decision, Error> {
         let as_of = EventNumber(tx.last_drawn(crate::store::Counter::Event));
-        let sight = Sight { rules: round.rules, keys: &self.desk.keys, as_of };
-        let clues = look_up(tx, message, &InHand::of(pending), sight).await?;
+        let in_hand = InHand::of(pending);
+        let clues = look_up(tx, message, &in_hand, round.rules, &self.desk.keys, as_of).await?;
         let number = tx.draw_decision().await?;
         let decision = triage::decide(message, round.rules, &clues);
         self.settle(tx, Settling { round, pending, message, clues: &clues, number }, decision).await

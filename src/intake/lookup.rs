@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::mail::{Address, MailKeys, Message};
 use crate::store::arrival::Pending;
-use crate::store::clue::Sender;
 use crate::store::journal::MailKey;
 use crate::store::{Error, Tx};
 use crate::ticket::{ArrivalId, EventNumber, MailboxId, TicketId};
@@ -19,15 +18,6 @@ pub struct InHand {
     pub digest: Vec<u8>,
 }
 
-/// What a look-up goes by, and how far it sees.
-#[derive(Clone, Copy)]
-pub struct Sight<'a> {
-    pub rules: &'a Rules,
-    pub keys: &'a MailKeys,
-    /// Nothing born after this number is looked at.
-    pub as_of: EventNumber,
-}
-
 impl InHand {
     pub fn of(pending: &Pending) -> InHand {
         InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() }
@@ -39,7 +29,9 @@ pub async fn look_up(
     tx: &mut Tx,
     message: &Message,
     in_hand: &InHand,
-    Sight { rules, keys, as_of }: Sight<'_>,
+    rules: &Rules,
+    keys: &MailKeys,
+    as_of: EventNumber,
 ) -> Result<Clues, Error> {
     let asked = questions(message, rules, keys);
     let key = MailKey::of(message, &in_hand.digest, keys);
@@ -58,9 +50,8 @@ pub async fn look_up(
         asked.foreign.iter().map(|id| keys.hash(&[b"id", id.as_str().as_bytes()])).collect();
     clues.foreign = tx.entries_of_ids(&asked.foreign, &hashes, as_of).await?;
     clues.sender = sender_clue(tx, asked.from.as_ref(), rules, as_of).await?;
-    let sender = Sender { address: asked.from.as_ref(), contact: clues.sender.contact };
     for ticket in named_tickets(&clues) {
-        clues.tickets.extend(tx.ticket_clue(ticket, sender, as_of).await?);
+        clues.tickets.extend(tx.ticket_clue(ticket, asked.from.as_ref(), clues.sender.contact, as_of).await?);
     }
     Ok(clues)
 }

@@ -15,13 +15,6 @@ use crate::triage::clues::{Copy, ForeignEntry, OurMail, TagVerdict, TicketClue};
 /// Copies that are looked at; a mail that comes more often than this is the same mail all the same.
 const MAX_COPIES: i64 = 20;
 
-/// Who wrote it: his address, and the contact that it belonged to.
-#[derive(Clone, Copy, Debug)]
-pub struct Sender<'a> {
-    pub address: Option<&'a Address>,
-    pub contact: Option<ContactId>,
-}
-
 impl Tx {
     /// Earlier copies of a mail (B10), oldest first. One that was decided anew (`error retry`) was an error until then.
     pub async fn copies_of(
@@ -129,7 +122,8 @@ impl Tx {
     pub async fn ticket_clue(
         &mut self,
         id: TicketId,
-        sender: Sender<'_>,
+        sender: Option<&Address>,
+        contact: Option<ContactId>,
         as_of: EventNumber,
     ) -> Result<Option<TicketClue>, Error> {
         let mut resolved = id;
@@ -149,7 +143,10 @@ impl Tx {
         if as_of.0 < self.last_event().await? {
             self.undo_later_events(resolved, &mut ticket, as_of).await?;
         }
-        let sender_is = self.membership(resolved, &ticket, sender, as_of).await?;
+        let sender_is = match sender {
+            Some(address) => self.membership(resolved, &ticket, address, contact, as_of).await?,
+            None => None,
+        };
         Ok(Some(TicketClue {
             id,
             resolved,
@@ -202,15 +199,15 @@ impl Tx {
         &mut self,
         id: TicketId,
         ticket: &TicketThen,
-        sender: Sender<'_>,
+        address: &Address,
+        contact: Option<ContactId>,
         as_of: EventNumber,
     ) -> Result<Option<String>, Error> {
-        let Some(address) = sender.address else { return Ok(None) };
         let query = sqlx::query(
             "SELECT how FROM participant WHERE ticket_id = $1 AND number <= $2 AND (address = $3 OR contact_id = $4) \
              ORDER BY number, address LIMIT 1",
         );
-        let query = query.bind(id.0).bind(as_of.0).bind(address.as_str()).bind(sender.contact.map(|c| c.0));
+        let query = query.bind(id.0).bind(as_of.0).bind(address.as_str()).bind(contact.map(|c| c.0));
         if let Some(row) = self.maybe_row(query).await? {
             return Ok(Some(row.try_get(0)?));
         }

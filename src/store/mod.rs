@@ -9,7 +9,7 @@ mod alert;
 pub mod arrival;
 pub mod balance;
 mod block_list;
-pub mod clue;
+mod clue;
 mod contacts;
 pub mod delivery;
 mod dialect;
