@@ -208,6 +208,7 @@ CREATE TABLE ticket (
   updated_us BIGINT NOT NULL
 );
 CREATE INDEX ticket_contact ON ticket (contact_id);
+CREATE INDEX ticket_merged ON ticket (merged_into) WHERE merged_into IS NOT NULL;
 CREATE INDEX ticket_status ON ticket (status, updated_us);
 
 -- Every tag word a ticket ever had, so that old tag lines still find it.
@@ -338,7 +339,7 @@ CREATE TABLE invalid_ticket (
   id BIGINT NOT NULL PRIMARY KEY,
   arrival_id BIGINT NOT NULL UNIQUE REFERENCES arrival (id),
   code TEXT NOT NULL,
-  state TEXT NOT NULL,                -- open, accepted, reassigned, rejected, deleted, superseded
+  state TEXT NOT NULL,                -- open, accepted, reassigned, rejected, deleted, blocked, superseded
   named_ticket_id BIGINT,
   sender_address TEXT NOT NULL,
   sender_name TEXT NOT NULL,

@@ -30,6 +30,7 @@ const TABLES: &[&str] = &[
     "ticket_event",
     "journal",
     "evidence",
+    // Its rows are updated here, not inserted: they stand before anything refers to them.
     "arrival",
 ];
 /// Values in one statement; both engines take more than 32,000.
@@ -113,8 +114,10 @@ fn taken_apart(sql: &str) -> Option<(&'static str, [&str; 3])> {
     let table = TABLES.iter().find(|t| **t == name)?;
     let at = sql.find("VALUES (")? + "VALUES ".len();
     let end = at + sql[at..].find(')')? + 1;
-    let is_one_row = !sql[end..].trim_start().starts_with(',');
-    is_one_row.then_some((*table, [&sql[..at], &sql[at..end], &sql[end..]]))
+    // An INSERT that brings many rows of its own, as arrivals do, stays as it is.
+    let is_one_row = !sql[end..].trim_start().starts_with(',') && sql[at..end].contains('$');
+    let is_gathered = is_one_row && (*table != "arrival" || sql.starts_with("UPDATE"));
+    is_gathered.then_some((*table, [&sql[..at], &sql[at..end], &sql[end..]]))
 }
 
 fn one_statement(
@@ -179,6 +182,15 @@ mod tests {
             (update, 2),
         ];
         assert_eq!(statements(Engine::Sqlite), expected.map(|(sql, n)| (sql.to_owned(), n)));
+    }
+
+    #[test]
+    fn a_row_of_bare_placeholders_keeps_its_values() {
+        let mut later = Later::default();
+        let sql = "INSERT INTO arrival (id, size) VALUES (?, ?)";
+        later.push(sqlx::query(sql).bind(1_i64).bind(2_i64)).unwrap();
+        let (found, values) = later.into_statements(Engine::Sqlite).remove(0);
+        assert_eq!((found.as_str(), values.values.0.len()), (sql, 2));
     }
 
     #[test]

@@ -31,22 +31,12 @@ pub struct MailboxLine {
 }
 
 /// What the server showed, and what became of it. `difference` is what nobody can account for.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct BalanceLine {
-    pub id: i64,
+    pub id: MailboxId,
     pub mailbox: String,
-    pub shown: i64,
-    pub tickets: i64,
-    pub entries: i64,
-    pub bounces: i64,
-    pub invalid: i64,
-    pub errors: i64,
-    pub duplicates: i64,
-    pub discarded: i64,
-    pub left: i64,
-    pub vanished: i64,
-    pub before_start: i64,
-    pub pending: i64,
+    #[serde(flatten)]
+    pub counts: Balance,
     pub difference: i64,
 }
 
@@ -68,31 +58,11 @@ impl Tx {
     pub async fn list_balances(&mut self) -> Result<Vec<BalanceLine>, Error> {
         let mut lines = vec![];
         for mailbox in self.mailboxes().await? {
-            lines.push(BalanceLine::of(&mailbox, &self.balance(mailbox.id).await?));
+            let counts = self.balance(mailbox.id).await?;
+            let difference = counts.difference();
+            lines.push(BalanceLine { id: mailbox.id, mailbox: mailbox.spec.name, counts, difference });
         }
         Ok(lines)
-    }
-}
-
-impl BalanceLine {
-    fn of(mailbox: &MailboxRow, of: &Balance) -> BalanceLine {
-        BalanceLine {
-            id: mailbox.id.0,
-            mailbox: mailbox.spec.name.clone(),
-            shown: of.shown,
-            tickets: of.tickets,
-            entries: of.entries,
-            bounces: of.bounces,
-            invalid: of.invalid,
-            errors: of.errors,
-            duplicates: of.duplicates,
-            discarded: of.discarded,
-            left: of.left,
-            vanished: of.vanished,
-            before_start: of.before_start,
-            pending: of.pending,
-            difference: of.difference(),
-        }
     }
 }
 

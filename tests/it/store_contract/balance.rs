@@ -112,11 +112,8 @@ async fn each_message_is_counted_where_it_stands(store: &Store) {
     assert_eq!((balance, balance.accounted(), balance.difference()), (expected, 11, 0));
     assert_eq!(tx.round_balance(laid.mailbox, at(9)).await.unwrap().balance, expected);
     let line = tx.list_balances().await.unwrap().remove(0);
-    assert_eq!(
-        (line.id, line.mailbox.as_str(), line.shown, line.difference),
-        (laid.mailbox.0, "support", 11, 0)
-    );
-    assert_eq!((line.tickets, line.duplicates, line.left, line.pending), (1, 1, 1, 1));
+    assert_eq!((line.id, line.mailbox.as_str(), line.difference), (laid.mailbox, "support", 0));
+    assert_eq!(line.counts, expected);
 }
 
 async fn what_is_unaccounted_for_shows(store: &Store) {

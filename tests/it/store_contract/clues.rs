@@ -1,6 +1,5 @@
 //! What a decision asks: each look-up sees what was born at `as_of` or before, and nothing that happened later.
 
-use maildesk::mail::MessageId;
 use maildesk::mail::subject::TagLine;
 use maildesk::store::journal::Fate;
 use maildesk::store::outbox::{NewOutbox, NewRecipient, Purpose};
@@ -12,7 +11,7 @@ use maildesk::triage::{Act, Code};
 
 use super::world::{
     Opened, address, arrive, at, composed, decide_as, decision, declared, digest, id_hash, key, keys,
-    lay_down, open_ticket, stamp, write_entry,
+    lay_down, mail_key, open_ticket, stamp, write_entry,
 };
 
 on_both!(
@@ -21,6 +20,7 @@ on_both!(
     our_mail_is_known_from_its_number_on,
     a_tag_line_holds_from_its_number_on,
     foreign_ids_find_their_entries,
+    a_key_is_known_once_its_mail_is_decided,
     a_sender_is_a_contact_from_his_number_on,
     a_ticket_is_seen_as_it_was,
     an_assignee_belongs_while_he_is_it,
@@ -77,7 +77,7 @@ async fn a_copy_settled_later_stood_nowhere(store: &Store) {
     let settled = tx.draw_decision().await.unwrap();
     let fate = Fate { ticket: Some(opened.ticket), log_entry: Some(opened.entry) };
     tx.settle_journal(id, fate, settled).await.unwrap();
-    let key = super::world::mail_key(&format!("{id}@x.test")).key;
+    let key = mail_key(&format!("{id}@x.test")).key;
     let then = tx.copies_of(&key, b"", other, before(settled)).await.unwrap();
     assert_eq!((then[0].ticket, then[0].log_entry, then[0].act), (None, None, Act::Invalid));
     let now = tx.copies_of(&key, b"", other, settled).await.unwrap();
@@ -164,21 +164,33 @@ async fn foreign_ids_find_their_entries(store: &Store) {
     let mut tx = store.desk().await.unwrap();
     let first = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
     let second = open_ticket(&mut tx, &laid, "bob@x.test", "monitor").await;
-    let names = [
-        "nobody@x.test".to_owned(),
-        format!("entry{}@x.test", second.entry),
-        format!("entry{}@x.test", first.entry),
-    ];
-    let ids: Vec<MessageId> = names.iter().map(|n| MessageId::parse(n).unwrap()).collect();
-    let hashes: Vec<Vec<u8>> = names.iter().map(|n| id_hash(n)).collect();
-    let found = tx.entries_of_ids(&ids, &hashes, second.number).await.unwrap();
-    let found: Vec<_> = found.iter().map(|f| (f.message_id.as_str(), f.log_entry, f.ticket)).collect();
-    let expected =
-        [(names[1].as_str(), second.entry, second.ticket), (names[2].as_str(), first.entry, first.ticket)];
-    assert_eq!(found, expected, "in the order of the ids");
-    let then = tx.entries_of_ids(&ids, &hashes, before(second.number)).await.unwrap();
-    assert_eq!(then.iter().map(|f| f.log_entry).collect::<Vec<_>>(), [first.entry]);
-    assert!(tx.entries_of_ids(&[], &[], second.number).await.unwrap().is_empty());
+    let hash_of = |entry: LogEntryId| id_hash(&format!("entry{entry}@x.test"));
+    let (one, other, nobody) = (hash_of(first.entry), hash_of(second.entry), id_hash("nobody@x.test"));
+    // More than one statement asks for.
+    let crowd: Vec<Vec<u8>> = (0..450).map(|n| id_hash(&n.to_string())).collect();
+    let mut hashes: Vec<&[u8]> = crowd.iter().map(|h| &h[..]).collect();
+    hashes.extend([&other[..], &one[..], &nobody[..]]);
+    let found = tx.entries_of_hashes(&hashes, second.number).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[&one], [(first.entry, first.ticket)]);
+    assert_eq!(found[&other], [(second.entry, second.ticket)]);
+    let then = tx.entries_of_hashes(&hashes, before(second.number)).await.unwrap();
+    assert_eq!(then.into_keys().collect::<Vec<_>>(), [one]);
+    assert!(tx.entries_of_hashes(&[], second.number).await.unwrap().is_empty());
+}
+
+async fn a_key_is_known_once_its_mail_is_decided(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    let id = arrive(&mut tx, laid.mailbox, "1", b"x").await;
+    let (key, nobody): (Vec<u8>, Vec<u8>) = (mail_key(&format!("{id}@x.test")).key, mail_key("nobody").key);
+    let mut asked: Vec<&[u8]> = vec![&nobody; 450];
+    asked.push(&key);
+    assert!(tx.known_mail_keys(&asked).await.unwrap().is_empty());
+    decide_as(&mut tx, id, &decision(Act::Discard, Code::OwnEcho), Fate::default(), EventNumber(1)).await;
+    let known = tx.known_mail_keys(&asked).await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), [key]);
+    assert!(tx.known_mail_keys(&[]).await.unwrap().is_empty());
 }
 
 async fn a_sender_is_a_contact_from_his_number_on(store: &Store) {
@@ -186,9 +198,13 @@ async fn a_sender_is_a_contact_from_his_number_on(store: &Store) {
     let mut tx = store.desk().await.unwrap();
     let opened = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
     let ann = address("ann@x.test");
-    assert_eq!(tx.contact_as_of(&ann, opened.number).await.unwrap(), Some(opened.contact));
-    assert_eq!(tx.contact_as_of(&ann, before(opened.number)).await.unwrap(), None);
-    assert_eq!(tx.contact_as_of(&address("eve@x.test"), opened.number).await.unwrap(), None);
+    let (eve, bob) = (address("eve@x.test"), address("bob@x.test"));
+    let later = open_ticket(&mut tx, &laid, "bob@x.test", "monitor").await;
+    let now = tx.contacts_as_of(&[&ann, &eve, &bob], later.number).await.unwrap();
+    assert_eq!((now.get(&ann), now.get(&bob), now.len()), (Some(&opened.contact), Some(&later.contact), 2));
+    let then = tx.contacts_as_of(&[&ann, &eve, &bob], opened.number).await.unwrap();
+    assert_eq!((then.get(&ann), then.len()), (Some(&opened.contact), 1));
+    assert!(tx.contacts_as_of(&[], later.number).await.unwrap().is_empty());
     // By another address of the same contact.
     let home = address("ann@home.test");
     let clue = tx.ticket_clue(opened.ticket, Some(&home), Some(opened.contact), opened.number).await.unwrap();

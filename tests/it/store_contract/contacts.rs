@@ -112,8 +112,12 @@ async fn an_address_is_of_one_contact(store: &Store) {
     tx.edit_contact(bob, version, &give).await.unwrap();
     let after = tx.draw_decision().await.unwrap();
     let new = address("new@x.test");
-    assert_eq!(tx.contact_as_of(&new, before).await.unwrap(), None, "an earlier decision did not know it");
-    assert_eq!(tx.contact_as_of(&new, after).await.unwrap(), Some(bob));
+    assert_eq!(
+        tx.contacts_as_of(&[&new], before).await.unwrap().get(&new),
+        None,
+        "an earlier decision did not know it"
+    );
+    assert_eq!(tx.contacts_as_of(&[&new], after).await.unwrap().get(&new), Some(&bob));
     tx.mark_bounced(&new, "5.1.1", at(8)).await.unwrap();
     tx.mark_bounced(&address("nobody@x.test"), "5.1.1", at(8)).await.unwrap();
     let row = tx.contact(bob).await.unwrap();

@@ -40,6 +40,8 @@ async fn events_are_numbered_under_the_desk_lock(store: &Store) {
         ("account:7", "console", "request:9")
     );
     assert_eq!((of.detail.as_str(), of.log_entry, of.at), ("new>open", Some(opened.entry), at(3)));
+    let lines = store.read().await.unwrap().list_events(opened.ticket).await.unwrap();
+    assert_eq!(lines.iter().map(|l| l.number).collect::<Vec<_>>(), [first.0, third.0]);
     assert!(store.read().await.unwrap().events_of(TicketId(99)).await.unwrap().is_empty());
     let mut tx = store.write().await.unwrap();
     assert!(tx.append_event(&event, &cause, at(5)).await.is_err());

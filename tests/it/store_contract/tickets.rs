@@ -1,7 +1,8 @@
 //! Tickets, their entries, attachments, tags and who belongs to them.
 
 use maildesk::mail::{Attachment, Encoding, Span};
-use maildesk::store::ticket::{EntryKind, NewEntry, NewTicket, Receiver};
+use maildesk::store::listing::TicketFilter;
+use maildesk::store::ticket::{EntryKind, NewEntry, NewTicket, Receiver, TicketEdit};
 use maildesk::store::{Counter, Error, Store};
 use maildesk::ticket::{LogEntryId, Status, TicketId};
 
@@ -53,18 +54,32 @@ async fn each_change_is_a_version(store: &Store) {
         tx.set_status(id, status, at(2)).await.unwrap();
         assert_eq!(tx.ticket(id).await.unwrap().status, status);
     }
-    tx.set_subject(id, "the printer", at(3)).await.unwrap();
+    let edit = TicketEdit {
+        subject: Some("the printer".into()),
+        priority: Some("high".into()),
+        due: Some(Some(at(99))),
+        ..TicketEdit::default()
+    };
+    tx.edit_ticket(id, &edit, at(3)).await.unwrap();
     tx.set_assignee(id, Some(laid.agent), at(3)).await.unwrap();
     let version = tx.ticket(id).await.unwrap().version;
     tx.touch_ticket(id, at(4)).await.unwrap();
     let ticket = tx.ticket(id).await.unwrap();
     assert_eq!((ticket.version, version), (9, 9), "a touch is no change");
     assert_eq!((ticket.subject.as_str(), ticket.assignee), ("the printer", Some(laid.agent)));
+    let kind = TicketEdit { kind: Some("task".into()), due: Some(None), ..TicketEdit::default() };
+    tx.edit_ticket(id, &kind, at(4)).await.unwrap();
+    let filter = TicketFilter { id: id.0, limit: 1, ..TicketFilter::default() };
+    let line = tx.list_tickets(&filter).await.unwrap().remove(0);
+    assert_eq!(
+        (line.subject.as_str(), line.priority.as_str(), line.kind.as_str()),
+        ("the printer", "high", "task")
+    );
     tx.set_assignee(id, None, at(5)).await.unwrap();
     tx.set_deleted(id, true, at(5)).await.unwrap();
     tx.set_type(id, laid.support, at(5)).await.unwrap();
     let ticket = tx.ticket(id).await.unwrap();
-    assert_eq!((ticket.assignee, ticket.is_deleted, ticket.version), (None, true, 12));
+    assert_eq!((ticket.assignee, ticket.is_deleted, ticket.version), (None, true, 13));
     tx.set_deleted(id, false, at(6)).await.unwrap();
     assert!(!tx.ticket(id).await.unwrap().is_deleted);
     tx.commit().await.unwrap();
@@ -96,6 +111,15 @@ async fn a_merge_is_followed_to_its_end(store: &Store) {
         let clue = tx.ticket_clue(opened[2].ticket, Some(&sender), None, last).await.unwrap().unwrap();
         assert_eq!(clue.sender_is.as_deref(), Some("contact"), "{who} belongs to the target");
     }
+    let entries = tx.list_entries(opened[2].ticket).await.unwrap();
+    let of: Vec<_> = entries.iter().map(|e| (e.id, e.ticket)).collect();
+    assert_eq!(
+        of,
+        opened.iter().map(|o| (o.entry, o.ticket)).collect::<Vec<_>>(),
+        "with all that was merged into it"
+    );
+    assert_eq!(tx.list_entries(opened[0].ticket).await.unwrap().len(), 1);
+    assert_eq!(tx.list_participants(opened[2].ticket).await.unwrap().len(), 3);
 }
 
 async fn entries_make_a_thread(store: &Store) {
@@ -163,6 +187,12 @@ async fn attachments_are_spans_of_their_mail(store: &Store) {
         .collect();
     tx.insert_attachments(opened.entry, arrival, &attachments).await.unwrap();
     tx.insert_attachments(opened.entry, arrival, &[]).await.unwrap();
+    let last = tx.attachment(opened.entry, 119).await.unwrap();
+    assert_eq!((last.name.as_str(), last.size, last.arrival), ("Rechnung ü 119.pdf", 3 << 30, arrival));
+    assert_eq!(last.span, attachments[119].span);
+    assert!(matches!(tx.attachment(opened.entry, 120).await, Err(Error::Missing(_))));
+    let shown = &tx.list_entries(opened.ticket).await.unwrap()[0].attachments;
+    assert_eq!((shown.len(), shown[7].position, shown[7].name.as_str()), (120, 7, "Rechnung ü 7.pdf"));
     tx.commit().await.unwrap();
     let mut tx = store.desk().await.unwrap();
     tx.insert_attachments(opened.entry, arrival, &attachments[119..]).await.unwrap();
@@ -192,6 +222,9 @@ async fn who_belongs_stays_as_he_is(store: &Store) {
     assert_eq!(how(&mut tx, "bob@x.test").await.as_deref(), Some("cc"));
     assert_eq!(how(&mut tx, "p199@x.test").await.as_deref(), Some("cc"));
     assert_eq!(how(&mut tx, "eve@x.test").await, None);
+    let lines = tx.list_participants(opened.ticket).await.unwrap();
+    let first = (lines[0].address.as_str(), lines[0].how.as_str(), lines[0].contact, lines[0].name.as_str());
+    assert_eq!((lines.len(), first), (202, ("ann@x.test", "contact", Some(opened.contact), "Ann")));
     let (contact, id) = tx.contact_address_on(opened.ticket).await.unwrap().unwrap();
     assert_eq!((contact, id), (person("Ann", "ann@x.test"), opened.contact));
     let nobody = NewTicket {
