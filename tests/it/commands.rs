@@ -96,7 +96,7 @@ impl Bench {
     fn with_text(&self, words: &[&str], text: &str) -> Value {
         fs::write(self.desk.folder.path().join("text"), text).unwrap();
         let path = self.desk.folder.path().join("text").display().to_string();
-        self.json(&[words, &["--text", &path]].concat())
+        self.json(&[words, &["--file", &path]].concat())
     }
 
     /// The queued mails of a purpose.
