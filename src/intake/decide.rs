@@ -1,5 +1,5 @@
 //! Steps 2 to 5: parse, look up, decide, apply. Message by message in order of arrival, inside one transaction for the
-//! batch with a savepoint each, so that a reply sees its parent of the same batch.
+//! batch, so that a reply sees its parent of the same batch.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 
 use super::Intake;
 use super::keep::{Held, Kept};
-use super::lookup::{InHand, look_up};
+use super::lookup::{Ahead, Asked, InHand, Touched, clues, look_up};
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ use crate::mail::{self, Message, Skeleton};
 use crate::store::arrival::Pending;
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::raw::RAW_CHUNK;
-use crate::store::{Error, Tx};
+use crate::store::{Counter, Error, Tx};
 use crate::ticket::{ArrivalId, EventNumber, MailboxId};
 use crate::triage::{self, Clues, Code, Decision, Rules};
 
@@ -88,27 +88,85 @@ impl Intake {
     }
 
     /// Decides a batch of kept messages. `is_owed`: their source is still to be told.
+    /// First all together, with few trips to the store; where anything of it fails, one by one, each with a savepoint, so
+    /// that the one that fails is found out and the others go on.
     pub(super) async fn decide(&self, batch: Vec<Kept>, is_owed: bool) -> Result<Decided, Failure> {
         let parsed = self.parse(batch).await?;
+        if parsed.iter().all(|p| p.message.is_some()) {
+            match caught(self.decide_batch(&parsed, is_owed, Manner::Together)).await {
+                Ok(decided) => return Ok(decided),
+                Err(e @ Error::Unavailable(_)) => return Err(e.into()),
+                Err(e) => tracing::warn!("intake.batch_taken_apart {e}"),
+            }
+        }
+        Ok(self.decide_batch(&parsed, is_owed, Manner::Apart).await?)
+    }
+
+    async fn decide_batch(&self, parsed: &[Parsed], is_owed: bool, manner: Manner) -> Result<Decided, Error> {
         let mut tx = self.desk.store.desk().await?;
         let rules = tx.load_rules().await?;
         let ids: Vec<ArrivalId> = parsed.iter().map(|p| p.pending.id).collect();
+        // Another round may have decided some of them since they were kept.
         let still_kept = tx.still_kept(&ids).await?;
+        let parsed: Vec<&Parsed> = parsed.iter().filter(|p| still_kept.contains(&p.pending.id)).collect();
         let round = Deciding { rules: &rules, is_owed };
         let mut decided = Decided::default();
-        // Another round may have decided some of them since they were kept.
-        for one in parsed.iter().filter(|p| still_kept.contains(&p.pending.id)) {
-            crash::point("decide.before_apply");
-            match self.decide_or_set_aside(&mut tx, round, one).await? {
-                Some(decision) => decided.fates.count(&decision),
-                None => decided.waiting.push(one.pending.id),
+        match manner {
+            Manner::Together => self.decide_together(&mut tx, round, &parsed, &mut decided).await?,
+            Manner::Apart => {
+                for one in parsed {
+                    crash::point("decide.before_apply");
+                    match self.decide_or_set_aside(&mut tx, round, one).await? {
+                        Some(decision) => decided.fates.count(&decision),
+                        None => decided.waiting.push(one.pending.id),
+                    }
+                    crash::point("decide.after_apply");
+                }
             }
-            crash::point("decide.after_apply");
         }
         crash::point("decide.before_commit");
         tx.commit().await?;
         crash::point("decide.after_commit");
         Ok(decided)
+    }
+
+    /// Clues are looked up for the whole batch before any of it is written. A message that may have to see something of
+    /// the batch itself (its parent, its first copy) asks again.
+    async fn decide_together(
+        &self,
+        tx: &mut Tx,
+        round: Deciding<'_>,
+        parsed: &[&Parsed],
+        decided: &mut Decided,
+    ) -> Result<(), Error> {
+        let readable = parsed.iter().filter_map(|p| p.message.as_ref().map(|m| (&p.pending, m)));
+        let readable: Vec<(&Pending, &Message, InHand)> =
+            readable.map(|(pending, message)| (pending, message, InHand::of(pending))).collect();
+        let asked: Vec<Asked> =
+            readable.iter().map(|(_, m, hand)| Asked::of(m, hand, round.rules, &self.desk.keys)).collect();
+        let as_of = EventNumber(tx.last_drawn(Counter::Event));
+        let ahead = Ahead::of(tx, &asked, as_of).await?;
+        let mut found = Vec::with_capacity(asked.len());
+        for (asked, (_, _, in_hand)) in asked.iter().zip(&readable) {
+            found.push(clues(tx, asked, in_hand, round.rules, &ahead).await?);
+        }
+        let mut touched = Touched::default();
+        for ((asked, clues), (pending, message, in_hand)) in asked.iter().zip(found).zip(&readable) {
+            crash::point("decide.before_apply");
+            let as_of = EventNumber(tx.last_drawn(Counter::Event));
+            let clues = match touched.concerns(asked, &clues) {
+                true => look_up(tx, message, in_hand, round.rules, &self.desk.keys, as_of).await?,
+                false => Clues { as_of, ..clues },
+            };
+            let number = tx.draw_decision().await?;
+            let decision = triage::decide(message, round.rules, &clues);
+            let settling = Settling { round, pending, message, clues: &clues, number };
+            let (decision, applied) = self.settle(tx, settling, decision).await?;
+            touched.add(asked, applied.ticket);
+            decided.fates.count(&decision);
+            crash::point("decide.after_apply");
+        }
+        Ok(())
     }
 
     /// `None`: it has failed, and has tries left.
@@ -146,15 +204,21 @@ impl Intake {
         pending: &Pending,
         message: &Message,
     ) -> Result<Decision, Error> {
-        let as_of = EventNumber(tx.last_drawn(crate::store::Counter::Event));
+        let as_of = EventNumber(tx.last_drawn(Counter::Event));
         let in_hand = InHand::of(pending);
         let clues = look_up(tx, message, &in_hand, round.rules, &self.desk.keys, as_of).await?;
         let number = tx.draw_decision().await?;
         let decision = triage::decide(message, round.rules, &clues);
-        self.settle(tx, Settling { round, pending, message, clues: &clues, number }, decision).await
+        let settling = Settling { round, pending, message, clues: &clues, number };
+        Ok(self.settle(tx, settling, decision).await?.0)
     }
 
-    async fn settle(&self, tx: &mut Tx, it: Settling<'_>, decision: Decision) -> Result<Decision, Error> {
+    async fn settle(
+        &self,
+        tx: &mut Tx,
+        it: Settling<'_>,
+        decision: Decision,
+    ) -> Result<(Decision, Applied), Error> {
         let key = MailKey::of(it.message, &it.pending.digest, &self.desk.keys);
         let applying = Applying {
             pending: it.pending,
@@ -165,7 +229,8 @@ impl Intake {
             key: &key,
             number: it.number,
         };
-        let Applied { ticket, log_entry } = self.desk.apply(tx, &applying).await?;
+        let applied = self.desk.apply(tx, &applying).await?;
+        let Applied { ticket, log_entry } = applied;
         let clues_json = serde_json::to_string(it.clues)?;
         let journal = NewJournal {
             arrival: it.pending.id,
@@ -184,7 +249,7 @@ impl Intake {
             decision.code.as_str(),
             key.message_id.as_ref().map_or("", |m| m.as_str()),
         );
-        Ok(decision)
+        Ok((decision, applied))
     }
 
     /// The parser or the desk died of this message: a try more, and after the last one an error ticket with its bytes.
@@ -202,7 +267,7 @@ impl Intake {
         let message = Message::default();
         let clues = Clues { mailbox: Some(pending.mailbox), ..Clues::none() };
         let settling = Settling { round, pending, message: &message, clues: &clues, number };
-        self.settle(tx, settling, set_aside(Code::Poison)).await.map(Some)
+        Ok(Some(self.settle(tx, settling, set_aside(Code::Poison)).await?.0))
     }
 
     /// Parses on a thread of its own; a panic there costs the message a try, and nothing else.
@@ -219,6 +284,15 @@ impl Intake {
         let work = tokio::task::spawn_blocking(work);
         work.await.map_err(|e| Failure::temporary("the parser's thread ended").because(e))
     }
+}
+
+/// How a batch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// All or nothing.
+    Together,
+    /// A savepoint for each message.
+    Apart,
 }
 
 /// What the messages of a batch share.
