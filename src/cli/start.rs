@@ -1,6 +1,7 @@
 //! The start of the process: parse, find out where the command runs, print, exit code.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use clap::Parser as _;
 
 use super::context::Schema;
 use super::output::{CliError, Output};
-use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, run};
+use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, queue, run};
 use crate::config::{Config, Env};
 use crate::control::{self, Progress, Request, Response};
 use crate::store::Owner;
@@ -17,7 +18,8 @@ use crate::telemetry::{self, Log};
 /// Runs what was typed; gives the exit code.
 pub fn main() -> ExitCode {
     let argv: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    let cli = match Cli::try_parse_from(&argv) {
+    // As they are, and not as UTF-8: a file may have any name.
+    let cli = match Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell where even this cannot be printed.
@@ -33,12 +35,30 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code::TRY_AGAIN);
         }
     };
+    let into = input::destination(&cli.command);
     let response = runtime.block_on(start(cli, argv));
-    print(&response, wants_json)
+    match into {
+        Some(path) if response.error.is_empty() => print(&written(&path, response), wants_json),
+        _ => print(&response, wants_json),
+    }
+}
+
+/// Bytes that were asked for in a file go into a new one, with the rights of whoever typed.
+fn written(path: &Path, response: Response) -> Response {
+    let file = std::fs::File::options().write(true).create_new(true).open(path);
+    let done = file.and_then(|mut file| file.write_all(&response.raw).and_then(|()| file.sync_all()));
+    match done {
+        Ok(()) => {
+            let (bytes, name) = (response.raw.len(), path.display().to_string());
+            let words = format!("{name}: {bytes} bytes");
+            Ok(Output::said(words, serde_json::json!({ "file": name, "bytes": bytes }))).into()
+        }
+        Err(e) => Err(CliError::data(format!("{}: {e}", path.display()))).into(),
+    }
 }
 
 /// To standard output what was asked for, to standard error what is wrong.
-fn print(response: &Response, wants_json: bool) -> ExitCode {
+pub(super) fn print(response: &Response, wants_json: bool) -> ExitCode {
     if !response.error.is_empty() {
         eprintln!("maildesk: {}", response.error);
     }
@@ -106,10 +126,12 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         return Ok(Err(error));
     }
     Ok(match cli.command {
-        Command::Demo(args) => demo::run(args, cli.global.json).await,
+        Command::Demo(args) => demo::run(args, cli.global.json, env).await,
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
-        Command::Explain(args) => explain::run_on_files(args, &cli.global).await,
+        Command::Explain(args) => {
+            explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
+        }
         _ => {
             let points = crate::crash::POINTS;
             Ok(Output::said(points.join("\n"), serde_json::json!(points)))
@@ -123,6 +145,7 @@ async fn here(command: Command, context: Context) -> Result<Output, CliError> {
         Command::Run(_) => Some("run"),
         Command::Poll(_) => Some("poll"),
         Command::Import(_) => Some("import"),
+        Command::Queue(queue::Verb::Send(_)) => Some("queue send"),
         _ => None,
     };
     let Some(holder) = holder else { return dispatch(command, &context).await };
@@ -147,6 +170,8 @@ fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliErr
         (2.., ..) => "debug,maildesk=trace".to_owned(),
         (_, Some(levels), _) => levels.clone(),
         (_, None, Some(config)) if is_daemon => config.run.log.clone(),
+        // Its samples are meant to raise an alert.
+        _ if matches!(&cli.command, Command::Demo(args) if !args.serve) => "off".to_owned(),
         _ => "warn".to_owned(),
     };
     let is_json = is_daemon && config.is_some_and(|config| config.run.log_json);
@@ -175,7 +200,7 @@ fn daemon_words(failure: &crate::failure::Failure) -> CliError {
 }
 
 /// Without a daemon the actor is who runs this process.
-fn own_actor() -> String {
+pub(super) fn own_actor() -> String {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").map_or("uid:?".to_owned(), |me| format!("uid:{}", me.uid()))
 }

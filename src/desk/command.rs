@@ -7,7 +7,7 @@ use crate::mail::compose::Auto;
 use crate::mail::subject::{TagLine, with_tag};
 use crate::mail::{MessageId, NamedAddress};
 use crate::store::outbox::Purpose;
-use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketRow};
+use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketEdit, TicketRow};
 use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
 use crate::ticket::{EventNumber, LogEntryId, Status, TicketId, TypeId};
 
@@ -22,10 +22,18 @@ pub struct Words<'a> {
 }
 
 impl Desk {
-    /// An answer to the contact: an entry, and a mail to him from the type's address.
-    pub async fn answer(&self, id: TicketId, words: &Words<'_>, cause: &Cause) -> Result<LogEntryId, Error> {
+    /// An answer to the contact: an entry, and a mail to him from the type's address. `then`: what the ticket becomes.
+    pub async fn answer(
+        &self,
+        id: TicketId,
+        words: &Words<'_>,
+        then: Option<Status>,
+        cause: &Cause,
+    ) -> Result<LogEntryId, Error> {
         let mut tx = self.store.desk().await?;
         let ticket = self.live_ticket(&mut tx, id).await?;
+        let status = then.unwrap_or(ticket.status.after_answer());
+        require_may_become(&ticket, status)?;
         let rules = tx.load_rules().await?;
         let rule = rules.of_type(ticket.type_id).ok_or_else(|| {
             Error::InUse(format!(
@@ -88,7 +96,7 @@ impl Desk {
         self.queue(&mut tx, owed).await?;
         let receiver = [(contact.address, "receiver", Some(contact_id))];
         tx.add_participants(ticket.id, &receiver, number).await?;
-        self.change_status(&mut tx, &ticket, ticket.status.after_answer(), cause).await?;
+        self.change_status(&mut tx, &ticket, status, cause).await?;
         tx.commit().await?;
         Ok(entry)
     }
@@ -118,10 +126,7 @@ impl Desk {
     pub async fn set_status(&self, id: TicketId, status: Status, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let ticket = self.live_ticket(&mut tx, id).await?;
-        if ticket.status != status && !ticket.status.may_become(status) {
-            let words = format!("ticket #{id} is {}: it cannot become {status}", ticket.status);
-            return Err(Error::InUse(words));
-        }
+        require_may_become(&ticket, status)?;
         self.change_status(&mut tx, &ticket, status, cause).await?;
         tx.commit().await
     }
@@ -156,11 +161,29 @@ impl Desk {
         tx.commit().await
     }
 
-    pub async fn set_subject(&self, id: TicketId, subject: &str, cause: &Cause) -> Result<(), Error> {
+    /// Changes what is given, all of it or nothing. `version`: what the editor saw, where he says it.
+    pub async fn edit(
+        &self,
+        id: TicketId,
+        edit: &TicketEdit,
+        version: Option<i64>,
+        cause: &Cause,
+    ) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let ticket = self.live_ticket(&mut tx, id).await?;
-        tx.set_subject(ticket.id, subject, self.clock.now()).await?;
-        self.event(&mut tx, Event::of(Some(ticket.id), Happened::Edited, "subject"), cause).await?;
+        if version.is_some_and(|version| version != ticket.version) {
+            return Err(Error::Stale(format!("ticket #{}", ticket.id)));
+        }
+        if let Some(status) = edit.status {
+            require_may_become(&ticket, status)?;
+            self.change_status(&mut tx, &ticket, status, cause).await?;
+        }
+        let changed = edit.names();
+        if !changed.is_empty() {
+            tx.edit_ticket(ticket.id, edit, self.clock.now()).await?;
+            self.event(&mut tx, Event::of(Some(ticket.id), Happened::Edited, changed.join(",")), cause)
+                .await?;
+        }
         tx.commit().await
     }
 
@@ -256,6 +279,16 @@ struct Said<'a> {
     kind: EntryKind,
     author: NamedAddress,
     receivers: &'a [Receiver],
+}
+
+fn require_may_become(ticket: &TicketRow, status: Status) -> Result<(), Error> {
+    match ticket.status == status || ticket.status.may_become(status) {
+        true => Ok(()),
+        false => Err(Error::InUse(format!(
+            "ticket #{} is {}: it cannot become {status}",
+            ticket.id, ticket.status
+        ))),
+    }
 }
 
 fn without_re(subject: &str) -> &str {

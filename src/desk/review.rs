@@ -9,7 +9,7 @@ use crate::store::journal::{Fate, MailKey};
 use crate::store::queue::InvalidRow;
 use crate::store::ticket::{EntryKind, TicketRow};
 use crate::store::{Cause, Error, Event, Happened, Tx};
-use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, TicketId, TypeId};
+use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, OutboxId, TicketId, TypeId};
 use crate::triage::classify::{classify, refuses_answer};
 use crate::triage::{Clues, Code, Effects, Kind, Rules};
 
@@ -73,22 +73,29 @@ impl Desk {
         tx.commit().await
     }
 
-    /// Rejects an invalid ticket and puts its sender on the block list; gives the address.
-    pub async fn block(&self, id: InvalidId, cause: &Cause) -> Result<String, Error> {
+    /// Rejects an invalid ticket and puts its sender on the block list, or all senders of his domain; gives what stands
+    /// there now.
+    pub async fn block(&self, id: InvalidId, all_of_domain: bool, cause: &Cause) -> Result<String, Error> {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        let sender = tx.invalid_sender(id).await?;
-        tx.block(&sender, self.clock.now()).await?;
-        self.settle(&mut tx, &invalid, ("rejected", Applied::default()), cause).await?;
+        let (address, domain) = sender_patterns(&mut tx, id).await?;
+        let pattern = if all_of_domain { domain } else { address };
+        tx.block(&pattern, self.clock.now()).await?;
+        self.settle(&mut tx, &invalid, ("blocked", Applied::default()), cause).await?;
         tx.commit().await?;
-        Ok(sender)
+        Ok(pattern)
     }
 
-    /// Takes a rejection or deletion back.
+    /// Takes a rejection, deletion or block back.
     pub async fn undo(&self, id: InvalidId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let invalid = tx.invalid(id).await?;
-        if !matches!(invalid.state.as_str(), "rejected" | "deleted") {
+        if invalid.state == "blocked" {
+            let (address, domain) = sender_patterns(&mut tx, id).await?;
+            if !tx.unblock(&address).await? {
+                tx.unblock(&domain).await?;
+            }
+        } else if !matches!(invalid.state.as_str(), "rejected" | "deleted") {
             return Err(Error::InUse(format!(
                 "invalid ticket #{id} is {}: only reject, delete and block can be undone",
                 invalid.state
@@ -140,6 +147,39 @@ impl Desk {
         self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} discarded")), cause)
             .await?;
         tx.commit().await
+    }
+
+    /// A mail goes out again, to everybody whom it did not reach.
+    pub async fn retry_mail(&self, id: OutboxId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        tx.retry(id, self.clock.now()).await?;
+        self.mail_event(&mut tx, id, Happened::MailRetried, cause).await?;
+        tx.commit().await
+    }
+
+    /// A mail goes out to nobody any more.
+    pub async fn cancel_mail(&self, id: OutboxId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        tx.cancel(id, self.clock.now()).await?;
+        self.mail_event(&mut tx, id, Happened::MailCancelled, cause).await?;
+        tx.commit().await
+    }
+
+    async fn mail_event(
+        &self,
+        tx: &mut Tx,
+        id: OutboxId,
+        happened: Happened,
+        cause: &Cause,
+    ) -> Result<(), Error> {
+        let mail = tx.outbox_show(id).await?;
+        let event = Event {
+            ticket: mail.ticket,
+            log_entry: mail.log_entry,
+            happened,
+            detail: format!("outbox:{id}"),
+        };
+        tx.append_event(&event, cause, self.clock.now()).await.map(drop)
     }
 
     pub async fn resolve_bounce(&self, id: BounceId, cause: &Cause) -> Result<(), Error> {
@@ -267,6 +307,15 @@ async fn open_invalid(tx: &mut Tx, id: InvalidId) -> Result<InvalidRow, Error> {
     match invalid.state.as_str() {
         "open" => Ok(invalid),
         state => Err(Error::InUse(format!("invalid ticket #{id} is {state} already"))),
+    }
+}
+
+/// What stands for an invalid ticket's sender on the block list: his address, or all of his domain.
+async fn sender_patterns(tx: &mut Tx, id: InvalidId) -> Result<(String, String), Error> {
+    let address = tx.invalid_sender(id).await?;
+    match address.rsplit_once('@') {
+        Some((_, domain)) => Ok((address.clone(), format!("@{domain}"))),
+        None => Err(Error::InUse(format!("invalid ticket #{id} has no sender to block: reject it"))),
     }
 }
 

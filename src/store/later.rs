@@ -185,6 +185,15 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_bare_placeholders_keeps_its_values() {
+        let mut later = Later::default();
+        let sql = "INSERT INTO arrival (id, size) VALUES (?, ?)";
+        later.push(sqlx::query(sql).bind(1_i64).bind(2_i64)).unwrap();
+        let (found, values) = later.into_statements(Engine::Sqlite).remove(0);
+        assert_eq!((found.as_str(), values.values.0.len()), (sql, 2));
+    }
+
+    #[test]
     fn postgres_counts_its_placeholders_through() {
         let sql = &statements(Engine::Postgres)[1].0;
         assert_eq!(sql, "INSERT INTO log_entry (id, a, b) VALUES ($1, $2, $3), ($4, $5, $6)");

@@ -32,6 +32,30 @@ pub struct NewTicket<'a> {
     pub number: EventNumber,
 }
 
+/// What to change of a ticket; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct TicketEdit {
+    pub subject: Option<String>,
+    pub status: Option<Status>,
+    pub priority: Option<String>,
+    pub kind: Option<String>,
+    /// `Some(None)` takes it away.
+    pub due: Option<Option<Micros>>,
+}
+
+impl TicketEdit {
+    /// What of it changes but the status, by name.
+    pub fn names(&self) -> Vec<&'static str> {
+        let given = [
+            ("subject", self.subject.is_some()),
+            ("priority", self.priority.is_some()),
+            ("kind", self.kind.is_some()),
+            ("due", self.due.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+    }
+}
+
 /// What a log entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
@@ -242,11 +266,21 @@ impl Tx {
         self.later(query.bind(id.0).bind(type_id.0).bind(now.0))
     }
 
-    pub async fn set_subject(&mut self, id: TicketId, subject: &str, now: Micros) -> Result<(), Error> {
+    /// Writes what of a ticket a person corrects; its status has its own function.
+    pub async fn edit_ticket(&mut self, id: TicketId, edit: &TicketEdit, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
-            "UPDATE ticket SET subject = $2, updated_us = $3, version = version + 1 WHERE id = $1",
-        );
-        self.later(query.bind(id.0).bind(subject).bind(now.0))
+            "UPDATE ticket SET subject = coalesce($2, subject), priority = coalesce($3, priority), \
+             kind = coalesce($4, kind), due_us = CASE WHEN $5 = 1 THEN $6 ELSE due_us END, updated_us = $7, \
+             version = version + 1 WHERE id = $1",
+        )
+        .bind(id.0)
+        .bind(edit.subject.clone())
+        .bind(edit.priority.clone())
+        .bind(edit.kind.clone())
+        .bind(i64::from(edit.due.is_some()))
+        .bind(edit.due.flatten().map(|due| due.0))
+        .bind(now.0);
+        self.later(query)
     }
 
     pub async fn set_deleted(&mut self, id: TicketId, is_deleted: bool, now: Micros) -> Result<(), Error> {

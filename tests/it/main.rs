@@ -3,9 +3,12 @@
 mod support;
 
 mod architecture;
+mod commands;
 mod corpora;
 mod crash;
+mod demo;
 mod docs;
+mod explain;
 mod harness;
 mod identity;
 mod imap;

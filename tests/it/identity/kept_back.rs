@@ -103,7 +103,7 @@ async fn what_was_rejected_comes_back_with_undo(url: String) {
 
 async fn a_blocked_sender_is_kept_back(url: String) {
     let trial = with_a_stranger(&url).await;
-    let blocked = trial.works.desk.block(InvalidId(1), &by_hand()).await.expect("blocked");
+    let blocked = trial.works.desk.block(InvalidId(1), false, &by_hand()).await.expect("blocked");
     assert_eq!(blocked, "eve@x.test");
     let letter = Letter::new("c").from("eve@x.test");
     assert_eq!(trial.take_in(letter).await, "invalid blocked_sender");
