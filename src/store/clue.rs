@@ -163,7 +163,7 @@ impl Tx {
             self.undo_later_events(resolved, &mut ticket, as_of).await?;
         }
         let sender_is = match sender {
-            Some(address) => self.membership(resolved, &ticket, address, contact, as_of).await?,
+            Some(address) => self.membership(resolved, &ticket, (address, contact), as_of).await?,
             None => None,
         };
         Ok(Some(TicketClue {
@@ -218,8 +218,7 @@ impl Tx {
         &mut self,
         id: TicketId,
         ticket: &TicketThen,
-        address: &Address,
-        contact: Option<ContactId>,
+        (address, contact): (&Address, Option<ContactId>),
         as_of: EventNumber,
     ) -> Result<Option<String>, Error> {
         let query = sqlx::query(
