@@ -9,6 +9,7 @@ mod demo;
 mod explain;
 mod harness;
 mod imap;
+mod import;
 mod intake;
 mod maildir;
 mod outbound;
