@@ -28,6 +28,17 @@ impl Micros {
     }
 }
 
+impl std::str::FromStr for Micros {
+    type Err = String;
+
+    /// RFC 3339.
+    fn from_str(text: &str) -> Result<Micros, String> {
+        let time = chrono::DateTime::parse_from_rfc3339(text);
+        time.map(|t| Micros(t.timestamp_micros()))
+            .map_err(|e| format!("{text:?} is not a time such as 2026-01-31T12:00:00Z: {e}"))
+    }
+}
+
 /// Where the time comes from: the system, or a test's hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<AtomicI64>>);

@@ -329,7 +329,7 @@ CREATE TABLE invalid_ticket (
   id BIGINT NOT NULL PRIMARY KEY,
   arrival_id BIGINT NOT NULL UNIQUE REFERENCES arrival (id),
   code TEXT NOT NULL,
-  state TEXT NOT NULL,                -- open, accepted, reassigned, rejected, deleted, superseded
+  state TEXT NOT NULL,                -- open, accepted, reassigned, rejected, deleted, blocked, superseded
   named_ticket_id BIGINT,
   sender_address TEXT NOT NULL,
   sender_name TEXT NOT NULL,
@@ -348,7 +348,7 @@ CREATE TABLE error_ticket (
   id BIGINT NOT NULL PRIMARY KEY,
   arrival_id BIGINT NOT NULL UNIQUE REFERENCES arrival (id),
   code TEXT NOT NULL,
-  state TEXT NOT NULL,                -- open, fetch, retried, returned, discarded, superseded
+  state TEXT NOT NULL,                -- open, fetch, fetched, retried, returned, discarded, vanished, superseded
   words TEXT NOT NULL,
   subject TEXT NOT NULL,
   sender_address TEXT NOT NULL,

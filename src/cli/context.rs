@@ -33,6 +33,8 @@ pub struct Context {
     pub wants_json: bool,
     /// Where progress is told; none: nowhere.
     pub progress: Option<mpsc::Sender<Progress>>,
+    /// The daemon works on it, not the process that was typed to.
+    pub is_daemon: bool,
 }
 
 /// What a command needs of the schema.
@@ -71,6 +73,7 @@ impl Context {
             cwd: PathBuf::from("."),
             wants_json: false,
             progress: None,
+            is_daemon: false,
         })
     }
 

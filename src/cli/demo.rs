@@ -125,7 +125,7 @@ impl Demo {
             self.context
                 .works
                 .desk
-                .answer(self.ticket_of(of).await?, &words, &self.context.cause("demo"))
+                .answer(self.ticket_of(of).await?, &words, None, &self.context.cause("demo"))
                 .await?;
         }
         self.context.works.outbound().pass(ALL).await?;

@@ -61,6 +61,7 @@ async fn answer(call: Call, context: Context) -> Response {
         cwd: call.request.cwd,
         wants_json: cli.global.json,
         progress: Some(call.progress),
+        is_daemon: true,
         ..context
     };
     dispatch(cli.command, &context).await.into()

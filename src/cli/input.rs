@@ -2,10 +2,10 @@
 //! with its own rights and folder, so that it means the same where the daemon does the work.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::output::CliError;
-use super::{Command, mailbox, relay, ticket};
+use super::{Command, error_ticket, mailbox, relay, ticket};
 use crate::config::read_secret;
 use crate::seal::Secret;
 use crate::store::PasswordChange;
@@ -39,6 +39,15 @@ pub fn gather(command: &Command) -> Result<Vec<u8>, CliError> {
         Command::Ticket(ticket::Verb::Answer(args)) => text(args.text.text.as_deref()),
         Command::Ticket(ticket::Verb::Note(args)) => text(args.text.text.as_deref()),
         _ => Ok(vec![]),
+    }
+}
+
+/// The file that the command's bytes go to, written here as well.
+pub fn destination(command: &Command) -> Option<PathBuf> {
+    match command {
+        Command::Ticket(ticket::Verb::Attachment(args)) => args.to.clone(),
+        Command::Error(error_ticket::Verb::Export { to, .. }) => to.clone(),
+        _ => None,
     }
 }
 

@@ -1,10 +1,13 @@
 //! `maildesk invalid …`
 
+use serde_json::json;
+
+use super::each::Results;
 use super::output::{CliError, Output, json};
 use super::table::{Table, id, maybe, maybe_id};
 use super::{Context, Page};
 use crate::store::listing::{ALL, InvalidLine};
-use crate::ticket::InvalidId;
+use crate::ticket::{InvalidId, TicketId};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -13,7 +16,7 @@ pub enum Verb {
         /// With those that are settled
         #[arg(long)]
         all: bool,
-        /// open, accepted, reassigned, rejected, deleted or superseded
+        /// open, accepted, reassigned, rejected, deleted, blocked or superseded
         #[arg(long, conflicts_with = "all")]
         state: Option<String>,
         #[command(flatten)]
@@ -26,7 +29,10 @@ pub enum Verb {
     Accept {
         #[arg(required = true)]
         ids: Vec<InvalidId>,
-        /// The sender's address is the contact's from now on
+        /// Onto this one, whatever it named
+        #[arg(long, value_name = "ID")]
+        ticket: Option<TicketId>,
+        /// The sender's address is the contact's from now on, and belongs to the ticket
         #[arg(long)]
         remember: bool,
     },
@@ -64,6 +70,7 @@ pub enum Verb {
 }
 
 pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
+    let desk = &context.works.desk;
     match verb {
         Verb::List { all, state, page } => {
             let state = state.unwrap_or_else(|| if all { String::new() } else { "open".to_owned() });
@@ -76,14 +83,65 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
                 lines.pop().ok_or_else(|| CliError::data(format!("there is no invalid ticket #{id}")))?;
             Ok(Output::thing(json(line)?))
         }
-        // SEAM: the desk's commands of F1 and F2, each id in a transaction of its own.
-        Verb::Accept { .. } => Err(CliError::not_built_yet("invalid accept")),
-        Verb::Reassign { .. } => Err(CliError::not_built_yet("invalid reassign")),
-        Verb::Reject { .. } => Err(CliError::not_built_yet("invalid reject")),
-        Verb::Delete { .. } => Err(CliError::not_built_yet("invalid delete")),
-        Verb::Block { .. } => Err(CliError::not_built_yet("invalid block")),
-        Verb::Undo { .. } => Err(CliError::not_built_yet("invalid undo")),
+        Verb::Accept { ids, ticket, remember } => {
+            let cause = context.cause("invalid accept");
+            let mut results = Results::default();
+            for id in ids {
+                let done = desk.accept(id, ticket, remember, &cause).await.map(|ticket| {
+                    (format!("invalid #{id} is on ticket #{ticket} now"), json!({ "ticket": ticket }))
+                });
+                results.add(id, done);
+            }
+            context.works.wake.notify_one();
+            results.output(context.wants_json)
+        }
+        Verb::Reassign { ids, to_type } => {
+            let to_type = context.store.read().await?.find_type(&to_type).await?;
+            let cause = context.cause("invalid reassign");
+            let mut results = Results::default();
+            for id in ids {
+                let done = desk.reassign(id, to_type.id, &cause).await.map(|ticket| {
+                    (format!("invalid #{id} is ticket #{ticket} now"), json!({ "ticket": ticket }))
+                });
+                results.add(id, done);
+            }
+            context.works.wake.notify_one();
+            results.output(context.wants_json)
+        }
+        Verb::Reject { ids } => dismiss(&ids, "rejected", context).await,
+        Verb::Delete { ids } => dismiss(&ids, "deleted", context).await,
+        Verb::Block { ids, domain } => {
+            let cause = context.cause("invalid block");
+            let mut results = Results::default();
+            for id in ids {
+                let done = desk.block(id, domain, &cause).await.map(|pattern| {
+                    let words = format!("invalid #{id} rejected; {pattern} is blocked from now on");
+                    (words, json!({ "blocked": pattern }))
+                });
+                results.add(id, done);
+            }
+            results.output(context.wants_json)
+        }
+        Verb::Undo { ids } => {
+            let cause = context.cause("invalid undo");
+            let mut results = Results::default();
+            for id in ids {
+                let done = desk.undo(id, &cause).await;
+                results.add(id, done.map(|()| (format!("invalid #{id} is open again"), json!({}))));
+            }
+            results.output(context.wants_json)
+        }
     }
+}
+
+async fn dismiss(ids: &[InvalidId], state: &str, context: &Context) -> Result<Output, CliError> {
+    let cause = context.cause(format!("invalid {state}"));
+    let mut results = Results::default();
+    for id in ids {
+        let done = context.works.desk.dismiss(*id, state, &cause).await;
+        results.add(id, done.map(|()| (format!("invalid #{id} {state}"), json!({ "state": state }))));
+    }
+    results.output(context.wants_json)
 }
 
 fn table(lines: &[InvalidLine]) -> Table {

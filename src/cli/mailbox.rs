@@ -204,7 +204,7 @@ async fn resume(named: &str, context: &Context) -> Result<Output, CliError> {
 async fn balance(named: Option<&str>, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.read().await?;
     let only = match named {
-        Some(named) => Some(tx.find_mailbox(named).await?.id.0),
+        Some(named) => Some(tx.find_mailbox(named).await?.id),
         None => None,
     };
     let mut lines = tx.list_balances().await?;
@@ -227,19 +227,20 @@ async fn balance(named: Option<&str>, context: &Context) -> Result<Output, CliEr
             "DIFFERENCE",
         ];
         Table::of(heads, "no mailbox", lines, |b: &BalanceLine| {
+            let c = &b.counts;
             let counts = [
-                b.shown,
-                b.tickets,
-                b.entries,
-                b.bounces,
-                b.invalid,
-                b.errors,
-                b.duplicates,
-                b.discarded,
-                b.left,
-                b.vanished,
-                b.before_start,
-                b.pending,
+                c.shown,
+                c.tickets,
+                c.entries,
+                c.bounces,
+                c.invalid,
+                c.errors,
+                c.duplicates,
+                c.discarded,
+                c.left,
+                c.vanished,
+                c.before_start,
+                c.pending,
                 b.difference,
             ];
             let mut counts = counts.iter().map(i64::to_string);

@@ -5,13 +5,16 @@
 
 mod account;
 mod alert;
+mod attachment;
 mod bounce;
 mod config_file;
 mod contact;
 mod context;
+mod conversation;
 mod demo;
 mod dispatch;
 mod doctor;
+mod each;
 mod error_ticket;
 mod explain;
 mod import;
@@ -99,7 +102,7 @@ pub enum Command {
     /// Ticket types: list, show, add, edit, delete
     #[command(subcommand)]
     Type(ticket_type::Verb),
-    /// Tickets: list, show, answer, note, close, assign, merge, …
+    /// Tickets: list, show, answer, note, close, assign, merge, delete, restore, …
     #[command(subcommand)]
     Ticket(ticket::Verb),
     /// Mail that fits no type, or may not be trusted onto its ticket
@@ -111,7 +114,7 @@ pub enum Command {
     /// Reports of mail that was not delivered
     #[command(subcommand)]
     Bounce(bounce::Verb),
-    /// Mail on its way out: list, show, retry, cancel, pause, resume
+    /// Mail on its way out: list, show, send, retry, cancel, pause, resume
     #[command(subcommand)]
     Queue(queue::Verb),
     /// The people who write: list, show, edit

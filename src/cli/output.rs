@@ -111,6 +111,7 @@ impl From<Error> for CliError {
             | Error::InUse(_)
             | Error::ReadOnly(_)
             | Error::Refused(_)
+            | Error::Unfit(_)
             | Error::Corrupt(_) => code::DATA,
         };
         CliError { code, words: error.to_string() }

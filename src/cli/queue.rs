@@ -2,10 +2,13 @@
 
 use serde_json::json;
 
+use super::each::Results;
 use super::output::{CliError, Output, json as as_json};
-use super::table::{Table, id, maybe_id};
-use super::{Context, Page};
+use super::table::{Table, id, keys, maybe_id};
+use super::{Context, Page, code};
+use crate::clock::Micros;
 use crate::mail::Address;
+use crate::store::delivery::AttemptRow;
 use crate::store::listing::{ALL, QueueFilter, QueueLine};
 use crate::ticket::{OutboxId, TicketId};
 
@@ -16,6 +19,7 @@ pub enum Verb {
     Show {
         id: OutboxId,
     },
+    Send(SendArgs),
     /// Try again now what waits or has failed
     Retry {
         #[arg(required = true)]
@@ -50,6 +54,14 @@ pub struct ListArgs {
     page: Page,
 }
 
+/// Send once what is due now; the daemon does so by itself
+#[derive(Debug, clap::Args)]
+pub struct SendArgs {
+    /// At most so many mails of each relay
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: u32,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct RelayArgs {
     /// Of this relay alone
@@ -65,15 +77,97 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             let mut lines = context.store.read().await?.list_queue(&filter).await?;
             let line =
                 lines.pop().ok_or_else(|| CliError::data(format!("there is no outbound mail #{id}")))?;
-            Ok(Output::thing(as_json(line)?))
+            show(line, context).await
         }
-        // SEAM: recipients due now.
-        Verb::Retry { .. } => Err(CliError::not_built_yet("queue retry")),
-        // SEAM: recipients cancelled that are not settled, with an event on the ticket.
-        Verb::Cancel { .. } => Err(CliError::not_built_yet("queue cancel")),
+        Verb::Send(args) => send(&args, context).await,
+        Verb::Retry { ids } => {
+            let cause = context.cause("queue retry");
+            let mut results = Results::default();
+            for id in ids {
+                let done = context.works.desk.retry_mail(id, &cause).await;
+                results.add(id, done.map(|()| (format!("mail #{id} goes out again now"), json!({}))));
+            }
+            context.works.wake.notify_one();
+            results.output(context.wants_json)
+        }
+        Verb::Cancel { ids } => {
+            let cause = context.cause("queue cancel");
+            let mut results = Results::default();
+            for id in ids {
+                let done = context.works.desk.cancel_mail(id, &cause).await;
+                results.add(id, done.map(|()| (format!("mail #{id} cancelled"), json!({}))));
+            }
+            results.output(context.wants_json)
+        }
         Verb::Pause(args) => pause(args, true, context).await,
-        Verb::Resume(args) => pause(args, false, context).await,
+        Verb::Resume(args) => {
+            let resumed = pause(args, false, context).await;
+            context.works.wake.notify_one();
+            resumed
+        }
     }
+}
+
+/// Its line, and for each attempt what the server said.
+async fn show(line: QueueLine, context: &Context) -> Result<Output, CliError> {
+    let attempts = context.store.read().await?.attempts_of(line.id).await?;
+    let attempts: Vec<serde_json::Value> = attempts.iter().map(attempt).collect();
+    let mut shown = as_json(&line)?;
+    // Not only how many.
+    shown["attempts"] = attempts.into();
+    if context.wants_json {
+        return Ok(Output { json: shown, ..Output::default() });
+    }
+    let mut human = String::new();
+    let lists = ["recipients", "attempts"].map(|list| shown[list].take());
+    if let Some(object) = shown.as_object_mut() {
+        object.retain(|_, value| !value.is_null());
+    }
+    human.push_str(&keys(&shown));
+    for (title, list) in ["RECIPIENT", "ATTEMPT"].iter().zip(&lists) {
+        for thing in list.as_array().into_iter().flatten() {
+            human.push_str(&format!("\n{title}\n{}", keys(thing)));
+        }
+    }
+    Ok(Output { human, ..Output::default() })
+}
+
+fn attempt(row: &AttemptRow) -> serde_json::Value {
+    json!({
+        "id": row.id,
+        "state": row.state,
+        "possibly_repeated": row.is_possibly_repeated,
+        "relay": row.relay,
+        "recipients": row.recipients,
+        "started": row.started.rfc3339(),
+        "ended": row.ended.map(Micros::rfc3339),
+        "code": row.code,
+        "words": row.words,
+    })
+}
+
+/// One pass over what is due. In the daemon its own sender goes on beside it: the claims of the two keep apart.
+async fn send(args: &SendArgs, context: &Context) -> Result<Output, CliError> {
+    let mut outbound = context.works.outbound();
+    if context.is_daemon {
+        outbound.owner = format!("queue send {:032x}", u128::from_le_bytes(crate::seal::random()));
+    }
+    let report = outbound.pass(i64::from(args.limit)).await?;
+    context.works.state_relays(&report).await?;
+    let failing: Vec<&String> = report.failing.iter().map(|(_, words)| words).collect();
+    let mut human =
+        format!("sent to {}, deferred {}, failed {}", report.sent, report.deferred, report.failed);
+    for words in &failing {
+        human.push_str(&format!("\n{words}"));
+    }
+    let json = json!({
+        "sent": report.sent,
+        "deferred": report.deferred,
+        "failed": report.failed,
+        "failing_relays": failing,
+    });
+    let code = if failing.is_empty() { code::OK } else { code::TRY_AGAIN };
+    Ok(Output { code, ..Output::said(human, json) })
 }
 
 async fn list(args: ListArgs, context: &Context) -> Result<Output, CliError> {

@@ -1,6 +1,7 @@
 //! The start of the process: parse, find out where the command runs, print, exit code.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use clap::Parser as _;
 
 use super::context::Schema;
 use super::output::{CliError, Output};
-use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, run};
+use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, queue, run};
 use crate::config::{Config, Env};
 use crate::control::{self, Progress, Request, Response};
 use crate::store::Owner;
@@ -34,8 +35,26 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code::TRY_AGAIN);
         }
     };
+    let into = input::destination(&cli.command);
     let response = runtime.block_on(start(cli, argv));
-    print(&response, wants_json)
+    match into {
+        Some(path) if response.error.is_empty() => print(&written(&path, response), wants_json),
+        _ => print(&response, wants_json),
+    }
+}
+
+/// Bytes that were asked for in a file go into a new one, with the rights of whoever typed.
+fn written(path: &Path, response: Response) -> Response {
+    let file = std::fs::File::options().write(true).create_new(true).open(path);
+    let done = file.and_then(|mut file| file.write_all(&response.raw).and_then(|()| file.sync_all()));
+    match done {
+        Ok(()) => {
+            let (bytes, name) = (response.raw.len(), path.display().to_string());
+            let words = format!("{name}: {bytes} bytes");
+            Ok(Output::said(words, serde_json::json!({ "file": name, "bytes": bytes }))).into()
+        }
+        Err(e) => Err(CliError::data(format!("{}: {e}", path.display()))).into(),
+    }
 }
 
 /// To standard output what was asked for, to standard error what is wrong.
@@ -126,6 +145,7 @@ async fn here(command: Command, context: Context) -> Result<Output, CliError> {
         Command::Run(_) => Some("run"),
         Command::Poll(_) => Some("poll"),
         Command::Import(_) => Some("import"),
+        Command::Queue(queue::Verb::Send(_)) => Some("queue send"),
         _ => None,
     };
     let Some(holder) = holder else { return watched(command, context).await };

@@ -7,7 +7,7 @@ use crate::mail::compose::Auto;
 use crate::mail::subject::{TagLine, with_tag};
 use crate::mail::{MessageId, NamedAddress};
 use crate::store::outbox::Purpose;
-use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketRow};
+use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketEdit, TicketRow};
 use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
 use crate::ticket::{EventNumber, LogEntryId, Status, TicketId, TypeId};
 
@@ -22,10 +22,18 @@ pub struct Words<'a> {
 }
 
 impl Desk {
-    /// An answer to the contact: an entry, and a mail to him from the type's address.
-    pub async fn answer(&self, id: TicketId, words: &Words<'_>, cause: &Cause) -> Result<LogEntryId, Error> {
+    /// An answer to the contact: an entry, and a mail to him from the type's address. `then`: what the ticket becomes.
+    pub async fn answer(
+        &self,
+        id: TicketId,
+        words: &Words<'_>,
+        then: Option<Status>,
+        cause: &Cause,
+    ) -> Result<LogEntryId, Error> {
         let mut tx = self.store.desk().await?;
         let ticket = self.live_ticket(&mut tx, id).await?;
+        let status = then.unwrap_or(ticket.status.after_answer());
+        require_may_become(&ticket, status)?;
         let rules = tx.load_rules().await?;
         let rule = rules.of_type(ticket.type_id).ok_or_else(|| {
             Error::InUse(format!(
@@ -66,14 +74,9 @@ impl Desk {
         let thread: Vec<MessageId> =
             tx.thread_of(ticket.id, THREAD).await?.iter().filter_map(|id| MessageId::parse(id)).collect();
         let author = NamedAddress { name: words.agent.to_owned(), address: rule.address.clone() };
-        self.say(
-            &mut tx,
-            &ticket,
-            entry,
-            number,
-            Said { words, kind: EntryKind::Outbound, author, receivers: &receivers },
-        )
-        .await?;
+        let kind = EntryKind::Outbound;
+        let said = Said { id: entry, number, words, kind, author, receivers: &receivers };
+        self.say(&mut tx, &ticket, said).await?;
         let owed = Owed {
             purpose: Purpose::Answer,
             letter,
@@ -93,7 +96,7 @@ impl Desk {
         self.queue(&mut tx, owed).await?;
         let receiver = [(contact.address, "receiver", Some(contact_id))];
         tx.add_participants(ticket.id, &receiver, number).await?;
-        self.change_status(&mut tx, &ticket, ticket.status.after_answer(), cause).await?;
+        self.change_status(&mut tx, &ticket, status, cause).await?;
         tx.commit().await?;
         Ok(entry)
     }
@@ -114,8 +117,8 @@ impl Desk {
         let address = rules.of_type(ticket.type_id).map(|r| r.address.clone());
         let address = address.unwrap_or_else(|| "note@localhost".parse().expect("it is an address"));
         let author = NamedAddress { name: words.agent.to_owned(), address };
-        let said = Said { words, kind: EntryKind::Note, author, receivers: &[] };
-        self.say(&mut tx, &ticket, entry, number, said).await?;
+        let said = Said { id: entry, number, words, kind: EntryKind::Note, author, receivers: &[] };
+        self.say(&mut tx, &ticket, said).await?;
         tx.commit().await?;
         Ok(entry)
     }
@@ -123,10 +126,7 @@ impl Desk {
     pub async fn set_status(&self, id: TicketId, status: Status, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let ticket = self.live_ticket(&mut tx, id).await?;
-        if ticket.status != status && !ticket.status.may_become(status) {
-            let words = format!("ticket #{id} is {}: it cannot become {status}", ticket.status);
-            return Err(Error::InUse(words));
-        }
+        require_may_become(&ticket, status)?;
         self.change_status(&mut tx, &ticket, status, cause).await?;
         tx.commit().await
     }
@@ -143,7 +143,7 @@ impl Desk {
             |account: Option<crate::ticket::AccountId>| account.map(|a| a.to_string()).unwrap_or_default();
         let detail = format!("{}>{}", shown(ticket.assignee), shown(account));
         tx.set_assignee(ticket.id, account, self.clock.now()).await?;
-        self.event(&mut tx, Some(ticket.id), Happened::Assigned, detail, cause).await?;
+        self.event(&mut tx, Event::of(Some(ticket.id), Happened::Assigned, detail), cause).await?;
         tx.commit().await
     }
 
@@ -155,16 +155,35 @@ impl Desk {
         let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
         tx.set_type(ticket.id, type_id, self.clock.now()).await?;
         let detail = format!("{}>{type_id}", ticket.type_id);
-        let number = self.event(&mut tx, Some(ticket.id), Happened::TypeChanged, detail, cause).await?;
+        let number =
+            self.event(&mut tx, Event::of(Some(ticket.id), Happened::TypeChanged, detail), cause).await?;
         tx.remember_tag(ticket.id, &rule.tag, number).await?;
         tx.commit().await
     }
 
-    pub async fn set_subject(&self, id: TicketId, subject: &str, cause: &Cause) -> Result<(), Error> {
+    /// Changes what is given, all of it or nothing. `version`: what the editor saw, where he says it.
+    pub async fn edit(
+        &self,
+        id: TicketId,
+        edit: &TicketEdit,
+        version: Option<i64>,
+        cause: &Cause,
+    ) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let ticket = self.live_ticket(&mut tx, id).await?;
-        tx.set_subject(ticket.id, subject, self.clock.now()).await?;
-        self.event(&mut tx, Some(ticket.id), Happened::Edited, "subject".into(), cause).await?;
+        if version.is_some_and(|version| version != ticket.version) {
+            return Err(Error::Stale(format!("ticket #{}", ticket.id)));
+        }
+        if let Some(status) = edit.status {
+            require_may_become(&ticket, status)?;
+            self.change_status(&mut tx, &ticket, status, cause).await?;
+        }
+        let changed = edit.names();
+        if !changed.is_empty() {
+            tx.edit_ticket(ticket.id, edit, self.clock.now()).await?;
+            self.event(&mut tx, Event::of(Some(ticket.id), Happened::Edited, changed.join(",")), cause)
+                .await?;
+        }
         tx.commit().await
     }
 
@@ -180,10 +199,11 @@ impl Desk {
             return Err(Error::InUse(format!("ticket #{from} cannot be merged into itself")));
         }
         let status = format!("{}>{}", source.status, Status::Closed);
-        self.event(&mut tx, Some(from), Happened::StatusChanged, status, cause).await?;
+        self.event(&mut tx, Event::of(Some(from), Happened::StatusChanged, status), cause).await?;
         let detail = format!("{from}>{}", target.id);
-        let number = self.event(&mut tx, Some(from), Happened::Merged, detail.clone(), cause).await?;
-        self.event(&mut tx, Some(target.id), Happened::Merged, detail, cause).await?;
+        let number =
+            self.event(&mut tx, Event::of(Some(from), Happened::Merged, detail.clone()), cause).await?;
+        self.event(&mut tx, Event::of(Some(target.id), Happened::Merged, detail), cause).await?;
         tx.merge(from, target.id, number, self.clock.now()).await?;
         tx.commit().await
     }
@@ -197,7 +217,7 @@ impl Desk {
         }
         tx.set_deleted(id, is_deleted, self.clock.now()).await?;
         let happened = if is_deleted { Happened::Deleted } else { Happened::Restored };
-        self.event(&mut tx, Some(id), happened, String::new(), cause).await?;
+        self.event(&mut tx, Event::of(Some(id), happened, String::new()), cause).await?;
         tx.commit().await
     }
 
@@ -227,19 +247,12 @@ impl Desk {
         let is_reopened = ticket.status.is_ended() && !status.is_ended();
         let happened = if is_reopened { Happened::Reopened } else { Happened::StatusChanged };
         let detail = format!("{}>{status}", ticket.status);
-        self.event(tx, Some(ticket.id), happened, detail, cause).await.map(Some)
+        self.event(tx, Event::of(Some(ticket.id), happened, detail), cause).await.map(Some)
     }
 
-    async fn say(
-        &self,
-        tx: &mut Tx,
-        ticket: &TicketRow,
-        id: LogEntryId,
-        number: EventNumber,
-        said: Said<'_>,
-    ) -> Result<(), Error> {
+    async fn say(&self, tx: &mut Tx, ticket: &TicketRow, said: Said<'_>) -> Result<(), Error> {
         let entry = NewEntry {
-            id,
+            id: said.id,
             ticket: ticket.id,
             kind: said.kind,
             arrival: None,
@@ -251,7 +264,7 @@ impl Desk {
             id_hash: None,
             receivers: said.receivers,
             code: "",
-            number,
+            number: said.number,
             sent: None,
         };
         tx.insert_entry(&entry, self.clock.now()).await
@@ -260,10 +273,22 @@ impl Desk {
 
 /// An entry that somebody of the team writes.
 struct Said<'a> {
+    id: LogEntryId,
+    number: EventNumber,
     words: &'a Words<'a>,
     kind: EntryKind,
     author: NamedAddress,
     receivers: &'a [Receiver],
+}
+
+fn require_may_become(ticket: &TicketRow, status: Status) -> Result<(), Error> {
+    match ticket.status == status || ticket.status.may_become(status) {
+        true => Ok(()),
+        false => Err(Error::InUse(format!(
+            "ticket #{} is {}: it cannot become {status}",
+            ticket.id, ticket.status
+        ))),
+    }
 }
 
 fn without_re(subject: &str) -> &str {

@@ -3,13 +3,15 @@
 use super::Desk;
 use super::apply::Applied;
 use super::place::Placing;
-use crate::mail;
+use crate::mail::{self, Address, Message};
+use crate::store::arrival::Pending;
 use crate::store::journal::{Fate, MailKey};
 use crate::store::queue::InvalidRow;
-use crate::store::ticket::EntryKind;
-use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
-use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, TicketId, TypeId};
-use crate::triage::{Code, Effects};
+use crate::store::ticket::{EntryKind, TicketRow};
+use crate::store::{Cause, Error, Event, Happened, Tx};
+use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, OutboxId, TicketId, TypeId};
+use crate::triage::classify::{classify, refuses_answer};
+use crate::triage::{Clues, Code, Effects, Kind, Rules};
 
 impl Desk {
     /// Puts an invalid ticket onto the ticket that it named, or another; the team is told. `remembers`: the sender's
@@ -34,15 +36,14 @@ impl Desk {
                 "ticket #{named} is deleted: restore it first, or reassign #{id}"
             )));
         }
+        let kept = self.kept(&mut tx, &invalid).await?;
+        if remembers && let Some(from) = &kept.message.from {
+            self.remember(&mut tx, &from.address, &ticket, kept.number).await?;
+        }
         let effects = Effects { notifies: true, reopens: true, ..Effects::default() };
         let what = Recovered { code: Code::AcceptedByAdmin, effects, type_id: None, onto: Some(ticket.id) };
-        let (applied, sender) = self.recover(&mut tx, &invalid, what, cause).await?;
-        if let (true, Some(sender), Some(contact)) = (remembers, sender, ticket.contact) {
-            let number = EventNumber(tx.last_drawn(Counter::Event));
-            tx.add_contact_address(contact, &sender, number).await?;
-            tx.add_participants(ticket.id, &[(sender, "accepted", Some(contact))], number).await?;
-        }
-        self.settle(&mut tx, &invalid, "accepted", applied, cause).await?;
+        let applied = self.recover(&mut tx, &kept, what, cause).await?;
+        self.settle(&mut tx, &invalid, ("accepted", applied), cause).await?;
         tx.commit().await?;
         Ok(ticket.id)
     }
@@ -51,13 +52,15 @@ impl Desk {
     pub async fn reassign(&self, id: InvalidId, type_id: TypeId, cause: &Cause) -> Result<TicketId, Error> {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        let rules = tx.load_rules().await?;
+        let kept = self.kept(&mut tx, &invalid).await?;
+        let rules = &kept.rules;
         let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
-        let effects = Effects { notifies: true, answers: rule.answers_automatically, ..Effects::default() };
+        let answers = rule.answers_automatically && kept.may_be_answered();
+        let effects = Effects { notifies: true, answers, ..Effects::default() };
         let what = Recovered { code: Code::ReassignedByAdmin, effects, type_id: Some(type_id), onto: None };
-        let (applied, _) = self.recover(&mut tx, &invalid, what, cause).await?;
+        let applied = self.recover(&mut tx, &kept, what, cause).await?;
         let ticket = applied.ticket.ok_or_else(|| Error::Corrupt("a placed message has no ticket".into()))?;
-        self.settle(&mut tx, &invalid, "reassigned", applied, cause).await?;
+        self.settle(&mut tx, &invalid, ("reassigned", applied), cause).await?;
         tx.commit().await?;
         Ok(ticket)
     }
@@ -66,32 +69,39 @@ impl Desk {
     pub async fn dismiss(&self, id: InvalidId, state: &str, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        self.settle(&mut tx, &invalid, state, Applied::default(), cause).await?;
+        self.settle(&mut tx, &invalid, (state, Applied::default()), cause).await?;
         tx.commit().await
     }
 
-    /// Rejects an invalid ticket and puts its sender on the block list; gives the address.
-    pub async fn block(&self, id: InvalidId, cause: &Cause) -> Result<String, Error> {
+    /// Rejects an invalid ticket and puts its sender on the block list, or all senders of his domain; gives what stands
+    /// there now.
+    pub async fn block(&self, id: InvalidId, all_of_domain: bool, cause: &Cause) -> Result<String, Error> {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        let sender = tx.invalid_sender(id).await?;
-        tx.block(&sender, self.clock.now()).await?;
-        self.settle(&mut tx, &invalid, "rejected", Applied::default(), cause).await?;
+        let (address, domain) = sender_patterns(&mut tx, id).await?;
+        let pattern = if all_of_domain { domain } else { address };
+        tx.block(&pattern, self.clock.now()).await?;
+        self.settle(&mut tx, &invalid, ("blocked", Applied::default()), cause).await?;
         tx.commit().await?;
-        Ok(sender)
+        Ok(pattern)
     }
 
-    /// Takes a rejection or deletion back.
+    /// Takes a rejection, deletion or block back.
     pub async fn undo(&self, id: InvalidId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let invalid = tx.invalid(id).await?;
-        if !matches!(invalid.state.as_str(), "rejected" | "deleted") {
+        if invalid.state == "blocked" {
+            let (address, domain) = sender_patterns(&mut tx, id).await?;
+            if !tx.unblock(&address).await? {
+                tx.unblock(&domain).await?;
+            }
+        } else if !matches!(invalid.state.as_str(), "rejected" | "deleted") {
             return Err(Error::InUse(format!(
                 "invalid ticket #{id} is {}: only reject, delete and block can be undone",
                 invalid.state
             )));
         }
-        self.settle(&mut tx, &invalid, "open", Applied::default(), cause).await?;
+        self.settle(&mut tx, &invalid, ("open", Applied::default()), cause).await?;
         tx.commit().await
     }
 
@@ -104,9 +114,10 @@ impl Desk {
                 "the message of error ticket #{id} is still at its source: `maildesk error fetch {id}`"
             )));
         }
-        tx.delete_error(id).await?;
+        tx.settle_error(id, "retried", self.clock.now()).await?;
         tx.reopen_journal(arrival).await?;
-        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} retried"), cause).await?;
+        self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} retried")), cause)
+            .await?;
         tx.commit().await?;
         Ok(arrival)
     }
@@ -114,9 +125,15 @@ impl Desk {
     /// A message too big is taken in with the next round of its mailbox, whatever it weighs.
     pub async fn fetch_error(&self, id: ErrorId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
-        open_error(&mut tx, id).await?;
+        let arrival = open_error(&mut tx, id).await?;
+        if tx.raw_chunk(arrival, 0).await?.is_some() {
+            return Err(Error::InUse(format!(
+                "the message of error ticket #{id} is here already: `maildesk error retry {id}`"
+            )));
+        }
         tx.settle_error(id, "fetch", self.clock.now()).await?;
-        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} fetch"), cause).await?;
+        self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} fetch")), cause)
+            .await?;
         tx.commit().await
     }
 
@@ -126,61 +143,119 @@ impl Desk {
         let arrival = open_error(&mut tx, id).await?;
         tx.settle_error(id, "discarded", self.clock.now()).await?;
         tx.let_go(arrival).await?;
-        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} discarded"), cause).await?;
+        self.alerts.state_in(&mut tx, &too_big_alert(arrival), None).await?;
+        self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} discarded")), cause)
+            .await?;
         tx.commit().await
+    }
+
+    /// A mail goes out again, to everybody whom it did not reach.
+    pub async fn retry_mail(&self, id: OutboxId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        tx.retry(id, self.clock.now()).await?;
+        self.mail_event(&mut tx, id, Happened::MailRetried, cause).await?;
+        tx.commit().await
+    }
+
+    /// A mail goes out to nobody any more.
+    pub async fn cancel_mail(&self, id: OutboxId, cause: &Cause) -> Result<(), Error> {
+        let mut tx = self.store.desk().await?;
+        tx.cancel(id, self.clock.now()).await?;
+        self.mail_event(&mut tx, id, Happened::MailCancelled, cause).await?;
+        tx.commit().await
+    }
+
+    async fn mail_event(
+        &self,
+        tx: &mut Tx,
+        id: OutboxId,
+        happened: Happened,
+        cause: &Cause,
+    ) -> Result<(), Error> {
+        let mail = tx.outbox_show(id).await?;
+        let event = Event {
+            ticket: mail.ticket,
+            log_entry: mail.log_entry,
+            happened,
+            detail: format!("outbox:{id}"),
+        };
+        tx.append_event(&event, cause, self.clock.now()).await.map(drop)
     }
 
     pub async fn resolve_bounce(&self, id: BounceId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         tx.resolve_bounce(id, &cause.actor, self.clock.now()).await?;
-        self.event(&mut tx, None, Happened::BounceResolved, format!("bounce:{id}"), cause).await?;
+        self.event(&mut tx, Event::of(None, Happened::BounceResolved, format!("bounce:{id}")), cause).await?;
         tx.commit().await
+    }
+
+    /// A message that was kept back, as a decision has it in hand.
+    async fn kept(&self, tx: &mut Tx, invalid: &InvalidRow) -> Result<Kept, Error> {
+        let pending = tx.arrival(invalid.arrival).await?;
+        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
+        let rules = tx.load_rules().await?;
+        Ok(Kept { pending, message, rules, number: tx.draw_decision().await? })
+    }
+
+    /// A stranger belongs to the ticket from now on. Where nobody has his address yet, it is one more of the contact's.
+    async fn remember(
+        &self,
+        tx: &mut Tx,
+        sender: &Address,
+        ticket: &TicketRow,
+        number: EventNumber,
+    ) -> Result<(), Error> {
+        if let Some(contact) = ticket.contact {
+            tx.add_contact_address(contact, sender, number).await?;
+        }
+        let contact = tx.contact_of(sender).await?;
+        tx.add_participants(ticket.id, &[(sender.clone(), "accepted", contact)], number).await
     }
 
     /// Places a message that was kept back, with its original time and threading (M7).
     async fn recover(
         &self,
         tx: &mut Tx,
-        invalid: &InvalidRow,
+        kept: &Kept,
         what: Recovered,
         cause: &Cause,
-    ) -> Result<(Applied, Option<mail::Address>), Error> {
-        let pending = tx.arrival(invalid.arrival).await?;
-        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
-        let rules = tx.load_rules().await?;
-        let number = tx.draw_decision().await?;
-        let contact = match &message.from {
+    ) -> Result<Applied, Error> {
+        let contact = match &kept.message.from {
             Some(from) => tx.contact_of(&from.address).await?,
             None => None,
         };
-        let key = MailKey::of(&message, &pending.digest, &self.keys);
+        let key = MailKey::of(&kept.message, &kept.pending.digest, &self.keys);
         let placing = Placing {
-            pending: &pending,
-            message: &message,
+            pending: &kept.pending,
+            message: &kept.message,
             key: &key,
-            rules: &rules,
+            rules: &kept.rules,
             type_id: what.type_id,
             follows: None,
             code: what.code,
             effects: what.effects,
-            kind: EntryKind::Inbound,
+            kind: match what.onto {
+                Some(_) if kept.kind() == Kind::AutoReply => EntryKind::Automatic,
+                // A ticket that an admin makes of it has its sender as its contact, machine or not.
+                _ => EntryKind::Inbound,
+            },
             contact,
             bounces: &[],
-            includes: true,
-            number,
+            // Who is let onto a ticket once does not belong to it for that.
+            includes: what.onto.is_none(),
+            number: kept.number,
         };
         let applied = self.place(tx, &placing, what.onto, cause).await?;
         let fate = Fate { ticket: applied.ticket, log_entry: applied.log_entry };
-        tx.settle_journal(invalid.arrival, fate, number).await?;
-        Ok((applied, message.from.map(|f| f.address)))
+        tx.settle_journal(kept.pending.id, fate, kept.number).await?;
+        Ok(applied)
     }
 
     async fn settle(
         &self,
         tx: &mut Tx,
         invalid: &InvalidRow,
-        state: &str,
-        applied: Applied,
+        (state, applied): (&str, Applied),
         cause: &Cause,
     ) -> Result<(), Error> {
         let onto = applied.ticket.zip(applied.log_entry);
@@ -192,6 +267,30 @@ impl Desk {
             detail: format!("invalid:{} {state}", invalid.id),
         };
         tx.append_event(&event, cause, self.clock.now()).await.map(drop)
+    }
+}
+
+/// The alert of a message over the size limit, which stands until somebody has decided what is to become of it.
+pub fn too_big_alert(arrival: ArrivalId) -> String {
+    format!("too_big:{arrival}")
+}
+
+/// A message that was kept back, with the rules of today and the number that its new place bears.
+struct Kept {
+    pending: Pending,
+    message: Message,
+    rules: Rules,
+    number: EventNumber,
+}
+
+impl Kept {
+    fn kind(&self) -> Kind {
+        classify(&self.message, &self.rules, &Clues::none()).kind
+    }
+
+    /// A person wrote it, and asks for no silence (RFC 3834 §2).
+    fn may_be_answered(&self) -> bool {
+        self.kind() == Kind::Person && refuses_answer(&self.message, &self.rules).is_none()
     }
 }
 
@@ -208,6 +307,15 @@ async fn open_invalid(tx: &mut Tx, id: InvalidId) -> Result<InvalidRow, Error> {
     match invalid.state.as_str() {
         "open" => Ok(invalid),
         state => Err(Error::InUse(format!("invalid ticket #{id} is {state} already"))),
+    }
+}
+
+/// What stands for an invalid ticket's sender on the block list: his address, or all of his domain.
+async fn sender_patterns(tx: &mut Tx, id: InvalidId) -> Result<(String, String), Error> {
+    let address = tx.invalid_sender(id).await?;
+    match address.rsplit_once('@') {
+        Some((_, domain)) => Ok((address.clone(), format!("@{domain}"))),
+        None => Err(Error::InUse(format!("invalid ticket #{id} has no sender to block: reject it"))),
     }
 }
 

@@ -5,7 +5,7 @@ use super::source::{Handled, Item, Source};
 use crate::crash;
 use crate::failure::Failure;
 use crate::store::arrival::{Known, Place};
-use crate::ticket::{ArrivalId, MailboxId};
+use crate::ticket::ArrivalId;
 
 /// A decided message that its source may let go.
 #[derive(Clone, Debug)]
@@ -69,20 +69,18 @@ impl Intake {
         Ok(owed)
     }
 
-    /// Acknowledgements whose place is no more: another epoch, or the folder was given another validity.
+    /// Acknowledgements whose place is no more: their messages must not be touched under these numbers.
     pub(super) async fn drop_stale(
         &self,
-        mailbox: MailboxId,
-        place: &Place,
         left_over: &[(Place, Known)],
+        is_stale: impl Fn(&Place) -> bool,
+        why: &str,
     ) -> Result<(), Failure> {
-        let is_stale =
-            |p: &Place| p.epoch != place.epoch || (p.folder == place.folder && p.validity != place.validity);
         let stale: Vec<ArrivalId> =
             left_over.iter().filter(|(p, _)| is_stale(p)).map(|(_, k)| k.id).collect();
         if !stale.is_empty() {
-            tracing::warn!(mailbox.id = mailbox.0, "intake.acknowledgement_dropped messages={}", stale.len());
+            tracing::warn!("intake.acknowledgement_dropped messages={} why={why}", stale.len());
         }
-        self.confirm(&stale, "dropped: the source has renumbered its messages").await
+        self.confirm(&stale, &format!("dropped: {why}")).await
     }
 }

@@ -1,20 +1,23 @@
 //! Steps 2 to 5: parse, look up, decide, apply. Message by message in order of arrival, inside one transaction for the
-//! batch with a savepoint each, so that a reply sees its parent of the same batch.
+//! batch, so that a reply sees its parent of the same batch.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
 
 use super::Intake;
 use super::keep::{Held, Kept};
-use super::lookup::{InHand, look_up};
+use super::lookup::{Ahead, Asked, InHand, Touched, clues, look_up};
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
 use crate::mail::{self, Message, Skeleton};
-use crate::store::arrival::{NewArrival, Pending, Place};
+use crate::store::arrival::Pending;
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::raw::RAW_CHUNK;
-use crate::store::{Error, Tx};
+use crate::store::{Counter, Error, Tx};
 use crate::ticket::{ArrivalId, EventNumber, MailboxId};
 use crate::triage::{self, Clues, Code, Decision, Rules};
 
@@ -85,38 +88,41 @@ impl Intake {
     }
 
     /// Decides a batch of kept messages. `is_owed`: their source is still to be told.
+    /// First all together, with few trips to the store; where anything of it fails, one by one, each with a savepoint, so
+    /// that the one that fails is found out and the others go on.
     pub(super) async fn decide(&self, batch: Vec<Kept>, is_owed: bool) -> Result<Decided, Failure> {
         let parsed = self.parse(batch).await?;
+        if parsed.iter().all(|p| p.message.is_some()) {
+            match caught(self.decide_batch(&parsed, is_owed, Manner::Together)).await {
+                Ok(decided) => return Ok(decided),
+                Err(e @ Error::Unavailable(_)) => return Err(e.into()),
+                Err(e) => tracing::warn!("intake.batch_taken_apart {e}"),
+            }
+        }
+        Ok(self.decide_batch(&parsed, is_owed, Manner::Apart).await?)
+    }
+
+    async fn decide_batch(&self, parsed: &[Parsed], is_owed: bool, manner: Manner) -> Result<Decided, Error> {
         let mut tx = self.desk.store.desk().await?;
         let rules = tx.load_rules().await?;
         let ids: Vec<ArrivalId> = parsed.iter().map(|p| p.pending.id).collect();
+        // Another round may have decided some of them since they were kept.
         let still_kept = tx.still_kept(&ids).await?;
+        let parsed: Vec<&Parsed> = parsed.iter().filter(|p| still_kept.contains(&p.pending.id)).collect();
+        let round = Deciding { rules: &rules, is_owed };
         let mut decided = Decided::default();
-        for Parsed { pending, message } in parsed {
-            // Another round has decided it since it was kept.
-            if !still_kept.contains(&pending.id) {
-                continue;
-            }
-            crash::point("decide.before_apply");
-            let Some(message) = message else {
-                self.set_aside_or_wait(&mut tx, &pending, &rules, &mut decided, is_owed).await?;
-                continue;
-            };
-            tx.savepoint().await?;
-            match self.decide_one(&mut tx, &pending, &message, &rules, is_owed).await {
-                Ok(decision) => {
-                    tx.release_savepoint().await?;
-                    decided.fates.count(&decision);
-                }
-                // The store is in trouble, not the message: nothing of the batch is decided, and none has a try more.
-                Err(e @ Error::Unavailable(_)) => return Err(e.into()),
-                Err(e) => {
-                    tracing::error!(arrival.id = pending.id.0, "intake.apply_failed: {e}");
-                    tx.rollback_to_savepoint().await?;
-                    self.set_aside_or_wait(&mut tx, &pending, &rules, &mut decided, is_owed).await?;
+        match manner {
+            Manner::Together => self.decide_together(&mut tx, round, &parsed, &mut decided).await?,
+            Manner::Apart => {
+                for one in parsed {
+                    crash::point("decide.before_apply");
+                    match self.decide_or_set_aside(&mut tx, round, one).await? {
+                        Some(decision) => decided.fates.count(&decision),
+                        None => decided.waiting.push(one.pending.id),
+                    }
+                    crash::point("decide.after_apply");
                 }
             }
-            crash::point("decide.after_apply");
         }
         crash::point("decide.before_commit");
         tx.commit().await?;
@@ -124,36 +130,107 @@ impl Intake {
         Ok(decided)
     }
 
+    /// Clues are looked up for the whole batch before any of it is written. A message that may have to see something of
+    /// the batch itself (its parent, its first copy) asks again.
+    async fn decide_together(
+        &self,
+        tx: &mut Tx,
+        round: Deciding<'_>,
+        parsed: &[&Parsed],
+        decided: &mut Decided,
+    ) -> Result<(), Error> {
+        let readable = parsed.iter().filter_map(|p| p.message.as_ref().map(|m| (&p.pending, m)));
+        let readable: Vec<(&Pending, &Message, InHand)> =
+            readable.map(|(pending, message)| (pending, message, InHand::of(pending))).collect();
+        let asked: Vec<Asked> =
+            readable.iter().map(|(_, m, hand)| Asked::of(m, hand, round.rules, &self.desk.keys)).collect();
+        let as_of = EventNumber(tx.last_drawn(Counter::Event));
+        let ahead = Ahead::of(tx, &asked, as_of).await?;
+        let mut found = Vec::with_capacity(asked.len());
+        for (asked, (_, _, in_hand)) in asked.iter().zip(&readable) {
+            found.push(clues(tx, asked, in_hand, round.rules, &ahead).await?);
+        }
+        let mut touched = Touched::default();
+        for ((asked, clues), (pending, message, in_hand)) in asked.iter().zip(found).zip(&readable) {
+            crash::point("decide.before_apply");
+            let as_of = EventNumber(tx.last_drawn(Counter::Event));
+            let clues = match touched.concerns(asked, &clues) {
+                true => look_up(tx, message, in_hand, round.rules, &self.desk.keys, as_of).await?,
+                false => Clues { as_of, ..clues },
+            };
+            let number = tx.draw_decision().await?;
+            let decision = triage::decide(message, round.rules, &clues);
+            let settling = Settling { round, pending, message, clues: &clues, number };
+            let (decision, applied) = self.settle(tx, settling, decision).await?;
+            touched.add(asked, applied.ticket);
+            decided.fates.count(&decision);
+            crash::point("decide.after_apply");
+        }
+        Ok(())
+    }
+
+    /// `None`: it has failed, and has tries left.
+    async fn decide_or_set_aside(
+        &self,
+        tx: &mut Tx,
+        round: Deciding<'_>,
+        Parsed { pending, message }: &Parsed,
+    ) -> Result<Option<Decision>, Error> {
+        let Some(message) = message else { return self.set_aside_or_wait(tx, round, pending).await };
+        tx.savepoint().await?;
+        // The release is part of it: writes that waited come out with it, and so does what the engine has against them.
+        let ended = caught(async {
+            let decision = self.decide_one(tx, round, pending, message).await?;
+            tx.release_savepoint().await?;
+            Ok(decision)
+        });
+        match ended.await {
+            Ok(decision) => Ok(Some(decision)),
+            // The store is in trouble, not the message: nothing of the batch is decided, and none has a try more.
+            Err(e @ Error::Unavailable(_)) => Err(e),
+            Err(e) => {
+                tracing::error!(arrival.id = pending.id.0, "intake.apply_failed: {e}");
+                tx.rollback_to_savepoint().await?;
+                self.set_aside_or_wait(tx, round, pending).await
+            }
+        }
+    }
+
     /// One message: clues, decision, rows.
     async fn decide_one(
         &self,
         tx: &mut Tx,
+        round: Deciding<'_>,
         pending: &Pending,
         message: &Message,
-        rules: &Rules,
-        is_owed: bool,
     ) -> Result<Decision, Error> {
-        let as_of = EventNumber(tx.last_drawn(crate::store::Counter::Event));
+        let as_of = EventNumber(tx.last_drawn(Counter::Event));
+        let in_hand = InHand::of(pending);
+        let clues = look_up(tx, message, &in_hand, round.rules, &self.desk.keys, as_of).await?;
         let number = tx.draw_decision().await?;
-        let in_hand =
-            InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() };
-        let clues = look_up(tx, message, &in_hand, rules, &self.desk.keys, as_of).await?;
-        let decision = triage::decide(message, rules, &clues);
-        self.settle(tx, Settling { pending, message, rules, clues: &clues, number, is_owed }, decision).await
+        let decision = triage::decide(message, round.rules, &clues);
+        let settling = Settling { round, pending, message, clues: &clues, number };
+        Ok(self.settle(tx, settling, decision).await?.0)
     }
 
-    async fn settle(&self, tx: &mut Tx, it: Settling<'_>, decision: Decision) -> Result<Decision, Error> {
+    async fn settle(
+        &self,
+        tx: &mut Tx,
+        it: Settling<'_>,
+        decision: Decision,
+    ) -> Result<(Decision, Applied), Error> {
         let key = MailKey::of(it.message, &it.pending.digest, &self.desk.keys);
         let applying = Applying {
             pending: it.pending,
             message: it.message,
             decision: &decision,
-            rules: it.rules,
+            rules: it.round.rules,
             clues: it.clues,
             key: &key,
             number: it.number,
         };
-        let Applied { ticket, log_entry } = self.desk.apply(tx, &applying).await?;
+        let applied = self.desk.apply(tx, &applying).await?;
+        let Applied { ticket, log_entry } = applied;
         let clues_json = serde_json::to_string(it.clues)?;
         let journal = NewJournal {
             arrival: it.pending.id,
@@ -163,7 +240,7 @@ impl Intake {
             fate: Fate { ticket, log_entry },
         };
         tx.insert_journal(&journal, self.clock.now()).await?;
-        tx.settle_arrival(it.pending.id, &key, it.is_owed).await?;
+        tx.settle_arrival(it.pending.id, &key, it.round.is_owed).await?;
         tracing::info!(
             arrival.id = it.pending.id.0,
             ticket.id = ticket.map(|t| t.0),
@@ -172,76 +249,25 @@ impl Intake {
             decision.code.as_str(),
             key.message_id.as_ref().map_or("", |m| m.as_str()),
         );
-        Ok(decision)
-    }
-
-    /// A message over the size limit: its headers are decided on, its bytes stay at the source (B2).
-    pub(super) async fn leave(
-        &self,
-        place: &Place,
-        arrival: NewArrival,
-        headers: Vec<u8>,
-    ) -> Result<Fates, Failure> {
-        let now = self.clock.now();
-        let skeleton = mail::scan(&mut &headers[..]).map_err(|e| Failure::temporary("headers").because(e))?;
-        let message = mail::parse(&skeleton);
-        let mut tx = self.desk.store.desk().await?;
-        let rules = tx.load_rules().await?;
-        let size = arrival.announced_size;
-        let id = tx.insert_arrivals(place, &[arrival], now).await?[0];
-        tx.add_shown(place.mailbox, 1).await?;
-        let pending = tx.arrival(id).await?;
-        let number = tx.draw_decision().await?;
-        let clues = Clues { mailbox: Some(place.mailbox), ..Clues::none() };
-        let key = MailKey::of(&message, id.0.to_string().as_bytes(), &self.desk.keys);
-        let decision = set_aside(Code::TooBig);
-        let applying = Applying {
-            pending: &pending,
-            message: &message,
-            decision: &decision,
-            rules: &rules,
-            clues: &clues,
-            key: &key,
-            number,
-        };
-        let words = format!("{size} bytes, over the mailbox's limit; it stays at the source");
-        self.desk.keep_error(&mut tx, &applying, &words, &headers).await?;
-        let clues_json = serde_json::to_string(&clues).map_err(Error::from)?;
-        let fate = Fate::default();
-        let journal = NewJournal { arrival: id, number, decision: &decision, clues_json: &clues_json, fate };
-        tx.insert_journal(&journal, now).await?;
-        let told = format!(
-            "a message of {size} bytes from {} is over the limit of its mailbox and stays at the source: \
-             `maildesk error list` shows it, `maildesk error fetch` takes it in, `maildesk error discard` removes it",
-            message.from.as_ref().map_or("an unknown sender", |f| f.address.as_str())
-        );
-        self.desk.alerts.state_in(&mut tx, &format!("too_big:{id}"), Some(&told)).await?;
-        tx.commit().await?;
-        let mut fates = Fates::default();
-        fates.count(&decision);
-        Ok(fates)
+        Ok((decision, applied))
     }
 
     /// The parser or the desk died of this message: a try more, and after the last one an error ticket with its bytes.
     async fn set_aside_or_wait(
         &self,
         tx: &mut Tx,
+        round: Deciding<'_>,
         pending: &Pending,
-        rules: &Rules,
-        decided: &mut Decided,
-        is_owed: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Decision>, Error> {
         tx.count_try(pending.id).await?;
         if pending.tries + 1 < self.settings.tries {
-            decided.waiting.push(pending.id);
-            return Ok(());
+            return Ok(None);
         }
         let number = tx.draw_decision().await?;
         let message = Message::default();
         let clues = Clues { mailbox: Some(pending.mailbox), ..Clues::none() };
-        let settling = Settling { pending, message: &message, rules, clues: &clues, number, is_owed };
-        decided.fates.count(&self.settle(tx, settling, set_aside(Code::Poison)).await?);
-        Ok(())
+        let settling = Settling { round, pending, message: &message, clues: &clues, number };
+        Ok(Some(self.settle(tx, settling, set_aside(Code::Poison)).await?.0))
     }
 
     /// Parses on a thread of its own; a panic there costs the message a try, and nothing else.
@@ -260,18 +286,40 @@ impl Intake {
     }
 }
 
-/// What is written for one decided message.
-struct Settling<'a> {
-    pending: &'a Pending,
-    message: &'a Message,
+/// How a batch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// All or nothing.
+    Together,
+    /// A savepoint for each message.
+    Apart,
+}
+
+/// What the messages of a batch share.
+#[derive(Clone, Copy)]
+struct Deciding<'a> {
     rules: &'a Rules,
-    clues: &'a Clues,
-    number: EventNumber,
+    /// Their source is still to be told.
     is_owed: bool,
 }
 
+/// What is written for one decided message.
+struct Settling<'a> {
+    round: Deciding<'a>,
+    pending: &'a Pending,
+    message: &'a Message,
+    clues: &'a Clues,
+    number: EventNumber,
+}
+
+/// A panic in the midst of it counts as a failure of this one message; what it wrote is rolled back by the caller.
+async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    ended.unwrap_or_else(|_| Err(Error::Corrupt("the desk panicked; its words stand above".into())))
+}
+
 /// An error ticket that no rule had a say in.
-fn set_aside(code: Code) -> Decision {
+pub(super) fn set_aside(code: Code) -> Decision {
     Decision {
         kind: triage::Kind::Unreadable,
         act: triage::Act::Error,
@@ -303,4 +351,16 @@ fn parse_one((pending, bytes): (Pending, Result<Skeleton, Held>), tries: i64) ->
     };
     let message = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse)).unwrap_or_default();
     Parsed { pending, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_the_message() {
+        let failed = caught(async { if true { panic!("on purpose") } else { Ok(()) } }).await;
+        assert!(matches!(failed, Err(Error::Corrupt(_))));
+        assert_eq!(caught(async { Ok(1) }).await.unwrap(), 1);
+    }
 }

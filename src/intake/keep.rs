@@ -74,7 +74,7 @@ impl Intake {
         let (row, held) = describe(message, false, self.clock.now())?;
         let mut tx = self.desk.store.desk().await?;
         let Some(mut held) = held else {
-            tx.mark_vanished(id).await?;
+            self.settle_vanished(&mut tx, id).await?;
             tx.commit().await?;
             return Ok(None);
         };
@@ -84,9 +84,7 @@ impl Intake {
             Held::Spool(file) => insert_spooled(&mut tx, id, file).await?,
             Held::Store => {}
         }
-        let now = self.clock.now();
-        tx.settle_error_of(id, "fetched", now).await?;
-        self.desk.alerts.state_in(&mut tx, &format!("too_big:{id}"), None).await?;
+        self.settle_fetched(&mut tx, id).await?;
         let pending = tx.arrival(id).await?;
         tx.commit().await?;
         Ok(Some(Kept { pending, bytes: held }))

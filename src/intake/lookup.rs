@@ -1,12 +1,13 @@
 //! Clues: what the store knows that a decision needs, as of a number.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::mail::{Address, MailKeys, Message};
+use crate::mail::{Address, MailKeys, Message, MessageId};
+use crate::store::arrival::Pending;
 use crate::store::journal::MailKey;
 use crate::store::{Error, Tx};
-use crate::ticket::{ArrivalId, EventNumber, MailboxId, TicketId};
-use crate::triage::clues::{CLUES_VERSION, SenderClue, TagClue, TagVerdict};
+use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, TicketId};
+use crate::triage::clues::{CLUES_VERSION, ForeignEntry, SenderClue, TagClue, TagVerdict};
 use crate::triage::{Clues, Questions, Rules, questions};
 
 /// The message in hand, as far as the store knows it.
@@ -15,6 +16,29 @@ pub struct InHand {
     pub arrival: ArrivalId,
     pub mailbox: MailboxId,
     pub digest: Vec<u8>,
+}
+
+impl InHand {
+    pub fn of(pending: &Pending) -> InHand {
+        InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() }
+    }
+}
+
+/// What is asked about a message, worked out from the message alone.
+pub struct Asked {
+    pub questions: Questions,
+    pub key: MailKey,
+    /// Of `questions.foreign`, in its order.
+    pub hashes: Vec<Vec<u8>>,
+}
+
+impl Asked {
+    pub fn of(message: &Message, in_hand: &InHand, rules: &Rules, keys: &MailKeys) -> Asked {
+        let questions = questions(message, rules, keys);
+        let hash = |id: &MessageId| keys.hash(&[b"id", id.as_str().as_bytes()]);
+        let hashes = questions.foreign.iter().map(hash).collect();
+        Asked { questions, key: MailKey::of(message, &in_hand.digest, keys), hashes }
+    }
 }
 
 /// Asks the store what it knew at `as_of`.
@@ -26,47 +50,118 @@ pub async fn look_up(
     keys: &MailKeys,
     as_of: EventNumber,
 ) -> Result<Clues, Error> {
-    let asked = questions(message, rules, keys);
-    let key = MailKey::of(message, &in_hand.digest, keys);
+    let asked = Asked::of(message, in_hand, rules, keys);
+    let ahead = Ahead::of(tx, std::slice::from_ref(&asked), as_of).await?;
+    clues(tx, &asked, in_hand, rules, &ahead).await
+}
+
+/// The clues of one message, with what was looked up ahead.
+pub(super) async fn clues(
+    tx: &mut Tx,
+    asked: &Asked,
+    in_hand: &InHand,
+    rules: &Rules,
+    ahead: &Ahead,
+) -> Result<Clues, Error> {
+    let (questions, as_of) = (&asked.questions, ahead.as_of);
     let mut clues = Clues { version: CLUES_VERSION, as_of, mailbox: Some(in_hand.mailbox), ..Clues::none() };
-    clues.copies = tx.copies_of(&key.key, &in_hand.digest, in_hand.arrival, as_of).await?;
-    clues.echo = asked.echo.map(|token| token.outbox);
-    for token in &asked.ours {
+    if ahead.mail_keys.contains(&asked.key.key) {
+        clues.copies = tx.copies_of(&asked.key.key, &in_hand.digest, in_hand.arrival, as_of).await?;
+    }
+    clues.echo = questions.echo.map(|token| token.outbox);
+    for token in &questions.ours {
         clues.ours.extend(tx.our_mail(token.outbox, as_of).await?);
     }
-    clues.reported_by_verp = asked.verp.is_some();
-    if let Some(token) = asked.verp.or(asked.original) {
+    clues.reported_by_verp = questions.verp.is_some();
+    if let Some(token) = questions.verp.or(questions.original) {
         clues.reported = tx.our_mail(token.outbox, as_of).await?;
     }
-    clues.tag = tag_clue(tx, &asked, as_of).await?;
-    let hashes: Vec<Vec<u8>> =
-        asked.foreign.iter().map(|id| keys.hash(&[b"id", id.as_str().as_bytes()])).collect();
-    clues.foreign = tx.entries_of_ids(&asked.foreign, &hashes, as_of).await?;
-    clues.sender = sender_clue(tx, asked.from.as_ref(), rules, as_of).await?;
+    clues.tag = tag_clue(tx, questions, as_of).await?;
+    clues.foreign = ahead.foreign(asked);
+    clues.sender = ahead.sender(questions.from.as_ref(), rules);
     for ticket in named_tickets(&clues) {
-        clues.tickets.extend(tx.ticket_clue(ticket, asked.from.as_ref(), clues.sender.contact, as_of).await?);
+        let found = tx.ticket_clue(ticket, questions.from.as_ref(), clues.sender.contact, as_of).await?;
+        clues.tickets.extend(found);
     }
     Ok(clues)
+}
+
+/// What is asked about every message, looked up for a batch at once.
+pub(super) struct Ahead {
+    as_of: EventNumber,
+    /// Of the messages' keys those that some arrival bears already: only these have copies.
+    mail_keys: HashSet<Vec<u8>>,
+    contacts: HashMap<Address, ContactId>,
+    /// The entries that bear a Message-ID, by its hash.
+    entries: HashMap<Vec<u8>, Vec<(LogEntryId, TicketId)>>,
+}
+
+impl Ahead {
+    pub(super) async fn of(tx: &mut Tx, asked: &[Asked], as_of: EventNumber) -> Result<Ahead, Error> {
+        let keys: Vec<&[u8]> = asked.iter().map(|a| &a.key.key[..]).collect();
+        let from: Vec<&Address> = asked.iter().filter_map(|a| a.questions.from.as_ref()).collect();
+        let hashes: Vec<&[u8]> = asked.iter().flat_map(|a| a.hashes.iter().map(|h| &h[..])).collect();
+        Ok(Ahead {
+            as_of,
+            mail_keys: tx.known_mail_keys(&keys).await?,
+            contacts: tx.contacts_as_of(&from, as_of).await?,
+            entries: tx.entries_of_hashes(&hashes, as_of).await?,
+        })
+    }
+
+    /// The entries that a message names, nearest first.
+    fn foreign(&self, asked: &Asked) -> Vec<ForeignEntry> {
+        let ids = asked.questions.foreign.iter().zip(&asked.hashes);
+        let named = ids.filter_map(|(id, hash)| self.entries.get(hash).map(|entries| (id, entries)));
+        let entry =
+            |id: &MessageId, (log_entry, ticket)| ForeignEntry { message_id: id.clone(), log_entry, ticket };
+        named.flat_map(|(id, entries)| entries.iter().map(move |e| entry(id, *e))).collect()
+    }
+
+    fn sender(&self, from: Option<&Address>, rules: &Rules) -> SenderClue {
+        let Some(from) = from else { return SenderClue::default() };
+        SenderClue {
+            contact: self.contacts.get(from).copied(),
+            is_team: rules.is_team(from),
+            blocked_by: rules.blocked_by(from).map(str::to_owned),
+        }
+    }
+}
+
+/// What a batch has written so far that a later message of it may have to see.
+#[derive(Default)]
+pub(super) struct Touched {
+    mail_keys: HashSet<Vec<u8>>,
+    id_hashes: HashSet<Vec<u8>>,
+    senders: HashSet<Address>,
+    tickets: HashSet<TicketId>,
+}
+
+impl Touched {
+    pub(super) fn add(&mut self, asked: &Asked, ticket: Option<TicketId>) {
+        self.mail_keys.insert(asked.key.key.clone());
+        self.id_hashes.extend(asked.key.id_hash.clone());
+        self.senders.extend(asked.questions.from.clone());
+        self.tickets.extend(ticket);
+    }
+
+    /// Whether clues that were looked up before the batch may have become wrong.
+    pub(super) fn concerns(&self, asked: &Asked, clues: &Clues) -> bool {
+        self.mail_keys.contains(&asked.key.key)
+            || asked.hashes.iter().any(|hash| self.id_hashes.contains(hash))
+            || asked.questions.from.as_ref().is_some_and(|from| self.senders.contains(from))
+            || asked.questions.tag.as_ref().is_some_and(|tag| self.tickets.contains(&tag.ticket))
+            || clues
+                .tickets
+                .iter()
+                .any(|t| self.tickets.contains(&t.id) || self.tickets.contains(&t.resolved))
+    }
 }
 
 async fn tag_clue(tx: &mut Tx, asked: &Questions, as_of: EventNumber) -> Result<Option<TagClue>, Error> {
     let Some(tag) = &asked.tag else { return Ok(None) };
     let verdict = tx.tag_verdict(tag, as_of).await?;
     Ok(Some(TagClue { word: tag.word.clone(), ticket: tag.ticket, log_entry: tag.log_entry, verdict }))
-}
-
-async fn sender_clue(
-    tx: &mut Tx,
-    from: Option<&Address>,
-    rules: &Rules,
-    as_of: EventNumber,
-) -> Result<SenderClue, Error> {
-    let Some(from) = from else { return Ok(SenderClue::default()) };
-    Ok(SenderClue {
-        contact: tx.contact_as_of(from, as_of).await?,
-        is_team: rules.is_team(from),
-        blocked_by: rules.blocked_by(from).map(str::to_owned),
-    })
 }
 
 /// Every ticket that a clue names, once.

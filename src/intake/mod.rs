@@ -8,7 +8,9 @@ pub mod balance;
 pub mod decide;
 pub mod import;
 mod keep;
+mod leave;
 pub mod lookup;
+pub mod replay;
 pub mod round;
 pub mod source;
 

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use super::acknowledge::Owed;
 use super::balance::Balance;
 use super::decide::Fates;
+use super::leave::TooBig;
 use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
 use super::{Intake, keep::Kept};
 use crate::config;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
-use crate::store::arrival::{ArrivalState, Known, NewArrival, Place};
+use crate::store::arrival::{ArrivalState, Known, Place};
 use crate::ticket::ArrivalId;
 
 /// Messages in one batch, however small they are.
@@ -40,8 +41,10 @@ struct Work {
     new: Vec<Item>,
     /// Known under this identity with another announced size: the bytes decide.
     resized: Vec<(Item, Known)>,
-    too_big: Vec<Item>,
-    /// Left at the source before, and wanted now: the limit was raised, or an admin asked for it.
+    /// With the arrival that it has already, where it had vanished.
+    too_big: Vec<(Item, Option<ArrivalId>)>,
+    /// Left at the source before, and wanted now: the limit was raised, or an admin asked for it. Or it had vanished, and is
+    /// there again.
     wanted: Vec<(Item, Known)>,
 }
 
@@ -56,24 +59,32 @@ impl Intake {
             fates: self.decide_pending(Some(mailbox.id), false).await?,
             ..RoundReport::default()
         };
-        let left_over = self.desk.store.read().await?.unacknowledged(mailbox.id).await?;
-        for folder in source.folders() {
+        let owing = ArrivalState::AckPending;
+        let left_over = self.desk.store.read().await?.arrivals_in(mailbox.id, owing).await?;
+        let folders = source.folders();
+        let is_unread = |p: &Place| p.epoch != mailbox.epoch || !folders.contains(&p.folder);
+        self.drop_stale(&left_over, is_unread, "its folder is not read, or in another account").await?;
+        for folder in folders.clone() {
             let listing = source.open(&folder).await?;
             report.listed += listing.items.len() as u64;
             let place =
                 Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
-            self.drop_stale(mailbox.id, &place, &left_over).await?;
+            let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
+            self.drop_stale(&left_over, is_renumbered, "the source has renumbered its messages").await?;
             let owed = self.take_up(&place, &listing.items, &left_over).await?;
-            let work = self.sort(&place, &listing, mailbox.spec.size_limit_bytes).await?;
+            let limit = mailbox.spec.size_limit_bytes;
+            let work = self.sort(&place, &listing, limit).await?;
             let mut folder_round = FolderRound {
                 intake: self,
                 place: &place,
+                limit,
                 handled: handled_of(mailbox),
                 owed,
                 confirmed: vec![],
                 report: &mut report,
             };
             folder_round.run(&mut source, work).await?;
+            self.settle_gone(&place, &listing).await?;
         }
         source.close().await?;
         report.balance = self.check_balance(mailbox).await?;
@@ -89,8 +100,12 @@ impl Intake {
         let mut work = Work::default();
         for item in &listing.items {
             match known.get(item.source_id.as_str()) {
-                None if item.size > limit => work.too_big.push(item.clone()),
+                None if item.size > limit => work.too_big.push((item.clone(), None)),
                 None => work.new.push(item.clone()),
+                Some(k) if k.state == ArrivalState::Vanished => match item.size > limit {
+                    true => work.too_big.push((item.clone(), Some(k.id))),
+                    false => work.wanted.push((item.clone(), (*k).clone())),
+                },
                 Some(k) if k.state == ArrivalState::Left => {
                     if item.size <= limit || asked_for.contains(&k.id) {
                         work.wanted.push((item.clone(), (*k).clone()));
@@ -110,6 +125,7 @@ impl Intake {
 struct FolderRound<'a> {
     intake: &'a Intake,
     place: &'a Place,
+    limit: u64,
     handled: Handled,
     /// Decided, and the source is still to be told.
     owed: Vec<Owed>,
@@ -120,8 +136,8 @@ struct FolderRound<'a> {
 
 impl FolderRound<'_> {
     async fn run<S: Source>(&mut self, source: &mut S, work: Work) -> Result<(), Failure> {
-        for item in &work.too_big {
-            self.leave(source, item).await?;
+        for (item, known) in &work.too_big {
+            self.leave(source, item, *known).await?;
         }
         for (item, known) in &work.wanted {
             self.take_in_left(source, item, known).await?;
@@ -180,21 +196,17 @@ impl FolderRound<'_> {
     }
 
     /// A message over the size limit stays where it is, and its headers tell of it (B2).
-    async fn leave<S: Source>(&mut self, source: &mut S, item: &Item) -> Result<(), Failure> {
+    async fn leave<S: Source>(
+        &mut self,
+        source: &mut S,
+        item: &Item,
+        known: Option<ArrivalId>,
+    ) -> Result<(), Failure> {
         let Some(headers) = source.fetch_headers(item, HEADERS_LIMIT).await? else { return Ok(()) };
-        let arrival = NewArrival {
-            source_id: item.source_id.clone(),
-            state: ArrivalState::Left,
-            announced_size: item.size,
-            size: 0,
-            digest: vec![],
-            envelope_to: String::new(),
-            received: self.intake.clock.now(),
-            is_silent: false,
-        };
-        let fates = self.intake.leave(self.place, arrival, headers).await?;
-        self.report.left += 1;
-        self.report.fates.merge(&fates);
+        if let Some(fates) = self.intake.leave(self.place, &TooBig { item, headers, known }).await? {
+            self.report.left += 1;
+            self.report.fates.merge(&fates);
+        }
         Ok(())
     }
 
@@ -228,16 +240,31 @@ impl FolderRound<'_> {
         for (item, known) in resized {
             let fetched = source.fetch(std::slice::from_ref(&item)).await?;
             let Some(message) = fetched.into_iter().next() else { continue };
-            let mut tx = self.intake.desk.store.write().await?;
-            if super::keep::digest(message)?.is_some_and(|digest| digest == known.digest) {
+            // Gone meanwhile: the next round does not list it.
+            let Some(digest) = super::keep::digest(message)? else { continue };
+            if digest == known.digest {
+                let mut tx = self.intake.desk.store.write().await?;
                 tx.set_announced_size(known.id, item.size).await?;
-            } else {
-                tx.retire_source_id(known.id).await?;
-                new.push(item);
+                tx.commit().await?;
+                continue;
             }
-            tx.commit().await?;
+            self.give_up(&known).await?;
+            match item.size > self.limit {
+                true => self.leave(source, &item, None).await?,
+                false => new.push(item),
+            }
         }
         Ok(new)
+    }
+
+    /// The identity of a known message is another message's now: what is still owed under it must not be carried out.
+    async fn give_up(&mut self, known: &Known) -> Result<(), Failure> {
+        self.owed.retain(|owed| owed.arrival != known.id);
+        let mut tx = self.intake.desk.store.write().await?;
+        tx.retire_source_id(known.id).await?;
+        let words = "dropped: the source has given its number to another message";
+        tx.mark_acknowledged(&[known.id], words, self.intake.clock.now()).await?;
+        Ok(tx.commit().await?)
     }
 }
 

@@ -59,6 +59,14 @@ pub struct Place {
     pub validity: i64,
 }
 
+impl Place {
+    /// It is the same folder of the same mailbox as the other, which has given up these numbers.
+    pub fn is_renumbered_by(&self, now: &Place) -> bool {
+        self.mailbox == now.mailbox
+            && (self.epoch != now.epoch || (self.folder == now.folder && self.validity != now.validity))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct NewArrival {
     pub source_id: String,
@@ -121,7 +129,7 @@ impl Tx {
             let sql = format!(
                 "INSERT INTO arrival (id, mailbox_id, epoch, folder, validity, source_id, state, announced_size, size, \
                  digest, envelope_to, received_us, silent, kept_us) VALUES {}",
-                values(part.len(), ARRIVAL_COLUMNS)
+                values(self.engine, part.len(), ARRIVAL_COLUMNS)
             );
             let mut query = sqlx::query(AssertSqlSafe(sql));
             for arrival in part {
@@ -168,13 +176,18 @@ impl Tx {
         Ok(known)
     }
 
-    /// Every message of a mailbox that is decided and still to be acknowledged at its source.
-    pub async fn unacknowledged(&mut self, mailbox: MailboxId) -> Result<Vec<(Place, Known)>, Error> {
+    /// Every message of a mailbox in this state, with its place.
+    pub async fn arrivals_in(
+        &mut self,
+        mailbox: MailboxId,
+        state: ArrivalState,
+    ) -> Result<Vec<(Place, Known)>, Error> {
         let query = sqlx::query(
             "SELECT id, source_id, state, announced_size, digest, epoch, folder, validity FROM arrival \
-             WHERE state = 'ack_pending' AND mailbox_id = $1 ORDER BY id",
+             WHERE state = $2 AND mailbox_id = $1 ORDER BY id",
         );
-        let rows = self.rows(query.bind(mailbox.0)).await?;
+        let query = query.bind(mailbox.0).bind(state.as_str());
+        let rows = self.rows(query).await?;
         rows.iter()
             .map(|row| {
                 let place = Place {
@@ -239,6 +252,44 @@ impl Tx {
     pub async fn let_go(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET state = 'ack_pending' WHERE id = $1 AND state = 'left'");
         self.later(query.bind(id.0))
+    }
+
+    /// A message with these headers that was left under numbers which the place has given up.
+    pub async fn left_with_headers(
+        &mut self,
+        place: &Place,
+        headers: &[u8],
+    ) -> Result<Option<ArrivalId>, Error> {
+        let query = sqlx::query(
+            "SELECT a.id FROM arrival a JOIN error_ticket e ON e.arrival_id = a.id WHERE a.state = 'left' \
+             AND a.mailbox_id = $1 AND e.headers = $2 AND (a.epoch <> $3 OR (a.folder = $4 AND a.validity <> $5)) \
+             ORDER BY a.id LIMIT 1",
+        );
+        let query = query.bind(place.mailbox.0).bind(headers).bind(place.epoch);
+        let row = self.maybe_row(query.bind(&place.folder).bind(place.validity)).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.map(ArrivalId))
+    }
+
+    /// The source has given a message another number.
+    pub async fn renumber_arrival(
+        &mut self,
+        id: ArrivalId,
+        place: &Place,
+        source_id: &str,
+        announced_size: u64,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE arrival SET epoch = $2, folder = $3, validity = $4, source_id = $5, announced_size = $6 \
+             WHERE id = $1",
+        );
+        let query = query.bind(id.0).bind(place.epoch).bind(&place.folder).bind(place.validity);
+        self.execute(query.bind(source_id).bind(announced_size as i64)).await.map(drop)
+    }
+
+    /// A message that had vanished is there again, and stays there.
+    pub async fn leave_arrival(&mut self, id: ArrivalId, announced_size: u64) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET state = 'left', announced_size = $2 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(announced_size as i64)).await.map(drop)
     }
 
     /// Arrivals left at their source that an admin wants taken in.

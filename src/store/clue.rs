@@ -1,6 +1,8 @@
 //! What a decision asks the store. Each look-up sees what was born at `as_of` or before, so that a decision can be made
 //! again later without seeing the message itself or what came after it.
 
+use std::collections::{HashMap, HashSet};
+
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -10,13 +12,15 @@ use crate::mail::subject::TagLine;
 use crate::mail::{Address, MessageId};
 use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, OutboxId, Status, TicketId, TypeId};
 use crate::triage::Act;
-use crate::triage::clues::{Copy, ForeignEntry, OurMail, TagVerdict, TicketClue};
+use crate::triage::clues::{Copy, OurMail, TagVerdict, TicketClue};
 
 /// Copies that are looked at; a mail that comes more often than this is the same mail all the same.
 const MAX_COPIES: i64 = 20;
+/// Keys in one IN list.
+const KEYS_A_QUERY: usize = 200;
 
 impl Tx {
-    /// Earlier copies of a mail (B10), oldest first.
+    /// Earlier copies of a mail (B10), oldest first. One that was decided anew (`error retry`) was an error until then.
     pub async fn copies_of(
         &mut self,
         key: &[u8],
@@ -25,9 +29,12 @@ impl Tx {
         as_of: EventNumber,
     ) -> Result<Vec<Copy>, Error> {
         let query = sqlx::query(
-            "SELECT a.id, a.digest, j.act, j.ticket_id, j.log_entry_id, j.settled_number FROM arrival a \
-             JOIN journal j ON j.arrival_id = a.id WHERE a.mail_key = $1 AND a.id <> $2 AND j.number <= $3 \
-             ORDER BY j.number LIMIT $4",
+            "SELECT a.id, a.digest, CASE WHEN j.number <= $3 THEN j.act ELSE 'error' END, \
+             CASE WHEN j.number <= $3 THEN j.ticket_id END, CASE WHEN j.number <= $3 THEN j.log_entry_id END, \
+             j.settled_number FROM arrival a LEFT JOIN journal j ON j.arrival_id = a.id \
+             LEFT JOIN error_ticket e ON e.arrival_id = a.id AND e.code = 'unreadable' \
+             WHERE a.mail_key = $1 AND a.id <> $2 AND (j.number <= $3 OR e.number <= $3) \
+             ORDER BY coalesce(e.number, j.number) LIMIT $4",
         );
         let rows = self.rows(query.bind(key).bind(this.0).bind(as_of.0).bind(MAX_COPIES)).await?;
         rows.iter().map(|row| copy_of(row, digest, as_of)).collect()
@@ -71,48 +78,63 @@ impl Tx {
         })
     }
 
-    /// The entries that bear these Message-IDs, in the order of the ids. `hashes` go with `ids`.
-    pub async fn entries_of_ids(
-        &mut self,
-        ids: &[MessageId],
-        hashes: &[Vec<u8>],
-        as_of: EventNumber,
-    ) -> Result<Vec<ForeignEntry>, Error> {
-        if ids.is_empty() {
-            return Ok(vec![]);
+    /// Of these keys, those that an arrival bears that was decided.
+    pub async fn known_mail_keys(&mut self, keys: &[&[u8]]) -> Result<HashSet<Vec<u8>>, Error> {
+        let mut known = HashSet::new();
+        for part in keys.chunks(KEYS_A_QUERY) {
+            let sql =
+                format!("SELECT mail_key FROM arrival WHERE mail_key IN ({})", placeholders(1, part.len()));
+            let query = part.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(*key));
+            for row in self.rows(query).await? {
+                known.insert(row.try_get(0)?);
+            }
         }
-        let sql = format!(
-            "SELECT id_hash, id, ticket_id FROM log_entry WHERE number <= $1 AND id_hash IN ({}) ORDER BY id",
-            placeholders(2, hashes.len())
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(as_of.0);
-        for hash in hashes {
-            query = query.bind(&hash[..]);
-        }
-        let mut found = Vec::new();
-        for row in self.rows(query).await? {
-            let hash: Vec<u8> = row.try_get(0)?;
-            let Some(at) = hashes.iter().position(|h| *h == hash) else { continue };
-            let entry = ForeignEntry {
-                message_id: ids[at].clone(),
-                log_entry: LogEntryId(row.try_get(1)?),
-                ticket: TicketId(row.try_get(2)?),
-            };
-            found.push((at, entry));
-        }
-        found.sort_by_key(|(at, entry)| (*at, entry.log_entry));
-        Ok(found.into_iter().map(|(_, entry)| entry).collect())
+        Ok(known)
     }
 
-    /// The contact that an address belonged to.
-    pub async fn contact_as_of(
+    /// The entries that bear a Message-ID, by its hash, oldest first.
+    pub async fn entries_of_hashes(
         &mut self,
-        address: &Address,
+        hashes: &[&[u8]],
         as_of: EventNumber,
-    ) -> Result<Option<ContactId>, Error> {
-        let query = sqlx::query("SELECT contact_id FROM contact_address WHERE address = $1 AND number <= $2");
-        let row = self.maybe_row(query.bind(address.as_str()).bind(as_of.0)).await?;
-        Ok(row.map(|r| r.try_get(0)).transpose()?.map(ContactId))
+    ) -> Result<HashMap<Vec<u8>, Vec<(LogEntryId, TicketId)>>, Error> {
+        let mut found: HashMap<Vec<u8>, Vec<_>> = HashMap::new();
+        for part in hashes.chunks(KEYS_A_QUERY) {
+            let sql = format!(
+                "SELECT id_hash, id, ticket_id FROM log_entry WHERE number <= $1 AND id_hash IN ({}) ORDER BY id",
+                placeholders(2, part.len())
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(as_of.0);
+            let query = part.iter().fold(query, |query, hash| query.bind(*hash));
+            for row in self.rows(query).await? {
+                let entry = (LogEntryId(row.try_get(1)?), TicketId(row.try_get(2)?));
+                found.entry(row.try_get(0)?).or_default().push(entry);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The contacts that addresses belonged to.
+    pub async fn contacts_as_of(
+        &mut self,
+        addresses: &[&Address],
+        as_of: EventNumber,
+    ) -> Result<HashMap<Address, ContactId>, Error> {
+        let mut found = HashMap::new();
+        for part in addresses.chunks(KEYS_A_QUERY) {
+            let sql = format!(
+                "SELECT address, contact_id FROM contact_address WHERE number <= $1 AND address IN ({})",
+                placeholders(2, part.len())
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(as_of.0);
+            let query = part.iter().fold(query, |query, address| query.bind(address.as_str()));
+            for row in self.rows(query).await? {
+                let address: String = row.try_get(0)?;
+                let known = addresses.iter().find(|a| a.as_str() == address);
+                found.extend(known.map(|a| (*a).clone()).zip(Some(ContactId(row.try_get(1)?))));
+            }
+        }
+        Ok(found)
     }
 
     /// A ticket as a decision sees it, merges followed; `None` where it was not yet born.
@@ -202,7 +224,7 @@ impl Tx {
     ) -> Result<Option<String>, Error> {
         let query = sqlx::query(
             "SELECT how FROM participant WHERE ticket_id = $1 AND number <= $2 AND (address = $3 OR contact_id = $4) \
-             ORDER BY number LIMIT 1",
+             ORDER BY number, address LIMIT 1",
         );
         let query = query.bind(id.0).bind(as_of.0).bind(address.as_str()).bind(contact.map(|c| c.0));
         if let Some(row) = self.maybe_row(query).await? {

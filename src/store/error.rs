@@ -18,6 +18,9 @@ pub enum Error {
     /// The row cannot go while others refer to it.
     #[error("{0}")]
     InUse(String),
+    /// The engine refuses these very values, now and later: too long for an index, not to be encoded, against a rule.
+    #[error("the store cannot hold this: {0}")]
+    Unfit(#[source] sqlx::Error),
     /// The row comes from the configuration file (G3).
     #[error("{0} comes from the configuration file and is changed there")]
     ReadOnly(String),
@@ -52,12 +55,26 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(e) if e.is_foreign_key_violation() => {
                 Error::InUse("it is still referred to".to_owned())
             }
+            sqlx::Error::Database(e) if e.code().is_some_and(|code| is_about_values(&code)) => {
+                Error::Unfit(error)
+            }
             sqlx::Error::RowNotFound => Error::Missing("such row".to_owned()),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => {
                 Error::Corrupt(error.to_string())
             }
             _ => Error::Unavailable(error),
         }
+    }
+}
+
+/// Whether it is the values that the engine objects to, not its own state. A message with such values would fail for ever,
+/// so it must not be taken for a store in trouble.
+fn is_about_values(code: &str) -> bool {
+    match code.parse::<u32>() {
+        // SQLite's extended codes, the primary one in the low byte: SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
+        // SQLSTATE classes: data exception, integrity constraint, program limit exceeded.
+        _ => code.len() == 5 && ["22", "23", "54"].contains(&&code[..2]),
     }
 }
 
@@ -73,5 +90,29 @@ impl From<Error> for Failure {
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Error {
         Error::Corrupt(format!("a JSON column does not parse: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_about_values;
+
+    #[test]
+    fn refused_values_are_told_from_a_store_in_trouble() {
+        for (code, expected) in [
+            ("22021", true),  // PostgreSQL: invalid byte sequence
+            ("23514", true),  // PostgreSQL: check violation
+            ("54000", true),  // PostgreSQL: index row too large
+            ("40P01", false), // PostgreSQL: deadlock
+            ("53100", false), // PostgreSQL: disk full
+            ("57P01", false), // PostgreSQL: shut down
+            ("1811", true),   // SQLite: constraint by a trigger
+            ("18", true),     // SQLite: too big
+            ("5", false),     // SQLite: busy
+            ("13", false),    // SQLite: disk full
+            ("1034", false),  // SQLite: fsync failed
+        ] {
+            assert_eq!(is_about_values(code), expected, "{code}");
+        }
     }
 }

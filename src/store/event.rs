@@ -38,6 +38,8 @@ pub enum Happened {
     Edited,
     AnswerQueued,
     DeliveryFailed,
+    MailRetried,
+    MailCancelled,
     InvalidKept,
     InvalidSettled,
     ErrorKept,
@@ -61,6 +63,8 @@ impl Happened {
             Happened::Edited => "edited",
             Happened::AnswerQueued => "answer_queued",
             Happened::DeliveryFailed => "delivery_failed",
+            Happened::MailRetried => "mail_retried",
+            Happened::MailCancelled => "mail_cancelled",
             Happened::InvalidKept => "invalid_kept",
             Happened::InvalidSettled => "invalid_settled",
             Happened::ErrorKept => "error_kept",
@@ -78,6 +82,13 @@ pub struct Event {
     pub happened: Happened,
     /// Codes and ids, such as `open>closed`; never words.
     pub detail: String,
+}
+
+impl Event {
+    /// Of a ticket, not of one of its entries.
+    pub fn of(ticket: Option<TicketId>, happened: Happened, detail: impl Into<String>) -> Event {
+        Event { ticket, log_entry: None, happened, detail: detail.into() }
+    }
 }
 
 impl Tx {

@@ -101,7 +101,8 @@ impl Tx {
     /// Ends the keeping of a message: its keys, and what its source is still owed.
     pub async fn settle_arrival(&mut self, id: ArrivalId, key: &MailKey, is_owed: bool) -> Result<(), Error> {
         let query = sqlx::query(
-            "UPDATE arrival SET state = $2, message_id = $3, mail_key = $4, id_hash = $5, in_hand = 0 WHERE id = $1",
+            "UPDATE arrival SET state = column2, message_id = column3, mail_key = column4, id_hash = column5, \
+             in_hand = 0 FROM (VALUES ($1, $2, $3, $4, $5)) AS v WHERE arrival.id = column1",
         )
         .bind(id.0)
         .bind(if is_owed { "ack_pending" } else { "decided" })

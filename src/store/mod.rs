@@ -18,6 +18,7 @@ mod event;
 mod group;
 mod hold;
 pub mod journal;
+mod later;
 pub mod listing;
 mod mailbox;
 mod migrate;

@@ -118,7 +118,7 @@ const OUTBOX_COLUMNS: &str = "id, purpose, ticket_id, log_entry_id, relay_id, me
      size, operation, state, next_us, created_us";
 
 impl Tx {
-    /// Queues a mail. Where its operation has queued one already, nothing is written.
+    /// Queues a mail. An operation queues one mail: a second one is `Taken`, at the latest with the commit.
     pub async fn enqueue(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<(), Error> {
         if new.recipients.is_empty() {
             return Err(Error::Corrupt(format!("outbox mail {} has no recipient", new.id)));
@@ -140,8 +140,7 @@ impl Tx {
         let query = sqlx::query(
             "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, return_path, \
              sender, subject, literal, segments, size, digest, operation, state, number, next_us, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'queued', $15, $16, $16) \
-             ON CONFLICT (operation) DO NOTHING",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'queued', $15, $16, $16)",
         )
         .bind(new.id.0)
         .bind(new.purpose.as_str())
@@ -162,12 +161,10 @@ impl Tx {
         self.later(query)
     }
 
-    /// Where its mail was not written, since its operation had queued one, it is not written either.
     fn insert_recipient(&mut self, id: OutboxId, who: &NewRecipient, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "INSERT INTO outbox_recipient (outbox_id, address, name, contact_id, state, next_us) \
-             SELECT $1, $2, $3, $4, 'queued', $5 WHERE EXISTS (SELECT 1 FROM outbox WHERE id = $1) \
-             ON CONFLICT DO NOTHING",
+             VALUES ($1, $2, $3, $4, 'queued', $5) ON CONFLICT DO NOTHING",
         );
         let contact = who.contact.map(|c| c.0);
         self.later(query.bind(id.0).bind(who.address.as_str()).bind(&who.name).bind(contact).bind(now.0))

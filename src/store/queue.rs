@@ -117,11 +117,16 @@ impl Tx {
         }
     }
 
+    /// An arrival has one error ticket, however often it fails: an earlier one is opened again, and keeps the number
+    /// under which it became one.
     pub async fn insert_error(&mut self, new: &NewError<'_>, now: Micros) -> Result<ErrorId, Error> {
         let id = self.draw(Counter::Error).await?;
         let query = sqlx::query(
             "INSERT INTO error_ticket (id, arrival_id, code, state, words, subject, sender_address, headers, number, \
-             created_us) VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9)",
+             created_us) VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9) ON CONFLICT (arrival_id) DO UPDATE \
+             SET code = excluded.code, state = 'open', words = excluded.words, subject = excluded.subject, \
+             sender_address = excluded.sender_address, headers = excluded.headers, \
+             settled_us = NULL, version = error_ticket.version + 1 RETURNING id",
         )
         .bind(id)
         .bind(new.arrival.0)
@@ -132,8 +137,7 @@ impl Tx {
         .bind(new.headers)
         .bind(new.number.0)
         .bind(now.0);
-        self.later(query)?;
-        Ok(ErrorId(id))
+        Ok(ErrorId(self.row(query).await?.try_get(0)?))
     }
 
     /// An error ticket's arrival and state.
@@ -170,11 +174,6 @@ impl Tx {
              WHERE arrival_id = $1 AND state IN ('open', 'fetch')",
         );
         self.execute(query.bind(arrival.0).bind(state).bind(now.0)).await.map(drop)
-    }
-
-    /// An error ticket goes, for its message to be decided anew.
-    pub async fn delete_error(&mut self, id: ErrorId) -> Result<(), Error> {
-        self.execute(sqlx::query("DELETE FROM error_ticket WHERE id = $1").bind(id.0)).await.map(drop)
     }
 
     pub async fn insert_bounce(&mut self, new: &NewBounce<'_>, now: Micros) -> Result<BounceId, Error> {

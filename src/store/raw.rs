@@ -49,8 +49,10 @@ impl Tx {
     }
 
     async fn insert_chunks(&mut self, chunks: &[Chunk<'_>]) -> Result<(), Error> {
-        let sql =
-            format!("INSERT INTO raw_mail (arrival_id, chunk, bytes) VALUES {}", values(chunks.len(), 3));
+        let sql = format!(
+            "INSERT INTO raw_mail (arrival_id, chunk, bytes) VALUES {}",
+            values(self.engine, chunks.len(), 3)
+        );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for chunk in chunks {
             query = query.bind(chunk.arrival.0).bind(chunk.number).bind(chunk.bytes);

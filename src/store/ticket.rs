@@ -1,9 +1,8 @@
 //! Tickets, their log entries, and who belongs to them.
 
+use sqlx::Row;
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row};
 
-use super::tx::values;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::{Address, Attachment, NamedAddress};
@@ -31,6 +30,30 @@ pub struct NewTicket<'a> {
     pub contact: Option<ContactId>,
     pub follows: Option<TicketId>,
     pub number: EventNumber,
+}
+
+/// What to change of a ticket; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct TicketEdit {
+    pub subject: Option<String>,
+    pub status: Option<Status>,
+    pub priority: Option<String>,
+    pub kind: Option<String>,
+    /// `Some(None)` takes it away.
+    pub due: Option<Option<Micros>>,
+}
+
+impl TicketEdit {
+    /// What of it changes but the status, by name.
+    pub fn names(&self) -> Vec<&'static str> {
+        let given = [
+            ("subject", self.subject.is_some()),
+            ("priority", self.priority.is_some()),
+            ("kind", self.kind.is_some()),
+            ("due", self.due.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+    }
 }
 
 /// What a log entry is.
@@ -166,27 +189,22 @@ impl Tx {
         arrival: ArrivalId,
         attachments: &[Attachment],
     ) -> Result<(), Error> {
-        for (nth, part) in attachments.chunks(50).enumerate() {
-            let sql = format!(
+        for (position, attachment) in attachments.iter().enumerate() {
+            let query = sqlx::query(
                 "INSERT INTO attachment (log_entry_id, position, name, content_type, size, is_inline, content_id, \
-                 arrival_id, raw_offset, raw_length, encoding) VALUES {}",
-                values(part.len(), 11)
-            );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (at, attachment) in part.iter().enumerate() {
-                query = query
-                    .bind(entry.0)
-                    .bind((nth * 50 + at) as i64)
-                    .bind(&attachment.name)
-                    .bind(&attachment.content_type)
-                    .bind(attachment.size as i64)
-                    .bind(i64::from(attachment.is_inline))
-                    .bind(&attachment.content_id)
-                    .bind(arrival.0)
-                    .bind(attachment.span.offset as i64)
-                    .bind(attachment.span.length as i64)
-                    .bind(attachment.span.encoding.as_str());
-            }
+                 arrival_id, raw_offset, raw_length, encoding) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            )
+            .bind(entry.0)
+            .bind(position as i64)
+            .bind(&attachment.name)
+            .bind(&attachment.content_type)
+            .bind(attachment.size as i64)
+            .bind(i64::from(attachment.is_inline))
+            .bind(&attachment.content_id)
+            .bind(arrival.0)
+            .bind(attachment.span.offset as i64)
+            .bind(attachment.span.length as i64)
+            .bind(attachment.span.encoding.as_str());
             self.later(query)?;
         }
         Ok(())
@@ -199,23 +217,15 @@ impl Tx {
         participants: &[(Address, &str, Option<ContactId>)],
         number: EventNumber,
     ) -> Result<(), Error> {
-        if participants.is_empty() {
-            return Ok(());
-        }
-        let sql = format!(
-            "INSERT INTO participant (ticket_id, address, how, contact_id, number) VALUES {} ON CONFLICT DO NOTHING",
-            values(participants.len(), 5)
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
         for (address, how, contact) in participants {
-            query = query
-                .bind(ticket.0)
-                .bind(address.as_str())
-                .bind(*how)
-                .bind(contact.map(|c| c.0))
-                .bind(number.0);
+            let query = sqlx::query(
+                "INSERT INTO participant (ticket_id, address, how, contact_id, number) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT DO NOTHING",
+            );
+            let query = query.bind(ticket.0).bind(address.as_str()).bind(*how).bind(contact.map(|c| c.0));
+            self.later(query.bind(number.0))?;
         }
-        self.later(query)
+        Ok(())
     }
 
     /// Changes the status; the version guards against a change in between, where one is given.
@@ -256,11 +266,21 @@ impl Tx {
         self.later(query.bind(id.0).bind(type_id.0).bind(now.0))
     }
 
-    pub async fn set_subject(&mut self, id: TicketId, subject: &str, now: Micros) -> Result<(), Error> {
+    /// Writes what of a ticket a person corrects; its status has its own function.
+    pub async fn edit_ticket(&mut self, id: TicketId, edit: &TicketEdit, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
-            "UPDATE ticket SET subject = $2, updated_us = $3, version = version + 1 WHERE id = $1",
-        );
-        self.later(query.bind(id.0).bind(subject).bind(now.0))
+            "UPDATE ticket SET subject = coalesce($2, subject), priority = coalesce($3, priority), \
+             kind = coalesce($4, kind), due_us = CASE WHEN $5 = 1 THEN $6 ELSE due_us END, updated_us = $7, \
+             version = version + 1 WHERE id = $1",
+        )
+        .bind(id.0)
+        .bind(edit.subject.clone())
+        .bind(edit.priority.clone())
+        .bind(edit.kind.clone())
+        .bind(i64::from(edit.due.is_some()))
+        .bind(edit.due.flatten().map(|due| due.0))
+        .bind(now.0);
+        self.later(query)
     }
 
     pub async fn set_deleted(&mut self, id: TicketId, is_deleted: bool, now: Micros) -> Result<(), Error> {

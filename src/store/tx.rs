@@ -3,8 +3,9 @@
 use sqlx::AnyPool;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe, Execute as _, Row, SqlStr, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
+use super::later::Later;
 use super::{Engine, Error};
 
 /// A transaction on the store. Dropped without `commit`, it never was.
@@ -12,7 +13,7 @@ pub struct Tx {
     pub(super) inner: Transaction<'static, Any>,
     pub(super) engine: Engine,
     /// Writes that wait to go to the engine together.
-    later: Vec<(SqlStr, AnyArguments)>,
+    later: Later,
     savepoint: Savepoint,
     /// The desk's counters while this transaction holds the desk lock, and which of them were drawn from.
     desk: Option<[(i64, bool); DESK_COUNTERS]>,
@@ -82,7 +83,7 @@ impl Tx {
         Ok(Tx {
             inner: pool.begin_with(how).await?,
             engine,
-            later: vec![],
+            later: Later::default(),
             savepoint: Savepoint::None,
             desk: None,
         })
@@ -155,11 +156,10 @@ impl Tx {
 
     /// Keeps what was written since the savepoint; an error of any of it comes at the latest here.
     pub async fn release_savepoint(&mut self) -> Result<(), Error> {
-        if self.savepoint == Savepoint::Set || !self.later.is_empty() {
-            self.later(sqlx::query(RELEASE))?;
-            self.flush().await?;
+        self.flush().await?;
+        if std::mem::replace(&mut self.savepoint, Savepoint::None) == Savepoint::Set {
+            sqlx::query(RELEASE).execute(&mut *self.inner).await?;
         }
-        self.savepoint = Savepoint::None;
         Ok(())
     }
 
@@ -173,34 +173,25 @@ impl Tx {
     }
 
     /// A write whose effect nobody asks about: it goes to the engine with others, before the next read or the commit.
-    /// SQLite lives on a thread of its own, and each trip there costs more than most statements do.
-    pub(super) fn later(&mut self, mut query: Query<'_, Any, AnyArguments>) -> Result<(), Error> {
-        let arguments =
-            query.take_arguments().map_err(|e| Error::Corrupt(format!("a value cannot be bound: {e}")))?;
-        self.later.push((query.sql(), arguments.unwrap_or_default()));
-        Ok(())
+    pub(super) fn later(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<(), Error> {
+        self.later.push(query)
     }
 
-    /// Sends what waits, in order.
+    /// Sends what waits: rows to insert table by table, then the rest in order.
     async fn flush(&mut self) -> Result<(), Error> {
         if self.later.is_empty() {
             return Ok(());
         }
-        let mut writes = std::mem::take(&mut self.later);
+        let later = std::mem::take(&mut self.later);
         if self.savepoint == Savepoint::Wanted {
             self.savepoint = Savepoint::Set;
-            writes.insert(0, (SqlStr::from_static("SAVEPOINT message"), AnyArguments::default()));
+            sqlx::query("SAVEPOINT message").execute(&mut *self.inner).await?;
         }
-        match self.engine {
-            Engine::Sqlite => {
-                let (sql, arguments) = joined(writes);
-                sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *self.inner).await?;
-            }
-            Engine::Postgres => {
-                for (sql, arguments) in writes {
-                    sqlx::query_with(sql, arguments).execute(&mut *self.inner).await?;
-                }
-            }
+        for (sql, arguments) in later.into_statements(self.engine) {
+            sqlx::query_with(AssertSqlSafe(sql), arguments)
+                .persistent(false)
+                .execute(&mut *self.inner)
+                .await?;
         }
         Ok(())
     }
@@ -232,33 +223,6 @@ impl Tx {
 
 const RELEASE: &str = "RELEASE SAVEPOINT message";
 
-/// Several statements as one text: SQLite runs them one after the other, and their `$n` count through.
-fn joined(writes: Vec<(SqlStr, AnyArguments)>) -> (String, AnyArguments) {
-    let mut text = String::with_capacity(writes.len() * 256);
-    let mut all = AnyArguments::default();
-    for (sql, arguments) in writes {
-        push_renumbered(&mut text, sql.as_str(), all.values.0.len());
-        text.push_str("; ");
-        all.values.0.extend(arguments.values.0);
-    }
-    (text, all)
-}
-
-/// Appends a statement with its `$n` raised by `by`. No statement of ours has a `$` elsewhere.
-fn push_renumbered(text: &mut String, sql: &str, by: usize) {
-    use std::fmt::Write;
-    let mut rest = sql;
-    while let Some(at) = rest.find('$') {
-        text.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: usize = rest[..digits].parse().expect("a placeholder is $ and a number");
-        write!(text, "${}", number + by).expect("writing to a String cannot fail");
-        rest = &rest[digits..];
-    }
-    text.push_str(rest);
-}
-
 /// `$1, $2, $3` for `n` values from number `first`, to stand in an IN list or a row of VALUES.
 pub(super) fn placeholders(first: usize, n: usize) -> String {
     use std::fmt::Write;
@@ -270,24 +234,12 @@ pub(super) fn placeholders(first: usize, n: usize) -> String {
     text
 }
 
-/// `($1, $2), ($3, $4)`: the VALUES of `rows` rows with `columns` columns each.
-pub(super) fn values(rows: usize, columns: usize) -> String {
-    let row = |r: usize| format!("({})", placeholders(r * columns + 1, columns));
+/// `($1, $2), ($3, $4)`: the VALUES of `rows` rows with `columns` columns each. SQLite takes bare `?`, which it need not
+/// look up by name.
+pub(super) fn values(engine: Engine, rows: usize, columns: usize) -> String {
+    let row = |r: usize| match engine {
+        Engine::Sqlite => format!("({})", vec!["?"; columns].join(", ")),
+        Engine::Postgres => format!("({})", placeholders(r * columns + 1, columns)),
+    };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn joined_statements_count_their_values_through() {
-        let first = sqlx::query::<Any>("INSERT INTO a VALUES ($1, $2)").bind(1_i64).bind("x");
-        let second =
-            sqlx::query::<Any>("UPDATE b SET c = $2 WHERE d = $1 AND e = $1").bind(3_i64).bind(4_i64);
-        let writes = [first, second].map(|mut q| (q.take_arguments().unwrap().unwrap(), q.sql()));
-        let (sql, arguments) = joined(writes.into_iter().map(|(arguments, sql)| (sql, arguments)).collect());
-        assert_eq!(sql, "INSERT INTO a VALUES ($1, $2); UPDATE b SET c = $4 WHERE d = $3 AND e = $3; ");
-        assert_eq!(arguments.values.0.len(), 4);
-    }
 }

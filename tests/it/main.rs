@@ -3,16 +3,20 @@
 mod support;
 
 mod architecture;
+mod commands;
 mod corpora;
 mod crash;
 mod demo;
+mod docs;
 mod explain;
 mod harness;
+mod identity;
 mod imap;
 mod import;
 mod intake;
 mod maildir;
 mod outbound;
 mod program;
+mod replay;
 mod spine;
 mod store_contract;

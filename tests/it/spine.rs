@@ -104,7 +104,7 @@ fn mixed_mail_under_kills(store: Store) {
     let work = seeds_took.mul_f64(spine.size.messages as f64 / spine.size.seeds as f64);
     let kills = spine.kill_often(start_takes, work);
     let all = spine.size.messages + spine.size.seeds;
-    spine.desk.run_until_settled(&*spine.inbox, all, Duration::from_secs(300));
+    spine.desk.run_until_settled(&spine.inbox, all, Duration::from_secs(300));
     let words = format!("{store:?}, {kills} kills: {} messages", spine.size.messages);
     spine.check(&main, Replies::AsMade, &words);
     check_sent(&spine.sink.received(), spine.desk.queue().len(), kills);
@@ -131,7 +131,7 @@ struct Spine {
     size: Size,
     folder: tempfile::TempDir,
     generator: PathBuf,
-    inbox: Box<dyn Inbox>,
+    inbox: Inbox,
     sink: SmtpSink,
     desk: Desk,
 }

@@ -6,7 +6,6 @@ use super::super::{Error, Tx};
 use crate::ticket::{
     AlertId, ArrivalId, BounceId, ContactId, ErrorId, InvalidId, LogEntryId, OutboxId, TicketId,
 };
-use crate::triage::Step;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct InvalidLine {
@@ -20,7 +19,7 @@ pub struct InvalidLine {
     pub from: String,
     pub from_name: String,
     pub subject: String,
-    /// What the rule that decided found.
+    /// Why it was kept back, with what was found.
     pub evidence: Option<String>,
     /// Where it ended.
     pub ticket: Option<TicketId>,
@@ -105,7 +104,7 @@ impl Tx {
                 from: row.text()?,
                 from_name: row.text()?,
                 subject: row.text()?,
-                evidence: row.maybe_text()?.and_then(|trace| deciding_evidence(&trace)),
+                evidence: row.maybe_text()?.and_then(|decision| reason(&decision)),
                 ticket: row.maybe_int()?.map(TicketId),
                 log_entry: row.maybe_int()?.map(LogEntryId),
                 created: row.when()?,
@@ -202,8 +201,8 @@ impl Tx {
     }
 }
 
-/// The last rule that decides is the one that did.
-fn deciding_evidence(trace: &str) -> Option<String> {
-    let steps: Vec<Step> = serde_json::from_str(trace).ok()?;
-    steps.into_iter().rev().map(|step| step.evidence).find(|words| !words.is_empty())
+/// What the decision was made of, in its own words.
+fn reason(decision: &str) -> Option<String> {
+    let decision: serde_json::Value = serde_json::from_str(decision).ok()?;
+    decision["reason"].as_str().map(str::to_owned)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::super::balance::Balance;
 use super::super::reader::Reader;
 use super::super::{Error, MailboxRow, Tx};
 use crate::clock::Micros;
@@ -30,22 +31,12 @@ pub struct MailboxLine {
 }
 
 /// What the server showed, and what became of it. `difference` is what nobody can account for.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct BalanceLine {
-    pub id: i64,
+    pub id: MailboxId,
     pub mailbox: String,
-    pub shown: i64,
-    pub tickets: i64,
-    pub entries: i64,
-    pub bounces: i64,
-    pub invalid: i64,
-    pub errors: i64,
-    pub duplicates: i64,
-    pub discarded: i64,
-    pub left: i64,
-    pub vanished: i64,
-    pub before_start: i64,
-    pub pending: i64,
+    #[serde(flatten)]
+    pub counts: Balance,
     pub difference: i64,
 }
 
@@ -63,65 +54,14 @@ impl Tx {
         Ok(rows.drain(..).map(|row| line(&row, types.remove(&row.id).unwrap_or_default())).collect())
     }
 
-    /// Each arrival is counted once: what lies at the source or was gone by its state, what is decided by its act.
     pub async fn list_balances(&mut self) -> Result<Vec<BalanceLine>, Error> {
-        let query = sqlx::query(
-            "SELECT mailbox_id, fate, count(*) FROM (SELECT a.mailbox_id AS mailbox_id, \
-             CASE WHEN a.state IN ('left', 'vanished', 'before_start') THEN a.state WHEN j.act IS NULL THEN 'pending' \
-             WHEN j.act = 'discard' AND j.code LIKE 'duplicate%' THEN 'duplicate' ELSE j.act END AS fate \
-             FROM arrival a LEFT JOIN journal j ON j.arrival_id = a.id) fates GROUP BY mailbox_id, fate",
-        );
-        let counts = self.rows(query).await?;
-        let mut lines: Vec<BalanceLine> = vec![];
+        let mut lines = vec![];
         for mailbox in self.mailboxes().await? {
-            let (id, shown) = (mailbox.id.0, mailbox.shown);
-            lines.push(BalanceLine { id, mailbox: mailbox.spec.name, shown, ..BalanceLine::default() });
-        }
-        for row in &counts {
-            let mut row = Reader::new(row);
-            let id = row.int()?;
-            let (fate, count) = (row.text()?, row.int()?);
-            if let Some(line) = lines.iter_mut().find(|line| line.id == id) {
-                *line.fate(&fate)? = count;
-            }
-        }
-        for line in &mut lines {
-            line.difference = line.shown - line.accounted();
+            let counts = self.balance(mailbox.id).await?;
+            let difference = counts.difference();
+            lines.push(BalanceLine { id: mailbox.id, mailbox: mailbox.spec.name, counts, difference });
         }
         Ok(lines)
-    }
-}
-
-impl BalanceLine {
-    fn fate(&mut self, fate: &str) -> Result<&mut i64, Error> {
-        Ok(match fate {
-            "open" => &mut self.tickets,
-            "append" => &mut self.entries,
-            "bounce" => &mut self.bounces,
-            "invalid" => &mut self.invalid,
-            "error" => &mut self.errors,
-            "duplicate" => &mut self.duplicates,
-            "discard" => &mut self.discarded,
-            "left" => &mut self.left,
-            "vanished" => &mut self.vanished,
-            "before_start" => &mut self.before_start,
-            "pending" => &mut self.pending,
-            other => return Err(Error::Corrupt(format!("{other:?} is no fate of a message"))),
-        })
-    }
-
-    fn accounted(&self) -> i64 {
-        self.tickets
-            + self.entries
-            + self.bounces
-            + self.invalid
-            + self.errors
-            + self.duplicates
-            + self.discarded
-            + self.left
-            + self.vanished
-            + self.before_start
-            + self.pending
     }
 }
 

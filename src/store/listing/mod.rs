@@ -2,12 +2,14 @@
 //!
 //! An empty text or a zero in a filter means: whatever. Times are RFC 3339.
 
+mod conversation;
 mod journal;
 mod kept;
 mod mailboxes;
 mod queue;
 mod tickets;
 
+pub use conversation::{AttachmentLine, AttachmentPlace, EntryLine, EventLine, ParticipantLine};
 pub use journal::{JournalFilter, JournalLine};
 pub use kept::{AlertLine, BounceLine, ErrorLine, InvalidLine};
 pub use mailboxes::{BalanceLine, MailboxLine};

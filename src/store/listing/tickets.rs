@@ -28,6 +28,9 @@ pub struct TicketLine {
     pub kind: String,
     pub merged_into: Option<TicketId>,
     pub follows: Option<TicketId>,
+    pub due: Option<String>,
+    /// Taken out of sight: only shown where it is asked for by its id.
+    pub deleted: bool,
     pub version: i64,
 }
 
@@ -52,10 +55,10 @@ impl Tx {
              coalesce(c.name, ''), t.contact_id, \
              (SELECT count(*) FROM log_entry e WHERE e.ticket_id = t.id), \
              (SELECT max(e.id) FROM log_entry e WHERE e.ticket_id = t.id), \
-             t.created_us, t.updated_us, a.login, t.priority, t.kind, t.merged_into, t.follows, t.version \
+             t.created_us, t.updated_us, a.login, t.priority, t.kind, t.merged_into, t.follows, t.due_us, t.deleted, t.version \
              FROM ticket t JOIN ticket_type y ON y.id = t.type_id LEFT JOIN contact c ON c.id = t.contact_id \
              LEFT JOIN account a ON a.id = t.assignee_id \
-             WHERE t.deleted = 0 AND ($1 = '' OR $1 LIKE '%,' || t.status || ',%') AND ($2 = '' OR y.name = $2) \
+             WHERE (t.deleted = 0 OR t.id = $5) AND ($1 = '' OR $1 LIKE '%,' || t.status || ',%') AND ($2 = '' OR y.name = $2) \
              AND ($3 = '' OR a.login = $3) AND ($4 = '' OR EXISTS (SELECT 1 FROM contact_address d \
               WHERE d.contact_id = t.contact_id AND d.address = $4)) AND ($5 = 0 OR t.id = $5) \
              ORDER BY t.id DESC LIMIT $6",
@@ -91,6 +94,8 @@ impl Tx {
                 kind: String::new(),
                 merged_into: None,
                 follows: None,
+                due: None,
+                deleted: false,
                 version: 0,
             };
             let newest = row.maybe_int()?.map(LogEntryId);
@@ -102,6 +107,8 @@ impl Tx {
             line.kind = row.text()?;
             line.merged_into = row.maybe_int()?.map(TicketId);
             line.follows = row.maybe_int()?.map(TicketId);
+            line.due = row.maybe_when()?;
+            line.deleted = row.flag()?;
             line.version = row.int()?;
             Ok(line)
         })

@@ -69,19 +69,28 @@ pub struct Account {
 impl Account {
     /// Delivers a message and returns its file name.
     pub fn deliver(&self, message: &[u8]) -> String {
+        self.deliver_into("", message)
+    }
+
+    /// The same into a folder; "" is the inbox.
+    pub fn deliver_into(&self, folder: &str, message: &[u8]) -> String {
         static LAST: AtomicU32 = AtomicU32::new(0);
         let name = format!("1700000000.M{:06}P1.test", LAST.fetch_add(1, Ordering::Relaxed));
-        let tmp = self.maildir.join("tmp").join(&name);
+        let dir = self.folder(folder);
+        let tmp = dir.join("tmp").join(&name);
         fs::write(&tmp, message).expect("the Maildir is writable");
         chown(&tmp, Some(MAIL_UID), Some(MAIL_UID)).expect("the tests run as root");
-        fs::rename(&tmp, self.maildir.join("new").join(&name)).expect("the same file system");
+        fs::rename(&tmp, dir.join("new").join(&name)).expect("the same file system");
         name
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.maildir.clone() } else { self.maildir.join(format!(".{name}")) }
     }
 
     /// The file names in a folder, flags and all; "" is the inbox. Sorted, so in order of delivery.
     pub fn files(&self, folder: &str) -> Vec<String> {
-        let dir =
-            if folder.is_empty() { self.maildir.clone() } else { self.maildir.join(format!(".{folder}")) };
+        let dir = self.folder(folder);
         let mut files: Vec<String> = ["new", "cur"]
             .iter()
             .filter_map(|sub| fs::read_dir(dir.join(sub)).ok())
@@ -94,7 +103,7 @@ impl Account {
 
     /// Makes a folder; its name is as on the disk, in modified UTF-7.
     pub fn make_folder(&self, name: &str) {
-        make_maildir(&self.maildir.join(format!(".{name}")));
+        make_maildir(&self.folder(name));
     }
 }
 

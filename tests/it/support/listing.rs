@@ -92,7 +92,7 @@ impl Desk {
     }
 
     /// Whether `messages` have come in and left the mailbox, and all mail is settled.
-    pub fn is_settled(&self, inbox: &dyn Inbox, messages: usize) -> bool {
+    pub fn is_settled(&self, inbox: &Inbox, messages: usize) -> bool {
         if inbox.remaining() > 0 {
             return false;
         }
@@ -105,7 +105,7 @@ impl Desk {
     /// Runs the daemon until the desk is settled, and stops it. A predecessor that was killed may hold PostgreSQL's
     /// session lock for a moment, until the server has noticed; then the daemon ends with 69 and is started again.
     #[track_caller]
-    pub fn run_until_settled(&self, inbox: &dyn Inbox, messages: usize, deadline: Duration) {
+    pub fn run_until_settled(&self, inbox: &Inbox, messages: usize, deadline: Duration) {
         let mut daemon = self.spawn(&["run"]);
         wait_until("the desk to settle", deadline, || {
             if has_ended_busy(&mut daemon) {

@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod dovecot;
+pub mod gen_mail;
 pub mod inbox;
 pub mod listing;
 pub mod peer;
@@ -9,7 +10,9 @@ pub mod postgres;
 pub mod program;
 pub mod scripted_smtp;
 pub mod server;
+pub mod shelf;
 pub mod smtp;
+pub mod trial;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

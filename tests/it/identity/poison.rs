@@ -1,0 +1,78 @@
+//! A message that the daemon dies of, or that cannot be written, is set aside with its bytes, and the others go on (M10).
+
+use sqlx::Connection as _;
+
+use crate::support::trial::{Letter, Trial, by_hand, on_both_stores};
+
+on_both_stores!(
+    a_message_that_the_daemon_dies_of_is_set_aside,
+    a_message_that_cannot_be_written_is_set_aside,
+);
+
+/// Kept, and then the process dies with it in hand, three times.
+async fn a_message_that_the_daemon_dies_of_is_set_aside(url: String) {
+    let trial = Trial::new(&url).await;
+    trial.take_in(Letter::new("a")).await;
+    let poisonous = trial.journal().await[0].arrival;
+    // As if it had only been kept, and never decided.
+    let mut tx = trial.works.store.desk().await.unwrap();
+    tx.reopen_journal(poisonous).await.unwrap();
+    for death in 1..=3 {
+        tx.take_in_hand(poisonous).await.unwrap();
+        if death < 3 {
+            tx.count_deaths().await.unwrap();
+        }
+    }
+    tx.commit().await.unwrap();
+    trial.deliver("2", &Letter::new("b").bytes());
+    trial.works.decide_pending().await.expect("decided one by one");
+    trial.poll().await;
+    assert_eq!(trial.fates().await, ["error poison", "open new_ticket #2"]);
+    assert_eq!(trial.errors("open").await.len(), 1);
+    let raw = trial.works.store.read().await.unwrap().raw_chunk(poisonous, 0).await.unwrap();
+    assert_eq!(raw, Some(Letter::new("a").bytes()));
+    assert_eq!(trial.states().await, ["acked", "acked"]);
+    assert_eq!(trial.remaining(), 0);
+}
+
+async fn a_message_that_cannot_be_written_is_set_aside(url: String) {
+    let trial = Trial::new(&url).await;
+    meddle(&trial.store_url(), true).await;
+    trial.deliver("1", &Letter::new("a").bytes());
+    trial.deliver("2", &Letter::new("b").subject("poison").bytes());
+    trial.deliver("3", &Letter::new("c").bytes());
+    trial.poll().await;
+    assert_eq!(trial.states().await, ["acked", "kept", "acked"], "it has tries left, and the others go on");
+    trial.poll().await;
+    // The number that the failed ticket had drawn is not given again.
+    assert_eq!(trial.fates().await, ["open new_ticket #1", "error poison", "open new_ticket #3"]);
+    assert_eq!((trial.states().await, trial.remaining()), (vec!["acked".to_owned(); 3], 0));
+    trial.assert_balanced().await;
+    // After a fix it is decided again, and nothing of its failures stays.
+    meddle(&trial.store_url(), false).await;
+    let error = trial.errors("open").await[0].id;
+    trial.works.desk.retry_error(error, &by_hand()).await.expect("tried again");
+    trial.poll().await;
+    assert!(trial.fates().await[1].starts_with("open new_ticket #"), "{:?}", trial.fates().await);
+    assert_eq!(trial.owed().await.len(), 3);
+    assert!(trial.errors("open").await.is_empty());
+    trial.poll().await;
+    assert_eq!(trial.states().await, ["acked", "acked", "acked"]);
+    trial.assert_balanced().await;
+}
+
+/// The store refuses a ticket with the subject "poison", or takes it again.
+async fn meddle(url: &str, refuses: bool) {
+    let mut connection = sqlx::AnyConnection::connect(url).await.expect("a connection");
+    let sql: &[&str] = match (url.starts_with("sqlite"), refuses) {
+        (true, true) => &["CREATE TRIGGER poison BEFORE INSERT ON ticket WHEN NEW.subject = 'poison' \
+                          BEGIN SELECT RAISE(ABORT, 'it cannot be written'); END"],
+        (true, false) => &["DROP TRIGGER poison"],
+        (false, true) => &["ALTER TABLE ticket ADD CONSTRAINT poison CHECK (subject <> 'poison')"],
+        (false, false) => &["ALTER TABLE ticket DROP CONSTRAINT poison"],
+    };
+    for statement in sql {
+        sqlx::query(*statement).execute(&mut connection).await.expect("meddled");
+    }
+    connection.close().await.expect("closed");
+}
