@@ -57,6 +57,7 @@ async fn arrivals(args: &Args, context: &Context) -> Result<Vec<ArrivalId>, CliE
 
 async fn explain(arrival: ArrivalId, anew: bool, context: &Context) -> Result<Stored, CliError> {
     let mut tx = context.store.read().await?;
+    tx.arrival(arrival).await?;
     let row = tx.journal_row(arrival).await?.ok_or_else(|| {
         CliError::data(format!("arrival {arrival} is not decided: `maildesk journal list` shows its state"))
     })?;
