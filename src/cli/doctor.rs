@@ -9,6 +9,7 @@ use super::checkup::{self, Checkup, Finding, Level, in_time};
 use super::code;
 use super::output::{CliError, Output};
 use super::table::clean;
+use crate::config::RelayKind;
 use crate::failure::Failure;
 use crate::letters::Letter;
 use crate::store::{MailboxRow, RelayRow, TypeRow};
@@ -123,7 +124,7 @@ fn unread(row: &MailboxRow, types: &[TypeRow]) -> Checkup {
 
 fn verp(row: &RelayRow, rules: &Rules) -> Checkup {
     let mut it = Checkup::of(format!("relay {}", row.spec.name));
-    if !row.spec.is_active || !row.spec.verp {
+    if !row.spec.is_active || !row.spec.verp || row.spec.kind == RelayKind::Folder {
         return it;
     }
     match rules.bounce_domain.as_str() {

@@ -134,18 +134,19 @@ async fn decided(
 async fn export(id: ErrorId, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.read().await?;
     let (arrival, _) = tx.error_ticket(id).await?;
-    let mut raw = vec![];
+    let (mut raw, mut is_here) = (vec![], false);
     for number in 0.. {
         let Some(chunk) = tx.raw_chunk(arrival, number).await? else { break };
+        is_here = true;
         raw.extend_from_slice(&chunk);
         if raw.len() as u64 > RAW_LIMIT {
             return Err(CliError::data(format!("the message of error #{id} is too big to hand out")));
         }
     }
-    if raw.is_empty() {
+    if !is_here {
         raw = tx.error_headers(id).await?;
     }
-    match raw.is_empty() {
+    match raw.is_empty() && !is_here {
         true => Err(CliError::data(format!("nothing of the message of error #{id} is here"))),
         false => Ok(Output { raw, ..Output::default() }),
     }
