@@ -132,7 +132,12 @@ async fn sealing_key(source: &KeySource, store: &Store) -> Result<SealingKey, Cl
             "is missing, and the secrets of this desk are sealed under it: put it back from your copy";
         return Err(CliError::config(format!("the sealing key {} {words}", path.display())));
     }
-    make_key(path)
+    let key = make_key(path)?;
+    eprintln!(
+        "maildesk: made a new sealing key in {}: keep a copy of it apart from the store",
+        path.display()
+    );
+    Ok(key)
 }
 
 fn read_key(path: &Path) -> Result<SealingKey, CliError> {
@@ -141,14 +146,11 @@ fn read_key(path: &Path) -> Result<SealingKey, CliError> {
     SealingKey::from_text(text.expose()).map_err(|e| named(format!("{}: {e}", path.display())))
 }
 
-fn make_key(path: &Path) -> Result<SealingKey, CliError> {
+/// A new key in a file that only its owner reads.
+pub(super) fn make_key(path: &Path) -> Result<SealingKey, CliError> {
     let failed = |e| CliError::config(format!("the sealing key {} cannot be made: {e}", path.display()));
     let key = SealingKey::new(random());
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     writeln!(file, "{}", key.to_text().expose()).and_then(|()| file.sync_all()).map_err(failed)?;
-    eprintln!(
-        "maildesk: made a new sealing key in {}: keep a copy of it apart from the store",
-        path.display()
-    );
     Ok(key)
 }

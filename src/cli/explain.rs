@@ -1,15 +1,23 @@
 //! `maildesk explain`
 
+mod files;
+mod shown;
+mod stored;
+
 use std::path::PathBuf;
 
+use super::Context;
 use super::output::{CliError, Output};
-use super::{Context, Global};
 use crate::ticket::ArrivalId;
+
+pub use files::run_on_files;
 
 /// Why: what would become of a message, or became of it, which rules looked at it and what each found
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Files need no configuration and no store, and nothing is written. With --json one object a line for each file.\n\n\
+    after_help = "Files need no configuration and no store, and nothing is written. With --json one object a line for each file.\n\
+    With --config FILE they are decided by the types of that file; what a desk knows beyond it (tickets, contacts)\n\
+    plays no part.\n\n\
     Examples:\n  maildesk explain message.eml\n  maildesk explain --arrival 12\n  maildesk explain --message-id '<a@example.com>' --anew"
 )]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["files", "arrival", "message_id"])))]
@@ -37,14 +45,7 @@ impl Args {
     }
 }
 
-/// Without a desk: of files.
-pub async fn run_on_files(_args: Args, _global: &Global) -> Result<Output, CliError> {
-    // SEAM: parse and decide on `Clues::none()`; with a configuration at hand, on its rules.
-    Err(CliError::not_built_yet("explain FILE"))
-}
-
 /// Of what is stored.
-pub async fn run(_args: Args, _context: &Context) -> Result<Output, CliError> {
-    // SEAM: the stored decision of an arrival or of all arrivals with this Message-ID.
-    Err(CliError::not_built_yet("explain --arrival"))
+pub async fn run(args: Args, context: &Context) -> Result<Output, CliError> {
+    stored::run(&args, context).await
 }

@@ -41,6 +41,22 @@ impl Output {
         }
     }
 
+    /// Things that programs read one a line, and people as text.
+    pub fn lines<T: Serialize>(
+        things: &[T],
+        wants_json: bool,
+        text: impl Fn(&T) -> String,
+    ) -> Result<Output, CliError> {
+        let mut human = String::new();
+        for thing in things {
+            match wants_json {
+                true => human.push_str(&format!("{}\n", json(thing)?)),
+                false => human.push_str(&text(thing)),
+            }
+        }
+        Ok(Output { human, ..Output::default() })
+    }
+
     /// One thing: its JSON, and for people the same, a line a key.
     pub fn thing(json: serde_json::Value) -> Output {
         Output { human: super::table::keys(&json), json, ..Output::default() }

@@ -1,6 +1,6 @@
 //! `maildesk run`
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::{CliError, Output};
@@ -22,6 +22,8 @@ pub struct Args {
 }
 
 pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output, CliError> {
+    // Before the socket: who sees it may send a signal.
+    let mut signals = Signals::catch().map_err(|e| CliError::unavailable(format!("signals: {e}")))?;
     let socket = context.config.run.socket.clone();
     let listener = control::bind(&socket).await.map_err(|f| CliError::unavailable(f.to_string()))?;
     let shutdown = CancellationToken::new();
@@ -29,16 +31,14 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
     let (works, handler) = (context.works.clone(), control_handler(context));
     let stopping = async {
         let stopped = tokio::select! {
-            signal = stop_signal() => signal,
-            () = shutdown.cancelled() => Ok("itself"),
+            signal = signals.next() => signal,
+            () = shutdown.cancelled() => "itself",
         };
-        tracing::info!(by = *stopped.as_ref().unwrap_or(&"an error"), "daemon.stopping");
+        tracing::info!(by = stopped, "daemon.stopping");
         shutdown.cancel();
-        stopped
     };
-    let (ran, stopped) =
+    let (ran, ()) =
         tokio::join!(daemon::run(works, listener, handler, &mut hold, shutdown.clone()), stopping);
-    stopped?;
     // The socket goes before the hold: who finds no daemon may take the desk.
     if let Err(error) = std::fs::remove_file(&socket) {
         tracing::warn!(%error, "daemon.socket_left");
@@ -48,12 +48,25 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
     Ok(Output::default())
 }
 
-async fn stop_signal() -> Result<&'static str, CliError> {
-    let failed = |e| CliError::unavailable(format!("signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// What asks the daemon to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on they no longer end the process by themselves.
+    fn catch() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

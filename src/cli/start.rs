@@ -18,7 +18,8 @@ use crate::telemetry::{self, Log};
 /// Runs what was typed; gives the exit code.
 pub fn main() -> ExitCode {
     let argv: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    let cli = match Cli::try_parse_from(&argv) {
+    // As they are, and not as UTF-8: a file may have any name.
+    let cli = match Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell where even this cannot be printed.
@@ -57,7 +58,7 @@ fn written(path: &Path, response: Response) -> Response {
 }
 
 /// To standard output what was asked for, to standard error what is wrong.
-fn print(response: &Response, wants_json: bool) -> ExitCode {
+pub(super) fn print(response: &Response, wants_json: bool) -> ExitCode {
     if !response.error.is_empty() {
         eprintln!("maildesk: {}", response.error);
     }
@@ -125,10 +126,12 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         return Ok(Err(error));
     }
     Ok(match cli.command {
-        Command::Demo(args) => demo::run(args, cli.global.json).await,
+        Command::Demo(args) => demo::run(args, cli.global.json, env).await,
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
-        Command::Explain(args) => explain::run_on_files(args, &cli.global).await,
+        Command::Explain(args) => {
+            explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
+        }
         _ => {
             let points = crate::crash::POINTS;
             Ok(Output::said(points.join("\n"), serde_json::json!(points)))
@@ -167,6 +170,8 @@ fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliErr
         (2.., ..) => "debug,maildesk=trace".to_owned(),
         (_, Some(levels), _) => levels.clone(),
         (_, None, Some(config)) if is_daemon => config.run.log.clone(),
+        // Its samples are meant to raise an alert.
+        _ if matches!(&cli.command, Command::Demo(args) if !args.serve) => "off".to_owned(),
         _ => "warn".to_owned(),
     };
     let is_json = is_daemon && config.is_some_and(|config| config.run.log_json);
@@ -195,7 +200,7 @@ fn daemon_words(failure: &crate::failure::Failure) -> CliError {
 }
 
 /// Without a daemon the actor is who runs this process.
-fn own_actor() -> String {
+pub(super) fn own_actor() -> String {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").map_or("uid:?".to_owned(), |me| format!("uid:{}", me.uid()))
 }

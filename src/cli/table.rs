@@ -10,7 +10,7 @@ pub struct Table {
 }
 
 /// Longest cell; a subject may be a novel.
-const WIDEST: usize = 60;
+const WIDEST: usize = 64;
 
 impl Table {
     pub fn new<const N: usize>(heads: [&'static str; N], none: &'static str) -> Table {

@@ -13,6 +13,7 @@ use super::{
     TypeSection, TypeSpec, Wrong,
 };
 use crate::seal::Secret;
+use crate::triage::Rules;
 
 /// Where a configuration is looked for when none is named.
 pub const PLACES: &[&str] = &["maildesk.toml", "/etc/maildesk/config.toml"];
@@ -129,6 +130,17 @@ impl Config {
             declared.mailboxes.push((spec.clone(), password));
         }
         Ok(declared)
+    }
+
+    /// What decisions go by, as far as the file lays it down: for what is decided without a store.
+    pub fn rules(&self) -> Rules {
+        super::rules::Sections {
+            relays: &self.relays,
+            mailboxes: &self.mailboxes,
+            types: &self.types,
+            accounts: &self.accounts,
+        }
+        .rules()
     }
 
     fn wrong(&self, section: &str, index: usize, wrong: Wrong) -> ConfigError {

@@ -13,6 +13,7 @@ pub mod file;
 pub mod load;
 pub mod mailbox;
 pub mod relay;
+mod rules;
 pub mod section;
 pub mod ticket_type;
 pub mod words;

@@ -7,7 +7,7 @@ use crate::store::arrival::Pending;
 use crate::store::journal::MailKey;
 use crate::store::queue::{NewBounce, NewError, NewInvalid};
 use crate::store::{Cause, Error, Event, Happened, Tx};
-use crate::ticket::{EventNumber, LogEntryId, OutboxId, TicketId};
+use crate::ticket::{EventNumber, LogEntryId, TicketId};
 use crate::triage::{Act, Clues, Decision, Rules};
 
 /// A decided message, and all that its placing needs.
@@ -76,7 +76,7 @@ impl Desk {
             number: it.number,
         };
         let id = tx.insert_invalid(&invalid, self.clock.now()).await?;
-        self.event(tx, None, Happened::InvalidKept, format!("invalid:{id}"), &it.cause()).await?;
+        self.event(tx, Event::of(None, Happened::InvalidKept, format!("invalid:{id}")), &it.cause()).await?;
         Ok(Applied::default())
     }
 
@@ -98,7 +98,7 @@ impl Desk {
             number: it.number,
         };
         let id = tx.insert_error(&error, self.clock.now()).await?;
-        self.event(tx, None, Happened::ErrorKept, format!("error:{id}"), &it.cause()).await?;
+        self.event(tx, Event::of(None, Happened::ErrorKept, format!("error:{id}")), &it.cause()).await?;
         Ok(Applied::default())
     }
 
@@ -109,20 +109,13 @@ impl Desk {
             let placing = Placing::of(it);
             applied = self.place(tx, &placing, Some(ticket), &it.cause()).await?;
         }
-        let outbox = it.clues.reported.as_ref().map(|mail| mail.outbox);
         let unattributed = [crate::triage::Finding::unattributed()];
         let findings = if it.decision.bounces.is_empty() { &unattributed[..] } else { &it.decision.bounces };
         for finding in findings {
-            self.record_finding(tx, it, applied, outbox, finding).await?;
+            self.record_finding(tx, it, applied, finding).await?;
         }
-        self.event(
-            tx,
-            applied.ticket,
-            Happened::BounceRecorded,
-            it.decision.code.as_str().into(),
-            &it.cause(),
-        )
-        .await?;
+        let event = Event::of(applied.ticket, Happened::BounceRecorded, it.decision.code.as_str());
+        self.event(tx, event, &it.cause()).await?;
         Ok(applied)
     }
 
@@ -131,7 +124,6 @@ impl Desk {
         tx: &mut Tx,
         it: &Applying<'_>,
         applied: Applied,
-        outbox: Option<OutboxId>,
         finding: &crate::triage::Finding,
     ) -> Result<(), Error> {
         let now = self.clock.now();
@@ -142,7 +134,7 @@ impl Desk {
         let bounce = NewBounce {
             arrival: it.pending.id,
             code: it.decision.code.as_str(),
-            outbox,
+            outbox: it.clues.reported.as_ref().map(|mail| mail.outbox),
             ticket: applied.ticket,
             log_entry: applied.log_entry,
             contact,
@@ -159,15 +151,7 @@ impl Desk {
         }
     }
 
-    pub(super) async fn event(
-        &self,
-        tx: &mut Tx,
-        ticket: Option<TicketId>,
-        happened: Happened,
-        detail: String,
-        cause: &Cause,
-    ) -> Result<EventNumber, Error> {
-        let event = Event { ticket, log_entry: None, happened, detail };
+    pub(super) async fn event(&self, tx: &mut Tx, event: Event, cause: &Cause) -> Result<EventNumber, Error> {
         tx.append_event(&event, cause, self.clock.now()).await
     }
 }

@@ -74,14 +74,9 @@ impl Desk {
         let thread: Vec<MessageId> =
             tx.thread_of(ticket.id, THREAD).await?.iter().filter_map(|id| MessageId::parse(id)).collect();
         let author = NamedAddress { name: words.agent.to_owned(), address: rule.address.clone() };
-        self.say(
-            &mut tx,
-            &ticket,
-            entry,
-            number,
-            Said { words, kind: EntryKind::Outbound, author, receivers: &receivers },
-        )
-        .await?;
+        let kind = EntryKind::Outbound;
+        let said = Said { id: entry, number, words, kind, author, receivers: &receivers };
+        self.say(&mut tx, &ticket, said).await?;
         let owed = Owed {
             purpose: Purpose::Answer,
             letter,
@@ -122,8 +117,8 @@ impl Desk {
         let address = rules.of_type(ticket.type_id).map(|r| r.address.clone());
         let address = address.unwrap_or_else(|| "note@localhost".parse().expect("it is an address"));
         let author = NamedAddress { name: words.agent.to_owned(), address };
-        let said = Said { words, kind: EntryKind::Note, author, receivers: &[] };
-        self.say(&mut tx, &ticket, entry, number, said).await?;
+        let said = Said { id: entry, number, words, kind: EntryKind::Note, author, receivers: &[] };
+        self.say(&mut tx, &ticket, said).await?;
         tx.commit().await?;
         Ok(entry)
     }
@@ -148,7 +143,7 @@ impl Desk {
             |account: Option<crate::ticket::AccountId>| account.map(|a| a.to_string()).unwrap_or_default();
         let detail = format!("{}>{}", shown(ticket.assignee), shown(account));
         tx.set_assignee(ticket.id, account, self.clock.now()).await?;
-        self.event(&mut tx, Some(ticket.id), Happened::Assigned, detail, cause).await?;
+        self.event(&mut tx, Event::of(Some(ticket.id), Happened::Assigned, detail), cause).await?;
         tx.commit().await
     }
 
@@ -160,7 +155,8 @@ impl Desk {
         let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
         tx.set_type(ticket.id, type_id, self.clock.now()).await?;
         let detail = format!("{}>{type_id}", ticket.type_id);
-        let number = self.event(&mut tx, Some(ticket.id), Happened::TypeChanged, detail, cause).await?;
+        let number =
+            self.event(&mut tx, Event::of(Some(ticket.id), Happened::TypeChanged, detail), cause).await?;
         tx.remember_tag(ticket.id, &rule.tag, number).await?;
         tx.commit().await
     }
@@ -185,7 +181,8 @@ impl Desk {
         let changed = edit.names();
         if !changed.is_empty() {
             tx.edit_ticket(ticket.id, edit, self.clock.now()).await?;
-            self.event(&mut tx, Some(ticket.id), Happened::Edited, changed.join(","), cause).await?;
+            self.event(&mut tx, Event::of(Some(ticket.id), Happened::Edited, changed.join(",")), cause)
+                .await?;
         }
         tx.commit().await
     }
@@ -202,10 +199,11 @@ impl Desk {
             return Err(Error::InUse(format!("ticket #{from} cannot be merged into itself")));
         }
         let status = format!("{}>{}", source.status, Status::Closed);
-        self.event(&mut tx, Some(from), Happened::StatusChanged, status, cause).await?;
+        self.event(&mut tx, Event::of(Some(from), Happened::StatusChanged, status), cause).await?;
         let detail = format!("{from}>{}", target.id);
-        let number = self.event(&mut tx, Some(from), Happened::Merged, detail.clone(), cause).await?;
-        self.event(&mut tx, Some(target.id), Happened::Merged, detail, cause).await?;
+        let number =
+            self.event(&mut tx, Event::of(Some(from), Happened::Merged, detail.clone()), cause).await?;
+        self.event(&mut tx, Event::of(Some(target.id), Happened::Merged, detail), cause).await?;
         tx.merge(from, target.id, number, self.clock.now()).await?;
         tx.commit().await
     }
@@ -219,7 +217,7 @@ impl Desk {
         }
         tx.set_deleted(id, is_deleted, self.clock.now()).await?;
         let happened = if is_deleted { Happened::Deleted } else { Happened::Restored };
-        self.event(&mut tx, Some(id), happened, String::new(), cause).await?;
+        self.event(&mut tx, Event::of(Some(id), happened, String::new()), cause).await?;
         tx.commit().await
     }
 
@@ -249,19 +247,12 @@ impl Desk {
         let is_reopened = ticket.status.is_ended() && !status.is_ended();
         let happened = if is_reopened { Happened::Reopened } else { Happened::StatusChanged };
         let detail = format!("{}>{status}", ticket.status);
-        self.event(tx, Some(ticket.id), happened, detail, cause).await.map(Some)
+        self.event(tx, Event::of(Some(ticket.id), happened, detail), cause).await.map(Some)
     }
 
-    async fn say(
-        &self,
-        tx: &mut Tx,
-        ticket: &TicketRow,
-        id: LogEntryId,
-        number: EventNumber,
-        said: Said<'_>,
-    ) -> Result<(), Error> {
+    async fn say(&self, tx: &mut Tx, ticket: &TicketRow, said: Said<'_>) -> Result<(), Error> {
         let entry = NewEntry {
-            id,
+            id: said.id,
             ticket: ticket.id,
             kind: said.kind,
             arrival: None,
@@ -273,7 +264,7 @@ impl Desk {
             id_hash: None,
             receivers: said.receivers,
             code: "",
-            number,
+            number: said.number,
             sent: None,
         };
         tx.insert_entry(&entry, self.clock.now()).await
@@ -282,6 +273,8 @@ impl Desk {
 
 /// An entry that somebody of the team writes.
 struct Said<'a> {
+    id: LogEntryId,
+    number: EventNumber,
     words: &'a Words<'a>,
     kind: EntryKind,
     author: NamedAddress,

@@ -82,8 +82,10 @@ impl Desk {
         let rule = it.rules.of_type(ticket.type_id);
         let entry = LogEntryId(tx.draw(Counter::LogEntry).await?);
         let receivers = receivers(it, &ticket, rule);
-        self.insert_entry(tx, it, ticket.id, entry, &receivers).await?;
-        self.include(tx, it, &ticket, contact, is_new).await?;
+        self.insert_entry(tx, it, (ticket.id, entry), &receivers).await?;
+        if it.includes {
+            tx.add_participants(ticket.id, &included(it, contact, is_new), it.number).await?;
+        }
         let event = Event {
             ticket: Some(ticket.id),
             log_entry: Some(entry),
@@ -149,7 +151,7 @@ impl Desk {
             number: it.number,
         };
         let id = tx.insert_ticket(&new, self.clock.now()).await?;
-        self.event(tx, Some(id), Happened::Opened, format!("type:{type_id}"), cause).await?;
+        self.event(tx, Event::of(Some(id), Happened::Opened, format!("type:{type_id}")), cause).await?;
         Ok(TicketRow {
             id,
             type_id,
@@ -169,8 +171,7 @@ impl Desk {
         &self,
         tx: &mut Tx,
         it: &Placing<'_>,
-        ticket: TicketId,
-        id: LogEntryId,
+        (ticket, id): (TicketId, LogEntryId),
         receivers: &[Receiver],
     ) -> Result<(), Error> {
         let message = it.message;
@@ -194,30 +195,6 @@ impl Desk {
         tx.insert_attachments(id, it.pending.id, &message.attachments).await
     }
 
-    /// The sender, and where he is proven his Cc's, belong to the ticket from now on.
-    async fn include(
-        &self,
-        tx: &mut Tx,
-        it: &Placing<'_>,
-        ticket: &TicketRow,
-        contact: Option<ContactId>,
-        is_new: bool,
-    ) -> Result<(), Error> {
-        let Some(from) = it.message.from.as_ref().filter(|_| it.includes) else { return Ok(()) };
-        let how = if is_new { "contact" } else { "cc" };
-        let mut who: Vec<(Address, &str, Option<ContactId>)> = vec![];
-        if !it.rules.is_team(&from.address) {
-            who.push((from.address.clone(), how, contact));
-        }
-        let cc = it.message.to.iter().chain(&it.message.cc).map(|n: &NamedAddress| &n.address);
-        for address in cc.filter(|a| !it.rules.is_ours(a)).take(MAX_INCLUDED) {
-            if who.iter().all(|(known, ..)| known != address) {
-                who.push((address.clone(), "cc", None));
-            }
-        }
-        tx.add_participants(ticket.id, &who, it.number).await
-    }
-
     /// A proven reply reopens; any entry touches.
     async fn settle_status(
         &self,
@@ -234,7 +211,8 @@ impl Desk {
         }
         tx.set_status(ticket.id, next, now).await?;
         let happened = if ticket.status.is_ended() { Happened::Reopened } else { Happened::StatusChanged };
-        self.event(tx, Some(ticket.id), happened, format!("{}>{next}", ticket.status), cause).await?;
+        self.event(tx, Event::of(Some(ticket.id), happened, format!("{}>{next}", ticket.status)), cause)
+            .await?;
         Ok(next)
     }
 }
@@ -247,4 +225,25 @@ fn receivers(it: &Placing<'_>, ticket: &TicketRow, rule: Option<&TypeRule>) -> V
     let assignee = ticket.assignee.and_then(|a| it.rules.accounts.iter().find(|(_, id)| *id == a));
     let address = assignee.map(|(address, _)| address).or(rule.and_then(|r| r.admin.as_ref()));
     address.map(|a| Receiver { address: a.clone(), name: String::new(), contact: None }).into_iter().collect()
+}
+
+/// Who belongs to the ticket from now on: the sender, and his Cc's.
+fn included(
+    it: &Placing<'_>,
+    contact: Option<ContactId>,
+    is_new: bool,
+) -> Vec<(Address, &'static str, Option<ContactId>)> {
+    let Some(from) = &it.message.from else { return vec![] };
+    let how = if is_new { "contact" } else { "cc" };
+    let mut who: Vec<(Address, &str, Option<ContactId>)> = vec![];
+    if !it.rules.is_team(&from.address) {
+        who.push((from.address.clone(), how, contact));
+    }
+    let cc = it.message.to.iter().chain(&it.message.cc).map(|n: &NamedAddress| &n.address);
+    for address in cc.filter(|a| !it.rules.is_ours(a)).take(MAX_INCLUDED) {
+        if who.iter().all(|(known, ..)| known != address) {
+            who.push((address.clone(), "cc", None));
+        }
+    }
+    who
 }

@@ -43,7 +43,7 @@ impl Desk {
         let effects = Effects { notifies: true, reopens: true, ..Effects::default() };
         let what = Recovered { code: Code::AcceptedByAdmin, effects, type_id: None, onto: Some(ticket.id) };
         let applied = self.recover(&mut tx, &kept, what, cause).await?;
-        self.settle(&mut tx, &invalid, "accepted", applied, cause).await?;
+        self.settle(&mut tx, &invalid, ("accepted", applied), cause).await?;
         tx.commit().await?;
         Ok(ticket.id)
     }
@@ -60,7 +60,7 @@ impl Desk {
         let what = Recovered { code: Code::ReassignedByAdmin, effects, type_id: Some(type_id), onto: None };
         let applied = self.recover(&mut tx, &kept, what, cause).await?;
         let ticket = applied.ticket.ok_or_else(|| Error::Corrupt("a placed message has no ticket".into()))?;
-        self.settle(&mut tx, &invalid, "reassigned", applied, cause).await?;
+        self.settle(&mut tx, &invalid, ("reassigned", applied), cause).await?;
         tx.commit().await?;
         Ok(ticket)
     }
@@ -69,7 +69,7 @@ impl Desk {
     pub async fn dismiss(&self, id: InvalidId, state: &str, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        self.settle(&mut tx, &invalid, state, Applied::default(), cause).await?;
+        self.settle(&mut tx, &invalid, (state, Applied::default()), cause).await?;
         tx.commit().await
     }
 
@@ -81,7 +81,7 @@ impl Desk {
         let (address, domain) = sender_patterns(&mut tx, id).await?;
         let pattern = if all_of_domain { domain } else { address };
         tx.block(&pattern, self.clock.now()).await?;
-        self.settle(&mut tx, &invalid, "blocked", Applied::default(), cause).await?;
+        self.settle(&mut tx, &invalid, ("blocked", Applied::default()), cause).await?;
         tx.commit().await?;
         Ok(pattern)
     }
@@ -101,7 +101,7 @@ impl Desk {
                 invalid.state
             )));
         }
-        self.settle(&mut tx, &invalid, "open", Applied::default(), cause).await?;
+        self.settle(&mut tx, &invalid, ("open", Applied::default()), cause).await?;
         tx.commit().await
     }
 
@@ -116,7 +116,8 @@ impl Desk {
         }
         tx.settle_error(id, "retried", self.clock.now()).await?;
         tx.reopen_journal(arrival).await?;
-        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} retried"), cause).await?;
+        self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} retried")), cause)
+            .await?;
         tx.commit().await?;
         Ok(arrival)
     }
@@ -131,7 +132,8 @@ impl Desk {
             )));
         }
         tx.settle_error(id, "fetch", self.clock.now()).await?;
-        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} fetch"), cause).await?;
+        self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} fetch")), cause)
+            .await?;
         tx.commit().await
     }
 
@@ -142,7 +144,8 @@ impl Desk {
         tx.settle_error(id, "discarded", self.clock.now()).await?;
         tx.let_go(arrival).await?;
         self.alerts.state_in(&mut tx, &too_big_alert(arrival), None).await?;
-        self.event(&mut tx, None, Happened::ErrorSettled, format!("error:{id} discarded"), cause).await?;
+        self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} discarded")), cause)
+            .await?;
         tx.commit().await
     }
 
@@ -182,7 +185,7 @@ impl Desk {
     pub async fn resolve_bounce(&self, id: BounceId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;
         tx.resolve_bounce(id, &cause.actor, self.clock.now()).await?;
-        self.event(&mut tx, None, Happened::BounceResolved, format!("bounce:{id}"), cause).await?;
+        self.event(&mut tx, Event::of(None, Happened::BounceResolved, format!("bounce:{id}")), cause).await?;
         tx.commit().await
     }
 
@@ -252,8 +255,7 @@ impl Desk {
         &self,
         tx: &mut Tx,
         invalid: &InvalidRow,
-        state: &str,
-        applied: Applied,
+        (state, applied): (&str, Applied),
         cause: &Cause,
     ) -> Result<(), Error> {
         let onto = applied.ticket.zip(applied.log_entry);

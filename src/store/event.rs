@@ -84,6 +84,13 @@ pub struct Event {
     pub detail: String,
 }
 
+impl Event {
+    /// Of a ticket, not of one of its entries.
+    pub fn of(ticket: Option<TicketId>, happened: Happened, detail: impl Into<String>) -> Event {
+        Event { ticket, log_entry: None, happened, detail: detail.into() }
+    }
+}
+
 impl Tx {
     /// Appends an event under the desk lock and gives its number.
     pub async fn append_event(

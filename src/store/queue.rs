@@ -148,6 +148,13 @@ impl Tx {
         Ok((ArrivalId(row.try_get(0)?), row.try_get(1)?))
     }
 
+    /// Of a message that stays at the source: the headers that were kept of it.
+    pub async fn headers_of_error(&mut self, arrival: ArrivalId) -> Result<Vec<u8>, Error> {
+        let query = sqlx::query("SELECT headers FROM error_ticket WHERE arrival_id = $1");
+        let row = self.maybe_row(query.bind(arrival.0)).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
     pub async fn settle_error(&mut self, id: ErrorId, state: &str, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE error_ticket SET state = $2, settled_us = $3, version = version + 1 WHERE id = $1",

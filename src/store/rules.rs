@@ -6,7 +6,7 @@ use super::{Error, Tx};
 use crate::mail::{Address, MailKeys};
 use crate::seal::{SealingKey, Secret, from_hex, to_hex};
 use crate::ticket::{AccountId, MailboxId, RelayId, TypeId};
-use crate::triage::{Flow, MailboxRule, RelayRule, Rules, TypeRule};
+use crate::triage::{MailboxRule, RelayRule, Rules, TypeRule};
 
 const MAC_KEY: &str = "mac_key";
 const HASH_KEY: &str = "hash_key";
@@ -16,7 +16,7 @@ impl Tx {
     /// Types, mailboxes, accounts and blocks as they stand now.
     pub async fn load_rules(&mut self) -> Result<Rules, Error> {
         let types = self.type_rules().await?;
-        let bounce = bounce_address(&types);
+        let bounce = Rules::bounce_address(&types);
         Ok(Rules {
             types,
             mailboxes: self.mailbox_rules().await?,
@@ -138,13 +138,6 @@ impl Tx {
         }
         Ok(())
     }
-}
-
-/// Of the active bounce type: its first address that is no pattern, without +detail.
-fn bounce_address(types: &[TypeRule]) -> Option<Address> {
-    let bounce = types.iter().find(|t| t.flow == Flow::Bounce)?;
-    let first = bounce.patterns.iter().find(|p| !p.contains('*')).and_then(|p| Address::parse(p));
-    Some(first.unwrap_or_else(|| bounce.address.clone()).without_detail())
 }
 
 fn key_bytes(secret: &Secret) -> Result<[u8; 32], Error> {

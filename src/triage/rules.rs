@@ -122,6 +122,13 @@ impl Rules {
             || self.types.iter().any(answers)
     }
 
+    /// Where the reports of `types` come: the first address of the bounce type that is no pattern, without +detail.
+    pub fn bounce_address(types: &[TypeRule]) -> Option<Address> {
+        let bounce = types.iter().find(|t| t.flow == Flow::Bounce)?;
+        let first = bounce.patterns.iter().find(|p| !p.contains('*')).and_then(|p| Address::parse(p));
+        Some(first.unwrap_or_else(|| bounce.address.clone()).without_detail())
+    }
+
     /// The tag word of some active type, compared without case.
     pub fn is_current_tag(&self, word: &str) -> bool {
         self.types.iter().any(|t| t.tag.to_lowercase() == word.to_lowercase())

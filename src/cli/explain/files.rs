@@ -1,0 +1,127 @@
+//! `maildesk explain FILE…`: what would become of messages, decided without a desk.
+//!
+//! Files are read and decided on all cores and answered in the order of the arguments, each as soon as it can be: memory
+//! holds a few messages, however many there are. Whatever a file holds, it is answered.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::super::output::{CliError, Output};
+use super::super::{Global, code};
+use super::{Args, shown};
+use crate::config::{Config, Env};
+use crate::mail::{self, Defect, Message};
+use crate::triage::{self, Clues, Explanation, Place, Rules};
+
+/// Read from a file at a time.
+const READ_BUFFER: usize = 256 << 10;
+/// Answers that one thread may be ahead of the printing.
+const AHEAD: usize = 4;
+/// Of a parser's thread; more than any message should need, and only what is used is taken.
+const STACK: usize = 64 << 20;
+
+/// What is said of one file: a line of JSON or some lines for people, or why it cannot be read.
+type Answer = Result<String, String>;
+
+/// Without a desk. Answers go to `out` as they come; files that cannot be read are told on standard error.
+pub fn run_on_files(
+    args: &Args,
+    global: &Global,
+    env: &Env,
+    out: &mut impl Write,
+) -> Result<Output, CliError> {
+    let rules = match &global.config {
+        Some(path) => Config::load(Some(path), env)?.rules(),
+        None => Rules::default(),
+    };
+    if args.online {
+        eprintln!("maildesk: --online: this version asks no DNS yet, trust stays neutral");
+    }
+    let job = Job { files: &args.files, rules, wants_json: global.json };
+    match job.run(out) {
+        Ok(exit_code) => Ok(Output { code: exit_code, ..Output::default() }),
+        // `maildesk explain … | head` is no error.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(Output::default()),
+        Err(e) => Err(CliError::unavailable(format!("standard output: {e}"))),
+    }
+}
+
+struct Job<'a> {
+    files: &'a [std::path::PathBuf],
+    rules: Rules,
+    wants_json: bool,
+}
+
+impl Job<'_> {
+    /// Every thread has each n-th file, and the answers are collected in turn.
+    fn run(&self, out: &mut impl Write) -> io::Result<u8> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(self.files.len());
+        std::thread::scope(|scope| {
+            let mut threads = vec![];
+            for first in 0..cores {
+                let (sender, receiver) = sync_channel(AHEAD);
+                let thread = std::thread::Builder::new().stack_size(STACK);
+                thread.spawn_scoped(scope, move || self.answer(first, cores, &sender))?;
+                threads.push(receiver);
+            }
+            self.print(&threads, out)
+        })
+    }
+
+    fn answer(&self, first: usize, step: usize, answers: &SyncSender<Answer>) {
+        for file in self.files.iter().skip(first).step_by(step) {
+            // The printing has ended: nobody reads on.
+            if answers.send(self.explain(file)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn print(&self, threads: &[Receiver<Answer>], out: &mut impl Write) -> io::Result<u8> {
+        let mut exit_code = code::OK;
+        for (file, thread) in self.files.iter().zip(threads.iter().cycle()) {
+            match thread.recv().unwrap_or_else(|_| Err("its thread ended".into())) {
+                Ok(text) => out.write_all(text.as_bytes())?,
+                Err(words) => {
+                    eprintln!("maildesk: {}: {words}", file.display());
+                    exit_code = code::DATA;
+                }
+            }
+        }
+        out.flush()?;
+        Ok(exit_code)
+    }
+
+    fn explain(&self, path: &Path) -> Answer {
+        let file = File::open(path).map_err(|e| e.to_string())?;
+        let explained = catch_unwind(AssertUnwindSafe(|| read(file).map(|message| self.of(path, &message))));
+        // A panic is a fault of ours, not of the file: the answer is what intake would make of it.
+        let broken = || Message { defects: vec![Defect::ParserPanicked], ..Message::default() };
+        let explained = explained.unwrap_or_else(|_| Ok(self.of(path, &broken())));
+        let explanation = explained.map_err(|e| e.to_string())?;
+        match self.wants_json {
+            true => serde_json::to_string(&explanation).map(|line| line + "\n").map_err(|e| e.to_string()),
+            false => Ok(shown::text(&path.to_string_lossy(), &explanation)),
+        }
+    }
+
+    fn of(&self, path: &Path, message: &Message) -> Explanation {
+        let decision = triage::decide(message, &self.rules, &Clues::none());
+        let of_type = decision.type_id.and_then(|id| self.rules.of_type(id));
+        let place = Place {
+            file: Some(&path.to_string_lossy()),
+            type_name: of_type.map(|rule| rule.name.as_str()),
+            ..Place::default()
+        };
+        Explanation::of(message, &decision, &place)
+    }
+}
+
+fn read(file: File) -> io::Result<Message> {
+    let skeleton = mail::scan(&mut BufReader::with_capacity(READ_BUFFER, file))?;
+    Ok(mail::parse(&skeleton))
+}
