@@ -126,6 +126,7 @@ CREATE TABLE type_address (
 CREATE TABLE contact (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL,
+  folded TEXT NOT NULL DEFAULT '',    -- the name in lower case, to be found by: neither engine's lower() knows all letters
   role TEXT NOT NULL,                 -- customer, lead, student, tutor, admin
   number BIGINT NOT NULL,             -- the event number under which the row was born
   version BIGINT NOT NULL DEFAULT 1,
@@ -207,6 +208,7 @@ CREATE TABLE ticket (
   updated_us BIGINT NOT NULL
 );
 CREATE INDEX ticket_contact ON ticket (contact_id);
+CREATE INDEX ticket_merged ON ticket (merged_into) WHERE merged_into IS NOT NULL;
 CREATE INDEX ticket_status ON ticket (status, updated_us);
 
 -- Every tag word a ticket ever had, so that old tag lines still find it.
@@ -254,6 +256,14 @@ CREATE TABLE arrival (
 );
 CREATE INDEX arrival_state ON arrival (state, id);
 CREATE INDEX arrival_mail_key ON arrival (mail_key);
+
+-- A mail balance that was even: the next round counts on from here (M2).
+CREATE TABLE balance_mark (
+  mailbox_id BIGINT NOT NULL PRIMARY KEY REFERENCES mailbox (id),
+  upto BIGINT NOT NULL,               -- the last arrival that is in the counts
+  counts TEXT NOT NULL,               -- JSON
+  counted_us BIGINT NOT NULL          -- when all of it was last counted
+);
 
 CREATE TABLE raw_mail (
   arrival_id BIGINT NOT NULL REFERENCES arrival (id),
@@ -477,4 +487,4 @@ CREATE TABLE alert (
   told_us BIGINT,
   cleared_us BIGINT
 );
-CREATE INDEX alert_open ON alert (cleared_us, name);
+CREATE UNIQUE INDEX alert_open ON alert (name) WHERE cleared_us IS NULL;

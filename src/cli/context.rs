@@ -97,10 +97,8 @@ impl Context {
 async fn connect(config: &Config) -> Result<Store, CliError> {
     let url = config.store_url()?;
     Store::connect(&url).await.map_err(|error| match error {
-        Error::Unavailable(e) => CliError::unavailable(format!(
-            "the store {} cannot be opened: {e}",
-            crate::config::example::without_password(&url)
-        )),
+        // Its words name the place, and never the password.
+        unreachable @ Error::Unreachable(_) => CliError::unavailable(unreachable.to_string()),
         other => other.into(),
     })
 }

@@ -100,11 +100,13 @@ impl CliError {
 impl From<Error> for CliError {
     fn from(error: Error) -> CliError {
         let code = match &error {
-            Error::Unavailable(_) => code::TRY_AGAIN,
+            Error::Unavailable(_) | Error::Unreachable(_) => code::TRY_AGAIN,
             Error::Held(_) => code::UNAVAILABLE,
-            Error::WrongKey | Error::BadUrl | Error::OldSchema { .. } | Error::NewSchema { .. } => {
-                code::CONFIG
-            }
+            Error::WrongKey
+            | Error::BadUrl
+            | Error::CannotOpen(_)
+            | Error::OldSchema { .. }
+            | Error::NewSchema { .. } => code::CONFIG,
             Error::Taken(_)
             | Error::Stale(_)
             | Error::Missing(_)

@@ -7,9 +7,16 @@ use crate::store::MailboxRow;
 pub use crate::store::balance::Balance;
 
 impl Intake {
-    /// Counts, and raises or clears the alert of this mailbox.
+    /// Counts what is new since the last even count (all of it once a day, and wherever it would be off), and raises or
+    /// clears the alert of this mailbox.
     pub async fn check_balance(&self, mailbox: &MailboxRow) -> Result<Balance, Failure> {
-        let balance = self.desk.store.read().await?.balance(mailbox.id).await?;
+        let counted = self.desk.store.read().await?.round_balance(mailbox.id, self.clock.now()).await?;
+        if let Some(mark) = &counted.mark {
+            let mut tx = self.desk.store.write().await?;
+            tx.mark_balance(mailbox.id, mark).await?;
+            tx.commit().await?;
+        }
+        let balance = counted.balance;
         let name = format!("balance:{}", mailbox.id);
         let words = (balance.difference() != 0).then(|| {
             format!(

@@ -187,7 +187,7 @@ impl Intake {
         match ended.await {
             Ok(decision) => Ok(Some(decision)),
             // The store is in trouble, not the message: nothing of the batch is decided, and none has a try more.
-            Err(e @ Error::Unavailable(_)) => Err(e),
+            Err(e) if e.is_temporary() => Err(e),
             Err(e) => {
                 tracing::error!(arrival.id = pending.id.0, "intake.apply_failed: {e}");
                 tx.rollback_to_savepoint().await?;

@@ -59,7 +59,7 @@ impl Outbound {
         let mut tries = 1;
         let is_ours = loop {
             match self.record_end(mail, &ended, now).await {
-                Err(Error::Unavailable(_)) if tries < RECORD_TRIES => {
+                Err(e) if e.is_temporary() && tries < RECORD_TRIES => {
                     tries += 1;
                     tokio::time::sleep(RECORD_PAUSE).await;
                 }

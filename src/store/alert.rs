@@ -2,6 +2,7 @@
 
 use sqlx::Row;
 
+use super::tx::without_nul;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::ticket::AlertId;
@@ -24,13 +25,16 @@ impl Tx {
 
     /// `true` where it did not stand already.
     pub async fn raise_alert(&mut self, name: &str, words: &str, now: Micros) -> Result<bool, Error> {
+        // Looked at first so that an id is not drawn each time; the unique index decides between two at once.
         if self.open_alert(name).await?.is_some() {
             return Ok(false);
         }
         let id = self.draw(Counter::Alert).await?;
-        let query = sqlx::query("INSERT INTO alert (id, name, words, raised_us) VALUES ($1, $2, $3, $4)");
-        self.execute(query.bind(id).bind(name).bind(words).bind(now.0)).await?;
-        Ok(true)
+        let query = sqlx::query(
+            "INSERT INTO alert (id, name, words, raised_us) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        );
+        let query = query.bind(id).bind(name).bind(without_nul(words)).bind(now.0);
+        Ok(self.execute(query).await? > 0)
     }
 
     /// `true` where it stood.

@@ -150,7 +150,8 @@ impl Tx {
                     .bind(now.0);
                 id += 1;
             }
-            self.later(query)?;
+            // At once: rows that wait for each other may refer to it, and would go first.
+            self.execute(query).await?;
         }
         Ok((first..id).map(ArrivalId).collect())
     }
@@ -244,12 +245,14 @@ impl Tx {
 
     /// Somebody else has removed it from the source.
     pub async fn mark_vanished(&mut self, id: ArrivalId) -> Result<(), Error> {
+        self.forget_mark(id).await?;
         let query = sqlx::query("UPDATE arrival SET state = 'vanished' WHERE id = $1");
         self.later(query.bind(id.0))
     }
 
     /// What was left at its source may be removed there.
     pub async fn let_go(&mut self, id: ArrivalId) -> Result<(), Error> {
+        self.forget_mark(id).await?;
         let query = sqlx::query("UPDATE arrival SET state = 'ack_pending' WHERE id = $1 AND state = 'left'");
         self.later(query.bind(id.0))
     }
@@ -288,6 +291,7 @@ impl Tx {
 
     /// A message that had vanished is there again, and stays there.
     pub async fn leave_arrival(&mut self, id: ArrivalId, announced_size: u64) -> Result<(), Error> {
+        self.forget_mark(id).await?;
         let query = sqlx::query("UPDATE arrival SET state = 'left', announced_size = $2 WHERE id = $1");
         self.execute(query.bind(id.0).bind(announced_size as i64)).await.map(drop)
     }
@@ -344,7 +348,9 @@ impl Tx {
 
     /// After an unclean stop: what was in hand has one try more against it.
     pub async fn count_deaths(&mut self) -> Result<u64, Error> {
-        let query = sqlx::query("UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE in_hand = 1");
+        let query = sqlx::query(
+            "UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE state = 'kept' AND in_hand = 1",
+        );
         self.execute(query).await
     }
 

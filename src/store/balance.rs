@@ -1,13 +1,25 @@
 //! The counts of the mail balance (M2), from rows that are written independently of each other.
+//!
+//! `balance` counts all of a mailbox. A round asks `round_balance`, which counts on from a mark: an earlier count that was
+//! even, of messages that stand where they will stay. What takes one of those back removes the mark. So a message that
+//! is lost on its way shows in its own round, and a row that is lost later shows within a day, when a mark has aged.
 
-use serde::Serialize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
 use super::{Error, Tx};
-use crate::ticket::MailboxId;
+use crate::clock::Micros;
+use crate::ticket::{ArrivalId, MailboxId};
+
+/// A mark is renewed after so many messages: a round counts no more than these and its own.
+const MARK_EVERY: i64 = 1000;
+/// Then all is counted again.
+const MARK_AGES: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// For one mailbox: what its server ever showed, and where each of those messages stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balance {
     /// Distinct messages that the server has shown, counted when they were listed.
     pub shown: i64,
@@ -46,6 +58,22 @@ impl Balance {
     }
 }
 
+/// What a round counted.
+#[derive(Clone, Copy, Debug)]
+pub struct RoundBalance {
+    pub balance: Balance,
+    /// To be kept with `mark_balance`, where it is worth a write.
+    pub mark: Option<Mark>,
+}
+
+/// An even count up to an arrival.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    upto: i64,
+    counts: Balance,
+    counted: Micros,
+}
+
 impl Tx {
     /// More messages that a mailbox's server has shown.
     pub async fn add_shown(&mut self, mailbox: MailboxId, n: i64) -> Result<(), Error> {
@@ -53,39 +81,108 @@ impl Tx {
         self.later(query.bind(mailbox.0).bind(n))
     }
 
-    /// Each place is counted where the message stands: an entry by its log entry, an invalid ticket by its row.
+    /// The whole count of a mailbox.
     pub async fn balance(&mut self, mailbox: MailboxId) -> Result<Balance, Error> {
-        let mut balance = Balance::default();
-        let query = sqlx::query("SELECT shown FROM mailbox WHERE id = $1");
-        balance.shown = self.row(query.bind(mailbox.0)).await?.try_get(0)?;
+        let balance = Balance { shown: self.shown(mailbox).await?, ..Balance::default() };
+        self.count_from(mailbox, 0, balance).await
+    }
+
+    /// The count as a round needs it. Where it would be off, the answer is that of the whole count.
+    pub async fn round_balance(&mut self, mailbox: MailboxId, now: Micros) -> Result<RoundBalance, Error> {
+        let shown = self.shown(mailbox).await?;
+        let old = self.mark(mailbox).await?.filter(|mark| mark.counted.plus(MARK_AGES) > now);
+        let mut from = old.unwrap_or(Mark { upto: 0, counts: Balance::default(), counted: now });
+        let mut balance = self.count_from(mailbox, from.upto, Balance { shown, ..from.counts }).await?;
+        if balance.difference() != 0 && from.upto > 0 {
+            from = Mark { upto: 0, counts: Balance::default(), counted: now };
+            balance = self.balance(mailbox).await?;
+        }
+        // Ids are drawn under a lock that is held until the commit: below the last one nothing can appear any more.
+        let last: i64 =
+            self.row(sqlx::query("SELECT coalesce(max(id), 0) FROM arrival")).await?.try_get(0)?;
+        let is_worth_it = balance.difference() == 0 && balance.pending == 0 && last - from.upto >= MARK_EVERY;
+        let mark = is_worth_it.then_some(Mark { upto: last, counts: balance, counted: from.counted });
+        Ok(RoundBalance { balance, mark })
+    }
+
+    pub async fn mark_balance(&mut self, mailbox: MailboxId, mark: &Mark) -> Result<(), Error> {
         let query = sqlx::query(
-            "SELECT a.state, coalesce(j.act, ''), coalesce(j.code, ''), count(*), \
-             count((SELECT max(e.id) FROM log_entry e WHERE e.arrival_id = a.id)), \
-             count((SELECT max(i.id) FROM invalid_ticket i WHERE i.arrival_id = a.id)), \
-             count((SELECT max(x.id) FROM error_ticket x WHERE x.arrival_id = a.id)), \
-             count((SELECT max(b.id) FROM bounce b WHERE b.arrival_id = a.id)) \
-             FROM arrival a LEFT JOIN journal j ON j.arrival_id = a.id WHERE a.mailbox_id = $1 \
+            "INSERT INTO balance_mark (mailbox_id, upto, counts, counted_us) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (mailbox_id) DO UPDATE SET upto = excluded.upto, counts = excluded.counts, \
+             counted_us = excluded.counted_us",
+        );
+        let query = query.bind(mailbox.0).bind(mark.upto).bind(serde_json::to_string(&mark.counts)?);
+        self.execute(query.bind(mark.counted.0)).await.map(drop)
+    }
+
+    /// A message that may be in a count goes on to stand elsewhere.
+    pub(super) async fn forget_mark(&mut self, arrival: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query(
+            "DELETE FROM balance_mark WHERE upto >= $1 AND mailbox_id = (SELECT mailbox_id FROM arrival WHERE id = $1)",
+        );
+        self.execute(query.bind(arrival.0)).await.map(drop)
+    }
+
+    async fn shown(&mut self, mailbox: MailboxId) -> Result<i64, Error> {
+        let query = sqlx::query("SELECT shown FROM mailbox WHERE id = $1").bind(mailbox.0);
+        let row = self.maybe_row(query).await?;
+        Ok(row.ok_or_else(|| Error::Missing(format!("mailbox #{mailbox}")))?.try_get(0)?)
+    }
+
+    async fn mark(&mut self, mailbox: MailboxId) -> Result<Option<Mark>, Error> {
+        let query = sqlx::query("SELECT upto, counts, counted_us FROM balance_mark WHERE mailbox_id = $1");
+        let Some(row) = self.maybe_row(query.bind(mailbox.0)).await? else { return Ok(None) };
+        let counts = serde_json::from_str(&row.try_get::<String, _>(1)?)?;
+        Ok(Some(Mark { upto: row.try_get(0)?, counts, counted: Micros(row.try_get(2)?) }))
+    }
+
+    /// Adds the arrivals behind `upto`. Each is counted where it stands: an entry by its log entry, an invalid ticket by
+    /// its row; a journal row alone is neither.
+    async fn count_from(
+        &mut self,
+        mailbox: MailboxId,
+        upto: i64,
+        mut balance: Balance,
+    ) -> Result<Balance, Error> {
+        // `+ 0` keeps SQLite from walking all of the mailbox by its unique index instead of the few new ids.
+        let query = sqlx::query(
+            "SELECT a.state, coalesce(j.act, ''), coalesce(j.code, ''), count(CASE \
+             WHEN a.state IN ('vanished', 'before_start') THEN 1 \
+             WHEN a.state = 'left' OR j.act = 'error' THEN (SELECT min(x.id) FROM error_ticket x WHERE x.arrival_id = a.id) \
+             WHEN j.act IN ('open', 'append') THEN (SELECT min(e.id) FROM log_entry e WHERE e.arrival_id = a.id) \
+             WHEN j.act = 'bounce' THEN (SELECT min(b.id) FROM bounce b WHERE b.arrival_id = a.id) \
+             WHEN j.act = 'invalid' THEN (SELECT min(i.id) FROM invalid_ticket i WHERE i.arrival_id = a.id) \
+             WHEN j.act = 'discard' OR a.state = 'kept' THEN 1 END) \
+             FROM arrival a LEFT JOIN journal j ON j.arrival_id = a.id WHERE a.mailbox_id + 0 = $1 AND a.id > $2 \
              GROUP BY a.state, coalesce(j.act, ''), coalesce(j.code, '')",
         );
-        for row in self.rows(query.bind(mailbox.0)).await? {
+        for row in self.rows(query.bind(mailbox.0).bind(upto)).await? {
             let (state, act, code): (String, String, String) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            let count = |at: usize| row.try_get::<i64, _>(at);
-            match (state.as_str(), act.as_str()) {
-                ("left", _) => balance.left += count(6)?,
-                ("vanished", _) => balance.vanished += count(3)?,
-                ("before_start", _) => balance.before_start += count(3)?,
-                ("kept", "") => balance.pending += count(3)?,
-                (_, "open") => balance.tickets += count(4)?,
-                (_, "append") => balance.entries += count(4)?,
-                (_, "bounce") => balance.bounces += count(7)?,
-                (_, "invalid") => balance.invalid += count(5)?,
-                (_, "error") => balance.errors += count(6)?,
-                (_, "discard") if code.starts_with("duplicate") => balance.duplicates += count(3)?,
-                (_, "discard") => balance.discarded += count(3)?,
-                _ => {}
+            if let Some(place) = balance.place(&state, &act, &code) {
+                *place += row.try_get::<i64, _>(3)?;
             }
         }
         Ok(balance)
+    }
+}
+
+impl Balance {
+    /// Where a message of this state, act and code is counted.
+    fn place(&mut self, state: &str, act: &str, code: &str) -> Option<&mut i64> {
+        Some(match (state, act) {
+            ("left", _) => &mut self.left,
+            ("vanished", _) => &mut self.vanished,
+            ("before_start", _) => &mut self.before_start,
+            ("kept", "") => &mut self.pending,
+            (_, "open") => &mut self.tickets,
+            (_, "append") => &mut self.entries,
+            (_, "bounce") => &mut self.bounces,
+            (_, "invalid") => &mut self.invalid,
+            (_, "error") => &mut self.errors,
+            (_, "discard") if code.starts_with("duplicate") => &mut self.duplicates,
+            (_, "discard") => &mut self.discarded,
+            _ => return None,
+        })
     }
 }

@@ -46,9 +46,12 @@ impl Tx {
             "SELECT message_id, ticket_id, log_entry_id, purpose FROM outbox WHERE id = $1 AND number <= $2",
         );
         let Some(row) = self.maybe_row(query.bind(outbox.0).bind(as_of.0)).await? else { return Ok(None) };
-        let query = sqlx::query("SELECT address FROM outbox_recipient WHERE outbox_id = $1 ORDER BY address");
+        let query = sqlx::query("SELECT address FROM outbox_recipient WHERE outbox_id = $1");
         let recipients = self.rows(query.bind(outbox.0)).await?;
-        let recipients: Vec<String> = recipients.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?;
+        let mut recipients: Vec<String> =
+            recipients.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?;
+        // Not the engine's order, which goes by the locale: stored clues are the same everywhere.
+        recipients.sort();
         let message_id: String = row.try_get(0)?;
         let purpose: String = row.try_get(3)?;
         Ok(Some(OurMail {
@@ -65,17 +68,23 @@ impl Tx {
     /// Whether a tag line holds: ticket and entry agree, and the word is one that the ticket has or had.
     pub async fn tag_verdict(&mut self, tag: &TagLine, as_of: EventNumber) -> Result<TagVerdict, Error> {
         let query = sqlx::query(
-            "SELECT (SELECT count(*) FROM log_entry e WHERE e.id = $2 AND e.ticket_id = t.id AND e.number <= $4), \
-             (SELECT count(*) FROM tag_history h WHERE h.ticket_id = t.id AND lower(h.tag) = lower($3) \
-             AND h.number <= $4) FROM ticket t WHERE t.id = $1 AND t.number <= $4",
+            "SELECT (SELECT count(*) FROM log_entry e WHERE e.id = $2 AND e.ticket_id = t.id AND e.number <= $3) \
+             FROM ticket t WHERE t.id = $1 AND t.number <= $3",
         );
-        let query = query.bind(tag.ticket.0).bind(tag.log_entry.0).bind(&tag.word).bind(as_of.0);
+        let query = query.bind(tag.ticket.0).bind(tag.log_entry.0).bind(as_of.0);
         let Some(row) = self.maybe_row(query).await? else { return Ok(TagVerdict::NoSuchTicket) };
-        Ok(match (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?) {
-            (0, _) => TagVerdict::OtherEntry,
-            (_, 0) => TagVerdict::OtherWord,
-            _ => TagVerdict::Holds,
-        })
+        if row.try_get::<i64, _>(0)? == 0 {
+            return Ok(TagVerdict::OtherEntry);
+        }
+        // Compared here: SQLite's lower() knows ASCII only, PostgreSQL's what the database's locale knows.
+        let query = sqlx::query("SELECT tag FROM tag_history WHERE ticket_id = $1 AND number <= $2");
+        let word = tag.word.to_lowercase();
+        for row in self.rows(query.bind(tag.ticket.0).bind(as_of.0)).await? {
+            if row.try_get::<String, _>(0)?.to_lowercase() == word {
+                return Ok(TagVerdict::Holds);
+            }
+        }
+        Ok(TagVerdict::OtherWord)
     }
 
     /// Of these keys, those that an arrival bears that was decided.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::reader::Reader;
+use super::tx::placeholders;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::Address;
@@ -39,20 +40,22 @@ pub struct ContactEdit {
     pub remove: Vec<Address>,
 }
 
+/// Ids in one IN list.
+const IDS_A_QUERY: usize = 500;
+
 impl Tx {
     /// The newest `limit` contacts whose name or address holds the words, oldest first.
     pub async fn contacts(&mut self, words: &str, limit: i64) -> Result<Vec<ContactRow>, Error> {
         let query = sqlx::query(
             "SELECT c.id, c.name, c.role, (SELECT count(*) FROM ticket t WHERE t.contact_id = c.id), c.version, \
-             c.created_us FROM contact c WHERE $1 = '' OR lower(c.name) LIKE $2 ESCAPE '!' \
+             c.created_us FROM contact c WHERE $1 = '' OR c.folded LIKE $2 ESCAPE '!' \
              OR EXISTS (SELECT 1 FROM contact_address d WHERE d.contact_id = c.id AND d.address LIKE $2 ESCAPE '!') \
              ORDER BY c.id DESC LIMIT $3",
         );
         let rows = self.rows(query.bind(words).bind(like(words)).bind(limit)).await?;
         let mut contacts: Vec<ContactRow> = rows.iter().rev().map(read).collect::<Result<_, _>>()?;
-        let mut addresses = self.addresses_of(contacts.first().map(|c| c.id)).await?;
-        for contact in &mut contacts {
-            contact.addresses = addresses.remove(&contact.id).unwrap_or_default();
+        for some in contacts.chunks_mut(IDS_A_QUERY) {
+            self.add_addresses(some).await?;
         }
         Ok(contacts)
     }
@@ -63,8 +66,9 @@ impl Tx {
              c.created_us FROM contact c WHERE c.id = $1",
         );
         let row = self.maybe_row(query.bind(id.0)).await?;
-        let mut contact = read(&row.ok_or_else(|| Error::Missing(format!("contact #{id}")))?)?;
-        contact.addresses = self.addresses_of(Some(id)).await?.remove(&id).unwrap_or_default();
+        let mut contact = [read(&row.ok_or_else(|| Error::Missing(format!("contact #{id}")))?)?];
+        self.add_addresses(&mut contact).await?;
+        let [contact] = contact;
         Ok(contact)
     }
 
@@ -87,10 +91,12 @@ impl Tx {
         edit: &ContactEdit,
     ) -> Result<(), Error> {
         let query = sqlx::query(
-            "UPDATE contact SET name = coalesce($1, name), role = coalesce($2, role), version = version + 1 \
-             WHERE id = $3 AND version = $4",
+            "UPDATE contact SET name = coalesce($1, name), folded = coalesce($2, folded), role = coalesce($3, role), \
+             version = version + 1 WHERE id = $4 AND version = $5",
         );
-        let query = query.bind(edit.name.clone()).bind(edit.role.clone()).bind(id.0).bind(version);
+        let folded = edit.name.as_ref().map(|name| name.to_lowercase());
+        let query = query.bind(edit.name.clone()).bind(folded).bind(edit.role.clone());
+        let query = query.bind(id.0).bind(version);
         if self.execute(query).await? == 0 {
             self.contact(id).await?;
             return Err(Error::Stale(format!("contact #{id}")));
@@ -124,18 +130,16 @@ impl Tx {
         self.execute(query.bind(address.as_str()).bind(id.0).bind(number)).await.map(drop)
     }
 
-    /// Of all contacts from this id on.
-    async fn addresses_of(
-        &mut self,
-        from: Option<ContactId>,
-    ) -> Result<HashMap<ContactId, Vec<ContactAddress>>, Error> {
-        let mut addresses: HashMap<ContactId, Vec<ContactAddress>> = HashMap::new();
-        let Some(from) = from else { return Ok(addresses) };
-        let query = sqlx::query(
-            "SELECT contact_id, address, bounced_us, bounce_status FROM contact_address WHERE contact_id >= $1 \
+    async fn add_addresses(&mut self, contacts: &mut [ContactRow]) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT contact_id, address, bounced_us, bounce_status FROM contact_address WHERE contact_id IN ({}) \
              ORDER BY number, address",
+            placeholders(1, contacts.len())
         );
-        for row in self.rows(query.bind(from.0)).await? {
+        let query =
+            contacts.iter().fold(sqlx::query(sqlx::AssertSqlSafe(sql)), |query, c| query.bind(c.id.0));
+        let mut addresses: HashMap<ContactId, Vec<ContactAddress>> = HashMap::new();
+        for row in self.rows(query).await? {
             let mut row = Reader::new(&row);
             addresses.entry(ContactId(row.int()?)).or_default().push(ContactAddress {
                 address: row.text()?,
@@ -143,7 +147,10 @@ impl Tx {
                 bounce_status: row.text()?,
             });
         }
-        Ok(addresses)
+        for contact in contacts {
+            contact.addresses = addresses.remove(&contact.id).unwrap_or_default();
+        }
+        Ok(())
     }
 }
 

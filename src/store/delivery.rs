@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::tx::without_nul;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::compose::Segment;
@@ -374,6 +375,6 @@ fn attempt_of(row: &AnyRow) -> Result<AttemptRow, Error> {
     })
 }
 
-fn cut(words: &str) -> &str {
-    &words[..words.floor_char_boundary(MAX_WORDS)]
+fn cut(words: &str) -> String {
+    without_nul(&words[..words.floor_char_boundary(MAX_WORDS)])
 }

@@ -15,6 +15,7 @@ pub enum Engine {
 const SQLITE_PRAGMAS: &str = "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
      PRAGMA journal_size_limit = 67108864;";
+const SQLITE_READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
 const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 2000;";
 
 impl Engine {
@@ -30,6 +31,15 @@ impl Engine {
         match self {
             Engine::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
             _ => url.to_owned(),
+        }
+    }
+
+    /// Whoever reads sees one moment, and cannot write.
+    pub(super) fn begin_read(self) -> &'static str {
+        match self {
+            // SQLite's readers are held to it by `query_only`; their snapshot begins with the first look.
+            Engine::Sqlite => "BEGIN",
+            Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         }
     }
 
@@ -49,6 +59,15 @@ impl Engine {
         }
     }
 
+    /// Reads something that every database has: SQLite opens a file before it knows whether it is one of its own.
+    pub(super) async fn look_into(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        let sql = match self {
+            Engine::Sqlite => "SELECT count(*) FROM sqlite_master",
+            Engine::Postgres => "SELECT count(*) FROM pg_tables",
+        };
+        connection.execute(sql).await.map(drop)
+    }
+
     pub(super) async fn prepare(
         self,
         connection: &mut AnyConnection,
@@ -57,9 +76,8 @@ impl Engine {
         match self {
             Engine::Sqlite => {
                 connection.execute(SQLITE_PRAGMAS).await?;
-                if is_writer {
-                    connection.execute(SQLITE_WRITER_PRAGMAS).await?;
-                }
+                let more = if is_writer { SQLITE_WRITER_PRAGMAS } else { SQLITE_READER_PRAGMAS };
+                connection.execute(more).await?;
             }
             Engine::Postgres => {
                 connection.execute("SET synchronous_commit = on").await?;

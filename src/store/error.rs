@@ -1,12 +1,19 @@
 //! What can go wrong with the store, by what the caller can do about it.
 
+use super::refusal::trouble;
 use crate::failure::Failure;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not now: locked, full, gone, cut off. The same call may work later.
-    #[error("store: {0}")]
+    #[error("store: {}", trouble(.0))]
     Unavailable(#[source] sqlx::Error),
+    /// The store does not open now; the words say where and why. It may be better later.
+    #[error("store: {0}")]
+    Unreachable(String),
+    /// The store does not open before somebody changes something; the words say what.
+    #[error("store: {0}")]
+    CannotOpen(String),
     /// A row of that name or key stands already.
     #[error("{0} is taken already")]
     Taken(String),
@@ -46,6 +53,13 @@ pub enum Error {
     Corrupt(String),
 }
 
+impl Error {
+    /// The same call may work later: nobody has to change anything.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Error::Unavailable(_) | Error::Unreachable(_))
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Error {
         match &error {
@@ -81,7 +95,7 @@ fn is_about_values(code: &str) -> bool {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
-            Error::Unavailable(_) => Failure::temporary(error.to_string()),
+            temporary if temporary.is_temporary() => Failure::temporary(temporary.to_string()),
             other => Failure::permanent(other.to_string()),
         }
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
+use super::refusal::{refusal, sqlite_path};
 use super::{Engine, Error, Store};
 use crate::clock::Micros;
 
@@ -46,7 +47,7 @@ impl Store {
     /// Takes hold of the desk. `Error::Held` says who has it.
     pub async fn hold(&self, owner: &Owner) -> Result<Hold, Error> {
         match self.engine {
-            Engine::Sqlite => hold_file(&sqlite_path(&self.options), owner),
+            Engine::Sqlite => hold_file(&lock_path(&self.options), owner),
             Engine::Postgres => hold_session(&self.options, owner).await,
         }
     }
@@ -65,32 +66,10 @@ impl Hold {
     }
 }
 
-fn sqlite_path(options: &AnyConnectOptions) -> PathBuf {
-    let path = percent_decoded(options.database_url.path());
-    let mut name = path.into_os_string();
+fn lock_path(options: &AnyConnectOptions) -> PathBuf {
+    let mut name = sqlite_path(options).into_os_string();
     name.push(".lock");
     name.into()
-}
-
-/// `Url` keeps a path percent-encoded.
-fn percent_decoded(path: &str) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt as _;
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|d| std::str::from_utf8(d).ok());
-        match (first, digits.and_then(|d| u8::from_str_radix(d, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    std::ffi::OsString::from_vec(bytes).into()
 }
 
 fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
@@ -115,7 +94,8 @@ fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
 }
 
 async fn hold_session(options: &AnyConnectOptions, owner: &Owner) -> Result<Hold, Error> {
-    let mut connection = AnyConnection::connect_with(options).await?;
+    let connect = AnyConnection::connect_with(options).await;
+    let mut connection = connect.map_err(|e| refusal(Engine::Postgres, options, e))?;
     let lock = sqlx::query("SELECT CAST(pg_try_advisory_lock($1) AS INT)").bind(ADVISORY_KEY);
     let is_ours: i32 = lock.fetch_one(&mut connection).await?.try_get(0)?;
     if is_ours == 0 {

@@ -146,12 +146,14 @@ impl Tx {
 
     /// The decision is taken back, for `error retry`: the message is pending again.
     pub async fn reopen_journal(&mut self, id: ArrivalId) -> Result<(), Error> {
+        self.forget_mark(id).await?;
+        // At once: the row of the new decision would go before what waits here, and be deleted by it.
         for sql in ["DELETE FROM evidence WHERE arrival_id = $1", "DELETE FROM journal WHERE arrival_id = $1"]
         {
-            self.later(sqlx::query(sql).bind(id.0))?;
+            self.execute(sqlx::query(sql).bind(id.0)).await?;
         }
         let query = sqlx::query("UPDATE arrival SET state = 'kept', tries = 0, in_hand = 0 WHERE id = $1");
-        self.later(query.bind(id.0))
+        self.execute(query.bind(id.0)).await.map(drop)
     }
 
     pub async fn journal_row(&mut self, id: ArrivalId) -> Result<Option<JournalRow>, Error> {
@@ -168,7 +170,8 @@ impl Tx {
 
     /// The arrivals whose Message-ID this is.
     pub async fn arrivals_of_message_id(&mut self, message_id: &str) -> Result<Vec<ArrivalId>, Error> {
-        let query = sqlx::query("SELECT id FROM arrival WHERE message_id = $1 ORDER BY id");
+        let query =
+            sqlx::query("SELECT id FROM arrival WHERE message_id = $1 AND message_id <> '' ORDER BY id");
         let rows = self.rows(query.bind(message_id)).await?;
         rows.iter().map(|row| Ok(ArrivalId(row.try_get(0)?))).collect()
     }

@@ -3,6 +3,7 @@
 use super::reader::{Reader, stored};
 use super::secret::{PasswordChange, Stamp};
 use super::settings::Kind;
+use super::tx::without_nul;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::config::MailboxSpec;
@@ -144,7 +145,9 @@ impl Tx {
                  failures = failures + 1, last_error = $3 WHERE id = $1",
             ),
         };
-        self.execute(query.bind(id.0).bind(now.0).bind(failed.unwrap_or_default())).await.map(drop)
+        self.execute(query.bind(id.0).bind(now.0).bind(without_nul(failed.unwrap_or_default())))
+            .await
+            .map(drop)
     }
 
     pub(super) async fn insert_mailbox(

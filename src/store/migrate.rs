@@ -43,7 +43,7 @@ impl Store {
         if before.found > before.needed {
             return Err(Error::NewSchema { found: before.found, needed: before.needed });
         }
-        self.migrator().run(&self.writer).await.map_err(|e| Error::Unavailable(e.into()))?;
+        self.run_migrations(before.found).await?;
         let mut tx = self.write().await?;
         for name in Counter::names() {
             let query =
@@ -52,6 +52,19 @@ impl Store {
         }
         tx.commit().await?;
         self.schema().await
+    }
+
+    /// On PostgreSQL two that migrate at once wait for each other. On SQLite one of them fails, when the other has taken a
+    /// step before it: it looks again, and goes on from there.
+    async fn run_migrations(&self, mut found: i64) -> Result<(), Error> {
+        loop {
+            let Err(error) = self.migrator().run(&self.writer).await else { return Ok(()) };
+            let now = self.schema().await?.found;
+            if now == found {
+                return Err(Error::Unavailable(error.into()));
+            }
+            found = now;
+        }
     }
 
     /// Refuses a store whose schema is not this program's.

@@ -28,6 +28,7 @@ mod provision;
 pub mod queue;
 pub mod raw;
 mod reader;
+mod refusal;
 mod relay;
 mod rules;
 mod secret;
@@ -80,14 +81,20 @@ impl Store {
     pub async fn connect(url: &str) -> Result<Store, Error> {
         sqlx::any::install_default_drivers();
         let engine = Engine::of_url(url)?;
-        let options = AnyConnectOptions::from_str(&engine.full_url(url)).map_err(Error::from)?;
-        // A pool hides why it cannot connect behind a time-out; one plain connection says it.
-        sqlx::AnyConnection::connect_with(&options).await?.close().await?;
+        let wrong = |e| Error::CannotOpen(format!("store.url cannot be read: {e}"));
+        let options = AnyConnectOptions::from_str(&engine.full_url(url)).map_err(wrong)?;
+        try_to_open(engine, &options).await?;
         let pool = |connections: u32, is_writer: bool| {
             AnyPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(WAIT)
                 .test_before_acquire(engine == Engine::Postgres)
+                // On a full disk SQLite ends the transaction itself; its ROLLBACK fails then, and sqlx goes on counting it
+                // as open. Such a connection would never begin another.
+                .before_acquire(|connection, _| {
+                    let is_free = !connection.is_in_transaction();
+                    Box::pin(std::future::ready(Ok(is_free)))
+                })
                 .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer)))
                 .connect_lazy_with(options.clone())
         };
@@ -110,14 +117,14 @@ impl Store {
         self.engine
     }
 
-    /// A snapshot to read from; dropped, it leaves no trace.
+    /// A snapshot to read from: what others commit meanwhile is not seen, and nothing can be written.
     pub async fn read(&self) -> Result<Tx, Error> {
-        Tx::begin(self.engine, &self.readers, "BEGIN").await
+        self.begin(&self.readers, self.engine.begin_read()).await
     }
 
     /// A transaction that neither decides nor writes events: arrivals, attempts, alerts, settings.
     pub async fn write(&self) -> Result<Tx, Error> {
-        Tx::begin(self.engine, &self.writer, self.engine.begin_write()).await
+        self.begin(&self.writer, self.engine.begin_write()).await
     }
 
     /// A transaction under the desk lock. It is short: nothing waits for the network inside it.
@@ -127,8 +134,33 @@ impl Store {
         Ok(tx)
     }
 
+    async fn begin(&self, pool: &AnyPool, how: &'static str) -> Result<Tx, Error> {
+        match Tx::begin(self.engine, pool, how).await {
+            // It waited in vain. Where the store does not even open, that is why.
+            Err(Error::Unavailable(e @ sqlx::Error::PoolTimedOut)) => {
+                try_to_open(self.engine, &self.options).await?;
+                Err(Error::Unavailable(e))
+            }
+            begun => begun,
+        }
+    }
+
     pub async fn close(self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// A pool hides why it cannot connect behind a time-out; one plain connection that looks into the store says it.
+async fn try_to_open(engine: Engine, options: &AnyConnectOptions) -> Result<(), Error> {
+    let open = async {
+        let mut connection = sqlx::AnyConnection::connect_with(options).await?;
+        engine.prepare(&mut connection, true).await?;
+        engine.look_into(&mut connection).await?;
+        connection.close().await
+    };
+    match tokio::time::timeout(WAIT, open).await {
+        Ok(opened) => opened.map_err(|e| refusal::refusal(engine, options, e)),
+        Err(_) => Err(refusal::no_answer(engine, options, WAIT.as_secs())),
     }
 }

@@ -2,6 +2,7 @@
 
 use sqlx::Row;
 
+use super::tx::without_nul;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::Address;
@@ -131,7 +132,7 @@ impl Tx {
         .bind(id)
         .bind(new.arrival.0)
         .bind(new.code)
-        .bind(new.words)
+        .bind(without_nul(new.words))
         .bind(new.subject)
         .bind(new.sender_address)
         .bind(new.headers)
@@ -197,7 +198,7 @@ impl Tx {
         .bind(&finding.class)
         .bind(i64::from(finding.hard))
         .bind(&finding.action)
-        .bind(&finding.diagnostic)
+        .bind(without_nul(&finding.diagnostic))
         .bind(&finding.original_message_id)
         .bind(new.number.0)
         .bind(now.0);

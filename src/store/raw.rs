@@ -11,8 +11,10 @@ use crate::ticket::ArrivalId;
 
 /// Bytes in one row; only a message's last row has fewer. See docs/adr/0004 for what was measured.
 pub const RAW_CHUNK: usize = 256 << 10;
-/// Bytes in one INSERT, so that small mails share a statement.
+/// Bytes in one INSERT, so that small mails share a statement, and rows in it, so that tiny ones stay below the number of
+/// values that SQLite takes (32766).
 const BYTES_AN_INSERT: usize = 1 << 20;
+const ROWS_AN_INSERT: usize = 200;
 
 /// One chunk of one message.
 pub struct Chunk<'a> {
@@ -36,7 +38,8 @@ impl Tx {
         let mut from = 0;
         let mut bytes = 0;
         for (at, chunk) in chunks.iter().enumerate() {
-            if at > from && bytes + chunk.bytes.len() > BYTES_AN_INSERT {
+            let is_full = at - from == ROWS_AN_INSERT || bytes + chunk.bytes.len() > BYTES_AN_INSERT;
+            if at > from && is_full {
                 self.insert_chunks(&chunks[from..at]).await?;
                 (from, bytes) = (at, 0);
             }

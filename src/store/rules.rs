@@ -99,9 +99,13 @@ impl Tx {
     }
 
     async fn blocked_patterns(&mut self) -> Result<Vec<String>, Error> {
-        let query = sqlx::query("SELECT pattern FROM block_list WHERE verdict = 'block' ORDER BY pattern");
+        let query = sqlx::query("SELECT pattern FROM block_list WHERE verdict = 'block'");
         let rows = self.rows(query).await?;
-        rows.iter().map(|row| Reader::new(row).text()).collect()
+        let mut patterns: Vec<String> =
+            rows.iter().map(|row| Reader::new(row).text()).collect::<Result<_, _>>()?;
+        // The first that names a sender stands in the trace: the order is ours, not that of a locale.
+        patterns.sort();
+        Ok(patterns)
     }
 
     /// The desk's keys for Message-IDs, return paths and hashes that outlive erasure.

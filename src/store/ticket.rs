@@ -326,9 +326,10 @@ impl Tx {
     ) -> Result<ContactId, Error> {
         let id = self.draw(Counter::Contact).await?;
         let query = sqlx::query(
-            "INSERT INTO contact (id, name, role, number, created_us) VALUES ($1, $2, 'customer', $3, $4)",
+            "INSERT INTO contact (id, name, folded, role, number, created_us) VALUES ($1, $2, $3, 'customer', $4, $5)",
         );
-        self.later(query.bind(id).bind(&person.name).bind(number.0).bind(now.0))?;
+        let query = query.bind(id).bind(&person.name).bind(person.name.to_lowercase());
+        self.later(query.bind(number.0).bind(now.0))?;
         self.add_contact_address(ContactId(id), &person.address, number).await?;
         Ok(ContactId(id))
     }

@@ -8,7 +8,8 @@ use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 use super::later::Later;
 use super::{Engine, Error};
 
-/// A transaction on the store. Dropped without `commit`, it never was.
+/// A transaction on the store. Dropped without `commit`, it never was. After an error of the database it goes no further
+/// on PostgreSQL: it is taken back to a savepoint, or dropped.
 pub struct Tx {
     pub(super) inner: Transaction<'static, Any>,
     pub(super) engine: Engine,
@@ -23,7 +24,7 @@ pub struct Tx {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Savepoint {
     None,
-    /// Asked for, and nothing written since: it is set with the first write.
+    /// Asked for, and nothing said to the engine since: it is set with the first statement.
     Wanted,
     Set,
 }
@@ -177,16 +178,28 @@ impl Tx {
         self.later.push(query)
     }
 
+    /// Before any statement: what waits goes first, and the savepoint before that. A read needs it too: PostgreSQL goes
+    /// no further after an error of whatever statement.
+    async fn make_way(&mut self) -> Result<(), Error> {
+        self.flush().await?;
+        self.set_savepoint().await
+    }
+
+    async fn set_savepoint(&mut self) -> Result<(), Error> {
+        if self.savepoint == Savepoint::Wanted {
+            sqlx::query("SAVEPOINT message").execute(&mut *self.inner).await?;
+            self.savepoint = Savepoint::Set;
+        }
+        Ok(())
+    }
+
     /// Sends what waits: rows to insert table by table, then the rest in order.
     async fn flush(&mut self) -> Result<(), Error> {
         if self.later.is_empty() {
             return Ok(());
         }
         let later = std::mem::take(&mut self.later);
-        if self.savepoint == Savepoint::Wanted {
-            self.savepoint = Savepoint::Set;
-            sqlx::query("SAVEPOINT message").execute(&mut *self.inner).await?;
-        }
+        self.set_savepoint().await?;
         for (sql, arguments) in later.into_statements(self.engine) {
             sqlx::query_with(AssertSqlSafe(sql), arguments)
                 .persistent(false)
@@ -198,12 +211,12 @@ impl Tx {
 
     /// Runs a statement; gives the number of rows that it changed.
     pub(super) async fn execute(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<u64, Error> {
-        self.flush().await?;
+        self.make_way().await?;
         Ok(query.execute(&mut *self.inner).await?.rows_affected())
     }
 
     pub(super) async fn row(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<AnyRow, Error> {
-        self.flush().await?;
+        self.make_way().await?;
         Ok(query.fetch_one(&mut *self.inner).await?)
     }
 
@@ -211,17 +224,21 @@ impl Tx {
         &mut self,
         query: Query<'_, Any, AnyArguments>,
     ) -> Result<Option<AnyRow>, Error> {
-        self.flush().await?;
+        self.make_way().await?;
         Ok(query.fetch_optional(&mut *self.inner).await?)
     }
 
     pub(super) async fn rows(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>, Error> {
-        self.flush().await?;
+        self.make_way().await?;
         Ok(query.fetch_all(&mut *self.inner).await?)
     }
 }
 
 const RELEASE: &str = "RELEASE SAVEPOINT message";
+/// Words of a peer as both engines keep them: PostgreSQL takes no NUL in a text, SQLite does.
+pub(super) fn without_nul(words: &str) -> String {
+    words.replace('\0', "")
+}
 
 /// `$1, $2, $3` for `n` values from number `first`, to stand in an IN list or a row of VALUES.
 pub(super) fn placeholders(first: usize, n: usize) -> String {

@@ -54,6 +54,7 @@ impl Tx {
         Ok(rows.drain(..).map(|row| line(&row, types.remove(&row.id).unwrap_or_default())).collect())
     }
 
+    /// The whole count of each mailbox, as the alert has it.
     pub async fn list_balances(&mut self) -> Result<Vec<BalanceLine>, Error> {
         let mut lines = vec![];
         for mailbox in self.mailboxes().await? {

@@ -13,7 +13,7 @@ const ROWS: &[&str] = &[
      VALUES (2, 'out', 'smtp', 'h', 25, 'plain', '', 's@x.test', 1, 1)",
     "INSERT INTO ticket_type (id, name, description, tag, flow, mailbox_id, relay_id, address, admin_address, \
      forward_addresses, created_us) VALUES (3, 'Support', '', 'Support', 'simple', 1, 2, 's@x.test', '', '[]', 1)",
-    "INSERT INTO contact (id, name, role, number, created_us) VALUES (4, 'Ann_', 'customer', 1, 1)",
+    "INSERT INTO contact (id, name, folded, role, number, created_us) VALUES (4, 'Ann_', 'ann_', 'customer', 1, 1)",
     "INSERT INTO contact_address (address, contact_id, number) VALUES ('ann@x.test', 4, 1)",
     "INSERT INTO ticket (id, type_id, status, subject, contact_id, number, created_us, updated_us) \
      VALUES (5, 3, 'open', 'printer', 4, 1, 1, 1)",

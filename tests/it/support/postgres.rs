@@ -83,6 +83,11 @@ fn binaries() -> Option<PathBuf> {
     versions.pop().map(|(_, bin)| bin).or_else(|| find_program("initdb")?.parent().map(PathBuf::from))
 }
 
+/// Of `/usr/lib/postgresql/15/bin`: 15.
+fn version_of(bin: &std::path::Path) -> Option<u32> {
+    bin.parent()?.file_name()?.to_str()?.parse().ok()
+}
+
 /// One cluster on one port, or `None` if the port was lost to somebody else.
 fn start_cluster(bin: &std::path::Path, port: u16) -> Option<(String, Peer)> {
     // PostgreSQL refuses to run as root.
@@ -91,6 +96,11 @@ fn start_cluster(bin: &std::path::Path, port: u16) -> Option<(String, Peer)> {
     let data = folder.join("data").display().to_string();
     let mut initdb = Command::new(bin.join("initdb"));
     initdb.args(["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+    // A language's rules, as servers have them: whoever leans on the order of bytes, or on what lower() knows, is found
+    // out. PostgreSQL 15 is the first that takes them for a whole cluster.
+    if version_of(bin).is_some_and(|version| version >= 15) {
+        initdb.args(["--locale-provider=icu", "--icu-locale=en-US"]);
+    }
     initdb.stdin(Stdio::null()).current_dir(&folder);
     if let Some(user) = user {
         std::os::unix::process::CommandExt::gid(&mut initdb, user.gid);
