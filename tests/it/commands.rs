@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::inbox;
 use crate::support::program::{Desk, Running, Store};
+use crate::support::smtp::SmtpSink;
 use crate::support::wait_until;
 
 /// A desk on a Maildir, whose mails become files; with a daemon or without one.
@@ -550,4 +552,22 @@ addresses = [\"lost@example.com\"]
     let test = bench.desk.run(&["mailbox", "test", "gone"]);
     assert_eq!(test.code, Some(69));
     assert!(!format!("{}{}{}", output.stdout, output.stderr, test.stderr).contains("hunter2"));
+}
+
+#[test]
+fn real_servers_are_looked_at_and_left_as_they_were() {
+    let (Some(inbox), Some(sink)) = (inbox::new(), SmtpSink::start()) else { return };
+    inbox.deliver(b"From: a@b.test\r\nSubject: waits\r\n\r\nwords\r\n");
+    let Some(desk) = Desk::with_support(Store::Sqlite, &inbox.account(), sink.port) else { return };
+    let said = desk.run(&["doctor"]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    for words in ["folder INBOX: 1 messages wait", "answers, plain; it asks for no login", "signed in as"] {
+        assert!(said.stdout.contains(words), "{words:?} is not in {}", said.stdout);
+    }
+    let report = desk.json(&["mailbox", "test", "support", "--json"]);
+    assert_eq!((&report["folders"][0]["messages"], &report["has_uidplus"]), (&json!(1), &json!(true)));
+    assert_eq!((inbox.remaining(), sink.received().len()), (1, 0));
+    fs::write(desk.folder.path().join("password"), "wrong-and-secret").unwrap();
+    let said = desk.run(&["mailbox", "test", "support"]);
+    assert!(said.code == Some(69) && !said.stderr.contains("wrong-and-secret"), "{}", said.stderr);
 }
