@@ -1,9 +1,12 @@
 //! `maildesk bounce …`
 
-use super::output::{CliError, Output};
+use serde_json::json;
+
+use super::each::Results;
+use super::output::{CliError, Output, json};
 use super::table::{Table, id, maybe_id};
 use super::{Context, Page};
-use crate::store::listing::BounceLine;
+use crate::store::listing::{ALL, BounceFilter, BounceLine};
 use crate::ticket::{BounceId, TicketId};
 
 #[derive(Debug, clap::Subcommand)]
@@ -18,6 +21,8 @@ pub enum Verb {
         #[command(flatten)]
         page: Page,
     },
+    /// One, with what the other server said
+    Show { id: BounceId },
     /// Mark as dealt with
     Resolve {
         #[arg(required = true)]
@@ -26,28 +31,48 @@ pub enum Verb {
 }
 
 pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
-    let (all, ticket, page) = match verb {
-        Verb::List { all, ticket, page } => (all, ticket, page),
-        // SEAM: desk resolves each, with its event.
-        Verb::Resolve { .. } => return Err(CliError::not_built_yet("bounce resolve")),
-    };
-    let ticket = ticket.map_or(0, |t| t.0);
-    let lines = context.store.read().await?.list_bounces(all, ticket, page.limit(context)).await?;
-    Output::list(&lines, context.wants_json, |lines| {
-        let heads =
-            ["ID", "RECIPIENT", "STATUS", "CLASS", "HARD", "ACTION", "TICKET", "CREATED", "DIAGNOSTIC"];
-        Table::of(heads, "no bounce", lines, |b: &BounceLine| {
-            [
-                id(b.id),
-                b.recipient.clone(),
-                b.status.clone(),
-                b.class.clone(),
-                (if b.hard { "hard" } else { "soft" }).to_owned(),
-                b.action.clone(),
-                maybe_id(b.ticket),
-                b.created.clone(),
-                b.diagnostic.clone(),
-            ]
-        })
+    match verb {
+        Verb::List { all, ticket, page } => {
+            let filter = BounceFilter {
+                with_resolved: all,
+                ticket: ticket.map_or(0, |t| t.0),
+                id: 0,
+                limit: page.limit(context),
+            };
+            let lines = context.store.read().await?.list_bounces(&filter).await?;
+            Output::list(&lines, context.wants_json, table)
+        }
+        Verb::Show { id } => {
+            let filter = BounceFilter { with_resolved: true, ticket: 0, id: id.0, limit: ALL };
+            let line = context.store.read().await?.list_bounces(&filter).await?.pop();
+            let line = line.ok_or_else(|| CliError::data(format!("there is no bounce #{id}")))?;
+            Ok(Output::thing(json(line)?))
+        }
+        Verb::Resolve { ids } => {
+            let cause = context.cause("bounce resolve");
+            let mut results = Results::default();
+            for id in ids {
+                let done = context.works.desk.resolve_bounce(id, &cause).await;
+                results.add(id, done.map(|()| (format!("bounce #{id} resolved"), json!({}))));
+            }
+            results.output(context.wants_json)
+        }
+    }
+}
+
+fn table(lines: &[BounceLine]) -> Table {
+    let heads = ["ID", "RECIPIENT", "STATUS", "CLASS", "HARD", "ACTION", "TICKET", "CREATED", "DIAGNOSTIC"];
+    Table::of(heads, "no bounce", lines, |b| {
+        [
+            id(b.id),
+            b.recipient.clone(),
+            b.status.clone(),
+            b.class.clone(),
+            (if b.hard { "hard" } else { "soft" }).to_owned(),
+            b.action.clone(),
+            maybe_id(b.ticket),
+            b.created.clone(),
+            b.diagnostic.clone(),
+        ]
     })
 }

@@ -6,7 +6,8 @@ use super::Context;
 use super::output::{CliError, Output, json};
 use super::table::{clean, maybe};
 use crate::store::listing::{
-    ALL, BounceLine, EntryLine, EventLine, ParticipantLine, QueueFilter, QueueLine, TicketFilter, TicketLine,
+    ALL, BounceFilter, BounceLine, EntryLine, EventLine, ParticipantLine, QueueFilter, QueueLine,
+    TicketFilter, TicketLine,
 };
 use crate::ticket::TicketId;
 
@@ -39,6 +40,7 @@ async fn load(id: TicketId, context: &Context) -> Result<Conversation, CliError>
     let filter = TicketFilter { id: id.0, limit: ALL, ..TicketFilter::default() };
     let ticket = tx.list_tickets(&filter).await?.pop();
     let ticket = ticket.ok_or_else(|| CliError::data(format!("there is no ticket #{id}")))?;
+    let bounces = BounceFilter { with_resolved: true, ticket: id.0, id: 0, limit: ALL };
     let mails = QueueFilter { ticket: id.0, limit: ALL, ..QueueFilter::default() };
     Ok(Conversation {
         ticket,
@@ -46,7 +48,7 @@ async fn load(id: TicketId, context: &Context) -> Result<Conversation, CliError>
         participants: tx.list_participants(id).await?,
         events: tx.list_events(id).await?,
         mails: tx.list_queue(&mails).await?,
-        bounces: tx.list_bounces(true, id.0, ALL).await?,
+        bounces: tx.list_bounces(&bounces).await?,
     })
 }
 

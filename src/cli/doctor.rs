@@ -1,13 +1,198 @@
 //! `maildesk doctor`
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
 use super::Context;
+use super::checkup::{self, Checkup, Finding, Level, in_time};
+use super::code;
 use super::output::{CliError, Output};
+use super::table::clean;
+use crate::config::RelayKind;
+use crate::failure::Failure;
+use crate::letters::Letter;
+use crate::store::{MailboxRow, RelayRow, TypeRow};
+use crate::triage::Rules;
+
+/// SQLite reads its whole file.
+const INTEGRITY: Duration = Duration::from_secs(120);
 
 /// Talk to every server that is configured; say what is wrong and what to do
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A finding a line: ok, warn or fail, and what to do. It ends with 69 when something fails.\n\
+    Nothing is sent, fetched or changed."
+)]
 pub struct Args {}
 
-pub async fn run(_args: Args, _context: &Context) -> Result<Output, CliError> {
-    // SEAM: store, each mailbox (IMAP: UIDPLUS, MOVE), each relay (SMTP: VERP), one finding a line.
-    Err(CliError::not_built_yet("doctor"))
+pub async fn run(_args: Args, context: &Context) -> Result<Output, CliError> {
+    let mut tx = context.store.read().await?;
+    let (mailboxes, relays) = (tx.mailboxes().await?, tx.relays().await?);
+    let (types, rules) = (tx.types().await?, tx.load_rules().await?);
+    drop(tx);
+    let book = (context.works.outbound().relays)().await?;
+    let active: Vec<&MailboxRow> = mailboxes.iter().filter(|m| m.spec.is_active).collect();
+    let (looked_at_store, looked_at_here, looked_at_mailboxes, looked_at_relays) = tokio::join!(
+        store(context),
+        here(context),
+        join_all(active.iter().map(|m| checkup::mailbox(m, context))),
+        join_all(relays.iter().map(|r| checkup::relay(r, book.get(&r.id)))),
+    );
+    let mut checkups = vec![looked_at_store, looked_at_here];
+    checkups.extend(looked_at_mailboxes);
+    checkups.extend(mailboxes.iter().map(|m| unread(m, &types)));
+    checkups.extend(looked_at_relays);
+    checkups.extend(relays.iter().map(|r| verp(r, &rules)));
+    checkups.extend(types.iter().filter(|t| t.spec.is_active).map(|t| of_type(t, &mailboxes, &relays)));
+    if types.iter().all(|t| !t.spec.is_active) {
+        let mut it = Checkup::of("types");
+        it.warn(
+            "no ticket type is active: no mail is read",
+            "`maildesk type add --help` says how to add one",
+        );
+        checkups.push(it);
+    }
+    checkups.push(templates(context, &rules));
+    let findings: Vec<Finding> = checkups.into_iter().flat_map(|c| c.findings).collect();
+    let is_failed = findings.iter().any(|f| f.level == Level::Fail);
+    Ok(Output {
+        human: findings.iter().map(line).collect(),
+        json: super::output::json(&findings)?,
+        code: if is_failed { code::UNAVAILABLE } else { code::OK },
+        ..Output::default()
+    })
+}
+
+fn line(finding: &Finding) -> String {
+    let level = match finding.level {
+        Level::Ok => "ok",
+        Level::Warn => "warn",
+        Level::Fail => "FAIL",
+    };
+    let advice = if finding.advice.is_empty() { String::new() } else { format!(". {}", finding.advice) };
+    format!("{level:<4}  {}: {}{}\n", clean(&finding.about), clean(&finding.words), clean(&advice))
+}
+
+async fn store(context: &Context) -> Checkup {
+    let mut it = Checkup::of("store");
+    let store = &context.store;
+    match store.schema().await {
+        Ok(schema) => it.ok(format!("{:?}, schema version {}", store.engine(), schema.found)),
+        Err(e) => it.fail(e.to_string(), "check store.url, and that the database runs"),
+    }
+    match store.require_writable().await {
+        Ok(()) => it.ok("it can be written to"),
+        Err(e) => it.fail(e.to_string(), "check its rights, its disk, and that no other program holds it"),
+    }
+    match in_time(async { store.integrity().await.map_err(Failure::from) }, INTEGRITY).await {
+        Ok((true, words)) => it.ok(words),
+        Ok((false, words)) => {
+            it.fail(words, "mail may get lost: restore a backup, or switch fsync on in postgresql.conf");
+        }
+        Err(e) => it.warn(format!("its integrity is not known: {e}"), "run doctor again at a quiet hour"),
+    }
+    it
+}
+
+/// This process and its folders. That the key opens the store's secrets was needed to come here.
+async fn here(context: &Context) -> Checkup {
+    let mut it = Checkup::of("here");
+    it.ok("the sealing key opens the secrets of this desk");
+    let spool = &context.config.run.spool;
+    match checkup::writable(spool).await {
+        Ok(()) => it.ok(format!("the spool {} can be written to", spool.display())),
+        Err(e) => it.fail(format!("spool: {e}"), "large mail cannot be taken in: see `spool` in [run]"),
+    }
+    it
+}
+
+/// What keeps a mailbox from being read.
+fn unread(row: &MailboxRow, types: &[TypeRow]) -> Checkup {
+    let mut it = Checkup::of(format!("mailbox {}", row.spec.name));
+    let has_type = types.iter().any(|t| t.spec.is_active && t.mailbox == Some(row.id));
+    match row.spec.is_active {
+        false => it.warn("it is switched off: it is not read", ""),
+        true if !has_type => it.warn(
+            "no active type answers to it: it is not read",
+            "give it one with `maildesk type add` or `type edit`",
+        ),
+        true => {}
+    }
+    it
+}
+
+fn verp(row: &RelayRow, rules: &Rules) -> Checkup {
+    let mut it = Checkup::of(format!("relay {}", row.spec.name));
+    if !row.spec.is_active || !row.spec.verp || row.spec.kind == RelayKind::Folder {
+        return it;
+    }
+    match rules.bounce_domain.as_str() {
+        "" => it.warn(
+            "it may send with a return path of its own for each mail (VERP), but no active type takes bounces",
+            "add a type with flow bounce, whose mailbox gets that address with any +detail",
+        ),
+        domain => it.ok(format!(
+            "mail leaves with return path {}+…@{domain} (VERP); that it comes back only a real bounce can prove",
+            rules.bounce_local
+        )),
+    }
+    it
+}
+
+fn of_type(row: &TypeRow, mailboxes: &[MailboxRow], relays: &[RelayRow]) -> Checkup {
+    let mut it = Checkup::of(format!("type {}", row.spec.name));
+    let mailbox = mailboxes.iter().find(|m| Some(m.id) == row.mailbox);
+    match mailbox {
+        Some(mailbox) if mailbox.spec.is_active => {}
+        Some(mailbox) => it.warn(
+            format!("its mailbox {} is switched off: nothing comes in", mailbox.spec.name),
+            "switch it on with `active = true`",
+        ),
+        None => it.warn("it has no mailbox: nothing comes in", "`maildesk type edit --mailbox` gives it one"),
+    }
+    match relays.iter().find(|r| Some(r.id) == row.relay) {
+        Some(relay) if relay.spec.is_active => {}
+        Some(relay) => it.fail(
+            format!("its relay {} is switched off: its mail waits", relay.spec.name),
+            "switch it on with `active = true`",
+        ),
+        None => {
+            it.fail("it has no relay: its mail cannot go out", "`maildesk type edit --relay` gives it one")
+        }
+    }
+    if row.spec.admin.is_none() {
+        it.warn(
+            "it has no admin: nobody is told of a ticket that nobody has",
+            "`maildesk type edit --admin` gives it one",
+        );
+    }
+    if it.findings.is_empty() {
+        it.ok("it has a mailbox, a relay and an admin");
+    }
+    it
+}
+
+/// Each letter from its sample, in each language that a type speaks.
+fn templates(context: &Context, rules: &Rules) -> Checkup {
+    let mut it = Checkup::of("templates");
+    let letters = &context.works.desk.letters;
+    let mut problems: Vec<String> = letters.broken().iter().map(ToString::to_string).collect();
+    let mut languages: Vec<&str> = rules.types.iter().map(|t| t.language.as_str()).chain(["en"]).collect();
+    languages.sort_unstable();
+    languages.dedup();
+    for letter in Letter::samples() {
+        for language in &languages {
+            problems.extend(letters.render(&letter, language).1.map(|problem| problem.to_string()));
+        }
+    }
+    problems.sort_unstable();
+    problems.dedup();
+    for problem in &problems {
+        it.fail(problem, "mend the file in the folder of templates");
+    }
+    if problems.is_empty() {
+        it.ok("every mail can be rendered");
+    }
+    it
 }

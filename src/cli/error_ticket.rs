@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use serde_json::json;
+
+use super::attachment::RAW_LIMIT;
+use super::each::Results;
 use super::output::{CliError, Output, json};
 use super::table::{Table, id};
 use super::{Context, Page};
 use crate::store::listing::{ALL, ErrorLine};
-use crate::ticket::ErrorId;
+use crate::ticket::{ArrivalId, ErrorId};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -28,21 +32,28 @@ pub enum Verb {
         #[arg(required = true)]
         ids: Vec<ErrorId>,
     },
+    /// Take one in that was too big, with the next round of its mailbox, whatever it weighs
+    Fetch {
+        #[arg(required = true)]
+        ids: Vec<ErrorId>,
+    },
     /// Let it go; the journal keeps that it was there
     Discard {
         #[arg(required = true)]
         ids: Vec<ErrorId>,
     },
-    /// Its raw bytes, as .eml, on standard output or into a file
+    /// Its raw bytes, as .eml, on standard output or into a file; its headers alone while it is at its source
     #[command(after_help = "Example:\n  maildesk error export 3 > broken.eml")]
     Export {
         id: ErrorId,
+        /// A new file; one that is there is not written over
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
     },
 }
 
 pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
+    let desk = &context.works.desk;
     match verb {
         Verb::List { all, state, page } => {
             let state = state.unwrap_or_else(|| if all { String::new() } else { "open".to_owned() });
@@ -53,14 +64,91 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             let mut lines = context.store.read().await?.list_errors("", id.0, ALL).await?;
             let line =
                 lines.pop().ok_or_else(|| CliError::data(format!("there is no error ticket #{id}")))?;
-            Ok(Output::thing(json(line)?))
+            let headers = context.store.read().await?.error_headers(id).await?;
+            let mut shown = json(line)?;
+            shown["headers"] = String::from_utf8_lossy(&headers).into();
+            Ok(Output::thing(shown))
         }
-        // SEAM: the arrival is kept again and decided anew.
-        Verb::Retry { .. } => Err(CliError::not_built_yet("error retry")),
-        // SEAM: settled, with its event; at the source it is acknowledged.
-        Verb::Discard { .. } => Err(CliError::not_built_yet("error discard")),
-        // SEAM: the raw bytes as `Output::raw`; --to is written by the client (`input`) or refused beside a daemon.
-        Verb::Export { .. } => Err(CliError::not_built_yet("error export")),
+        Verb::Retry { ids } => retry(&ids, context).await,
+        Verb::Fetch { ids } => {
+            let cause = context.cause("error fetch");
+            let mut results = Results::default();
+            for id in ids {
+                let done = desk.fetch_error(id, &cause).await;
+                let words = format!("error #{id} is fetched with the next round of its mailbox");
+                results.add(id, done.map(|()| (words, json!({ "state": "fetch" }))));
+            }
+            results.output(context.wants_json)
+        }
+        Verb::Discard { ids } => {
+            let cause = context.cause("error discard");
+            let mut results = Results::default();
+            for id in ids {
+                let done = desk.discard_error(id, &cause).await;
+                results.add(
+                    id,
+                    done.map(|()| (format!("error #{id} discarded"), json!({ "state": "discarded" }))),
+                );
+            }
+            results.output(context.wants_json)
+        }
+        Verb::Export { id, .. } => export(id, context).await,
+    }
+}
+
+/// Each is pending again with a transaction of its own; then all are decided.
+async fn retry(ids: &[ErrorId], context: &Context) -> Result<Output, CliError> {
+    let cause = context.cause("error retry");
+    let mut pending = vec![];
+    for id in ids {
+        pending.push((*id, context.works.desk.retry_error(*id, &cause).await));
+    }
+    context.works.intake.decide_pending(None, false).await?;
+    context.works.wake.notify_one();
+    let mut results = Results::default();
+    for (id, arrival) in pending {
+        let done = match arrival {
+            Ok(arrival) => decided(id, arrival, context).await,
+            Err(e) => Err(e.into()),
+        };
+        results.add(id, done);
+    }
+    results.output(context.wants_json)
+}
+
+/// What became of a message that was decided again.
+async fn decided(
+    id: ErrorId,
+    arrival: ArrivalId,
+    context: &Context,
+) -> Result<(String, serde_json::Value), CliError> {
+    let row = context.store.read().await?.journal_row(arrival).await?;
+    let row = row.ok_or_else(|| CliError::unavailable(format!("error #{id} waits to be decided again")))?;
+    let onto = row.ticket.map_or(String::new(), |ticket| format!(", ticket #{ticket}"));
+    let words = format!("error #{id} decided again: {} {}{onto}", row.act, row.code);
+    let keys = json!({ "arrival": arrival, "act": row.act, "code": row.code, "ticket": row.ticket });
+    Ok((words, keys))
+}
+
+/// The message as it came; its header block where it is still at its source.
+async fn export(id: ErrorId, context: &Context) -> Result<Output, CliError> {
+    let mut tx = context.store.read().await?;
+    let (arrival, _) = tx.error_ticket(id).await?;
+    let (mut raw, mut is_here) = (vec![], false);
+    for number in 0.. {
+        let Some(chunk) = tx.raw_chunk(arrival, number).await? else { break };
+        is_here = true;
+        raw.extend_from_slice(&chunk);
+        if raw.len() as u64 > RAW_LIMIT {
+            return Err(CliError::data(format!("the message of error #{id} is too big to hand out")));
+        }
+    }
+    if !is_here {
+        raw = tx.error_headers(id).await?;
+    }
+    match raw.is_empty() && !is_here {
+        true => Err(CliError::data(format!("nothing of the message of error #{id} is here"))),
+        false => Ok(Output { raw, ..Output::default() }),
     }
 }
 

@@ -36,8 +36,8 @@ pub fn gather(command: &Command) -> Result<Vec<u8>, CliError> {
         Command::Relay(relay::Verb::Edit(args)) => {
             password(args.flags.password_file.as_deref(), &args.password)
         }
-        Command::Ticket(ticket::Verb::Answer(args)) => text(args.text.text.as_deref()),
-        Command::Ticket(ticket::Verb::Note(args)) => text(args.text.text.as_deref()),
+        Command::Ticket(ticket::Verb::Answer(args)) => text(&args.text),
+        Command::Ticket(ticket::Verb::Note(args)) => text(&args.text),
         _ => Ok(vec![]),
     }
 }
@@ -95,7 +95,11 @@ fn echo(is_on: bool) {
     }
 }
 
-fn text(file: Option<&Path>) -> Result<Vec<u8>, CliError> {
+fn text(args: &ticket::TextArgs) -> Result<Vec<u8>, CliError> {
+    if let Some(words) = args.text.as_ref().filter(|words| !words.trim().is_empty()) {
+        return Ok(words.clone().into_bytes());
+    }
+    let file = args.file.as_deref();
     let mut bytes = vec![];
     let read = match file {
         Some(path) => {

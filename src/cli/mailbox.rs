@@ -1,13 +1,16 @@
 //! `maildesk mailbox …`
 
+use std::path::Path;
+
 use serde_json::json;
 
-use super::Context;
 use super::input::{PasswordInput, password_change};
 use super::output::{CliError, Output, json};
-use super::table::{Table, id, maybe};
+use super::table::{Table, clean, id, maybe};
+use super::{Context, checkup};
 use crate::clock::Micros;
-use crate::config::{MailboxFlags, MailboxSection};
+use crate::config::{MailboxFlags, MailboxSection, Protocol};
+use crate::failure::Failure;
 use crate::store::listing::{BalanceLine, MailboxLine};
 use crate::store::{MailboxRow, PasswordChange};
 
@@ -89,9 +92,8 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
         Verb::Edit(args) => edit(args, context).await,
         Verb::Delete(args) => delete(args, context).await,
         Verb::Test { mailbox } => {
-            context.store.read().await?.find_mailbox(&mailbox).await?;
-            // SEAM: sign in through sources::imap and say what the server said.
-            Err(CliError::not_built_yet("mailbox test"))
+            let row = context.store.read().await?.find_mailbox(&mailbox).await?;
+            test(&row, context).await
         }
         Verb::Resume { mailbox } => resume(&mailbox, context).await,
         Verb::Balance { mailbox } => balance(mailbox.as_deref(), context).await,
@@ -187,6 +189,30 @@ async fn delete(args: DeleteArgs, context: &Context) -> Result<Output, CliError>
     tx.commit().await?;
     let words = format!("mailbox #{} {:?} deleted", row.id, row.spec.name);
     Ok(Output::said(words, json!({ "id": row.id, "name": row.spec.name, "deleted": true })))
+}
+
+async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
+    let unavailable =
+        |e: Failure| CliError::unavailable(e.of(format!("mailbox {:?}", row.spec.name)).to_string());
+    if row.spec.protocol != Protocol::Imap {
+        let messages = checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
+        let words = format!("{}: {messages} messages", row.spec.host);
+        return Ok(Output::said(words, json!({ "mailbox": row.spec.name, "messages": messages })));
+    }
+    let report = checkup::examine(row, context).await.map_err(unavailable)?;
+    let is_good = report.folders.iter().all(|folder| folder.messages.is_some());
+    let mut human = format!("{}\ncapabilities: {}", report.greeting, report.capabilities.join(" "));
+    for folder in &report.folders {
+        human.push_str(&match folder.messages {
+            Some(messages) => format!("\nfolder {}: {messages} messages", folder.name),
+            None => format!("\nfolder {} failed: {}", folder.name, folder.words),
+        });
+    }
+    let mut shown = json!({ "mailbox": row.spec.name });
+    super::relay::lay_over(&mut shown, json(&report)?);
+    let human: String = human.lines().map(|line| clean(line) + "\n").collect();
+    let code = if is_good { super::code::OK } else { super::code::UNAVAILABLE };
+    Ok(Output { code, ..Output::said(human, shown) })
 }
 
 async fn resume(named: &str, context: &Context) -> Result<Output, CliError> {

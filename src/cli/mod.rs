@@ -7,6 +7,7 @@ mod account;
 mod alert;
 mod attachment;
 mod bounce;
+mod checkup;
 mod config_file;
 mod contact;
 mod context;

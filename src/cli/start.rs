@@ -148,7 +148,7 @@ async fn here(command: Command, context: Context) -> Result<Output, CliError> {
         Command::Queue(queue::Verb::Send(_)) => Some("queue send"),
         _ => None,
     };
-    let Some(holder) = holder else { return dispatch(command, &context).await };
+    let Some(holder) = holder else { return watched(command, context).await };
     let owner = Owner { command: holder, pid: std::process::id(), since: context.clock.now() };
     let hold = context.store.hold(&owner).await?;
     match command {
@@ -156,11 +156,26 @@ async fn here(command: Command, context: Context) -> Result<Output, CliError> {
         other => {
             // What an earlier life kept and did not decide comes first.
             context.works.decide_pending().await?;
-            let result = dispatch(other, &context).await;
+            let result = watched(other, context).await;
             drop(hold);
             result
         }
     }
+}
+
+/// Shows how far it has come, as the daemon tells its askers.
+async fn watched(command: Command, context: Context) -> Result<Output, CliError> {
+    let (progress, mut steps) = tokio::sync::mpsc::channel(16);
+    let work = async move {
+        let context = Context { progress: Some(progress), ..context };
+        dispatch(command, &context).await
+    };
+    let show = async {
+        while let Some(step) = steps.recv().await {
+            show_progress(step);
+        }
+    };
+    tokio::join!(work, show).0
 }
 
 fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliError> {

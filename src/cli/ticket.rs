@@ -89,7 +89,7 @@ pub struct ListArgs {
     page: Page,
 }
 
-/// Answer the contact; the text comes from standard input or a file
+/// Answer the contact; the text comes from standard input, a file or the command line
 #[derive(Debug, clap::Args)]
 pub struct AnswerArgs {
     pub id: TicketId,
@@ -100,7 +100,7 @@ pub struct AnswerArgs {
     pub status: Option<Status>,
 }
 
-/// An internal note; the text comes from standard input or a file
+/// An internal note; the text comes from standard input, a file or the command line
 #[derive(Debug, clap::Args)]
 pub struct NoteArgs {
     pub id: TicketId,
@@ -110,9 +110,12 @@ pub struct NoteArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct TextArgs {
-    /// Read the text from here, not from standard input
+    /// The text itself
+    #[arg(long, value_name = "WORDS", conflicts_with = "file")]
+    pub text: Option<String>,
+    /// Read the text from here; without either it comes from standard input
     #[arg(long, value_name = "FILE")]
-    pub text: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// Who says it; without it nobody is named
     #[arg(long, value_name = "LOGIN")]
     pub agent: Option<String>,

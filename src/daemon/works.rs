@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Protocol, Run, Tls};
 use crate::desk::Desk;
 use crate::failure::Failure;
+use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, Settings};
 use crate::letters::Letters;
 use crate::net::Deadlines;
@@ -80,10 +81,7 @@ impl Works {
     /// One round over one mailbox, on a task of its own: a panic in a parser of the wire ends the round, nothing else.
     /// How it went is written on the mailbox, and an alert is raised or cleared.
     pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
-        let turn = {
-            let mut rounds = self.rounds.lock().expect("nobody panics while holding it");
-            rounds.entry(mailbox.id).or_default().clone()
-        };
+        let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
         let (works, row) = (self.clone(), mailbox.clone());
         let mut task = JoinSet::new();
@@ -96,6 +94,24 @@ impl Works {
         let ended = ended.map_err(|f| f.of(format!("mailbox {:?}", mailbox.spec.name)));
         self.record(mailbox, ended.as_ref().err()).await?;
         ended
+    }
+
+    /// Takes in one batch of old mail, between the rounds over its mailbox: two imports of one file double nothing.
+    pub async fn import(
+        &self,
+        mailbox: &MailboxRow,
+        messages: Vec<Imported>,
+        is_silent: bool,
+    ) -> Result<ImportReport, Failure> {
+        let turn = self.turn(mailbox);
+        let _turn = turn.lock().await;
+        let report = self.intake.import(mailbox, messages, is_silent).await?;
+        self.wake.notify_one();
+        Ok(report)
+    }
+
+    fn turn(&self, mailbox: &MailboxRow) -> Arc<tokio::sync::Mutex<()>> {
+        self.rounds.lock().expect("nobody panics while holding it").entry(mailbox.id).or_default().clone()
     }
 
     async fn round(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {

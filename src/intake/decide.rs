@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 
 use super::Intake;
 use super::keep::{Held, Kept};
-use super::lookup::{Ahead, Asked, InHand, Touched, clues, look_up};
+use super::lookup::{Ahead, Asked, InHand, Sight, Touched, clues, look_up};
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
@@ -155,7 +155,7 @@ impl Intake {
             crash::point("decide.before_apply");
             let as_of = EventNumber(tx.last_drawn(Counter::Event));
             let clues = match touched.concerns(asked, &clues) {
-                true => look_up(tx, message, in_hand, round.rules, &self.desk.keys, as_of).await?,
+                true => look_up(tx, message, in_hand, self.sight(round, as_of)).await?,
                 false => Clues { as_of, ..clues },
             };
             let number = tx.draw_decision().await?;
@@ -206,11 +206,15 @@ impl Intake {
     ) -> Result<Decision, Error> {
         let as_of = EventNumber(tx.last_drawn(Counter::Event));
         let in_hand = InHand::of(pending);
-        let clues = look_up(tx, message, &in_hand, round.rules, &self.desk.keys, as_of).await?;
+        let clues = look_up(tx, message, &in_hand, self.sight(round, as_of)).await?;
         let number = tx.draw_decision().await?;
         let decision = triage::decide(message, round.rules, &clues);
         let settling = Settling { round, pending, message, clues: &clues, number };
         Ok(self.settle(tx, settling, decision).await?.0)
+    }
+
+    fn sight<'a>(&'a self, round: Deciding<'a>, as_of: EventNumber) -> Sight<'a> {
+        Sight { rules: round.rules, keys: &self.desk.keys, as_of }
     }
 
     async fn settle(

@@ -3,6 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::keep::digest_of;
 use super::source::{Bytes, Fetched};
 use super::{Fates, Intake};
 use crate::clock::Micros;
@@ -12,7 +13,7 @@ use crate::store::arrival::Place;
 
 /// A message of a file.
 pub struct Imported {
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// When it arrived, where the file says so.
     pub received: Option<Micros>,
 }
@@ -23,6 +24,8 @@ pub struct ImportReport {
     pub fates: Fates,
     /// Imported before.
     pub known: u64,
+    /// Kept, and not decided yet: the parser died of them, and they have tries left.
+    pub waiting: u64,
 }
 
 impl Intake {
@@ -34,7 +37,7 @@ impl Intake {
         is_silent: bool,
     ) -> Result<ImportReport, Failure> {
         let place = Place { mailbox: mailbox.id, epoch: 0, folder: "import".into(), validity: 0 };
-        let mut new: Vec<Fetched> = messages.into_iter().map(fetched).collect();
+        let mut new: Vec<Fetched> = messages.into_iter().map(fetched).collect::<Result<_, _>>()?;
         let ids: Vec<&str> = new.iter().map(|f| f.source_id.as_str()).collect();
         let known = self.desk.store.read().await?.known_arrivals(&place, &ids).await?;
         let count = new.len();
@@ -42,16 +45,25 @@ impl Intake {
         new.retain(|f| seen.insert(f.source_id.clone()));
         let mut report = ImportReport { known: (count - new.len()) as u64, ..ImportReport::default() };
         let batch = self.keep(&place, new, &[], is_silent).await?;
-        report.fates = self.decide(batch.kept, false).await?.fates;
+        let decided = self.decide(batch.kept, false).await?;
+        (report.fates, report.waiting) = (decided.fates, decided.waiting.len() as u64);
         Ok(report)
     }
 }
 
-fn fetched(message: Imported) -> Fetched {
-    Fetched {
-        source_id: crate::seal::to_hex(&Sha256::digest(&message.bytes)),
-        announced_size: message.bytes.len() as u64,
+fn fetched(mut message: Imported) -> Result<Fetched, Failure> {
+    let (digest, announced_size) = match &mut message.bytes {
+        Bytes::Memory(bytes) => (Sha256::digest(&bytes[..]).to_vec(), bytes.len() as u64),
+        Bytes::Spool(file, size) => {
+            let unread = |e| Failure::temporary("cannot read a big message again").because(e);
+            (digest_of(file).map_err(unread)?, *size)
+        }
+        Bytes::Gone => (vec![], 0),
+    };
+    Ok(Fetched {
+        source_id: crate::seal::to_hex(&digest),
+        announced_size,
         received: message.received,
-        bytes: Bytes::Memory(message.bytes),
-    }
+        bytes: message.bytes,
+    })
 }

@@ -164,7 +164,7 @@ fn in_memory<'a>(ids: &[ArrivalId], bytes: &'a [Option<Held>]) -> Vec<Chunk<'a>>
     found
 }
 
-fn digest_of(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
+pub(super) fn digest_of(file: &mut std::fs::File) -> std::io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(0))?;
     let mut digest = Sha256::new();
     std::io::copy(file, &mut digest)?;

@@ -41,14 +41,21 @@ impl Asked {
     }
 }
 
-/// Asks the store what it knew at `as_of`.
+/// What a look-up goes by, and how far it sees.
+#[derive(Clone, Copy)]
+pub struct Sight<'a> {
+    pub rules: &'a Rules,
+    pub keys: &'a MailKeys,
+    /// Nothing born after this number is looked at.
+    pub as_of: EventNumber,
+}
+
+/// Asks the store what it knew then.
 pub async fn look_up(
     tx: &mut Tx,
     message: &Message,
     in_hand: &InHand,
-    rules: &Rules,
-    keys: &MailKeys,
-    as_of: EventNumber,
+    Sight { rules, keys, as_of }: Sight<'_>,
 ) -> Result<Clues, Error> {
     let asked = Asked::of(message, in_hand, rules, keys);
     let ahead = Ahead::of(tx, std::slice::from_ref(&asked), as_of).await?;

@@ -3,7 +3,7 @@
 
 use super::Intake;
 use super::decide::set_aside;
-use super::lookup::{InHand, look_up};
+use super::lookup::{InHand, Sight, look_up};
 use crate::failure::Failure;
 use crate::mail::{self, Message};
 use crate::store::Error;
@@ -46,7 +46,8 @@ impl Intake {
             Grounds::AsOfThen => {
                 let in_hand = InHand::of(&tx.arrival(arrival).await?);
                 let as_of = EventNumber(row.number.0 - 1);
-                look_up(&mut tx, &message, &in_hand, &rules, &self.desk.keys, as_of).await?
+                let sight = Sight { rules: &rules, keys: &self.desk.keys, as_of };
+                look_up(&mut tx, &message, &in_hand, sight).await?
             }
         };
         let decision = triage::decide(&message, &rules, &clues);

@@ -194,12 +194,13 @@ fn before_colon(name: &str) -> &str {
 }
 
 /// Maildir names begin with the seconds of delivery, and not all with as many digits.
-fn delivery_order(id: &str) -> (u64, &str) {
+pub(super) fn delivery_order(id: &str) -> (u64, &str) {
     let digits = id.len() - id.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     (id[..digits].parse().unwrap_or(u64::MAX), id)
 }
 
-fn read_whole(path: &Path) -> io::Result<(Option<Micros>, Bytes)> {
+/// A file's bytes, or the file itself where it is big, and when it was written.
+pub(super) fn read_whole(path: &Path) -> io::Result<(Option<Micros>, Bytes)> {
     let mut file = File::open(path)?;
     let metadata = file.metadata()?;
     let received = Micros::from_seconds(metadata.mtime()).0 + metadata.mtime_nsec() / 1_000;

@@ -1,7 +1,9 @@
 //! The doors where mail comes in: each keeps the promise of `intake::source::Source` towards one kind of mailbox.
 
+pub mod files;
 pub mod imap;
 pub mod maildir;
+mod mbox;
 
 use std::fmt;
 

@@ -16,6 +16,7 @@ mod dialect;
 mod error;
 mod event;
 mod group;
+mod health;
 mod hold;
 pub mod journal;
 mod later;

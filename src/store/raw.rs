@@ -60,7 +60,8 @@ impl Tx {
         for chunk in chunks {
             query = query.bind(chunk.arrival.0).bind(chunk.number).bind(chunk.bytes);
         }
-        self.later(query)
+        // Not later: what waits is in memory, and a message may weigh more than that.
+        self.execute(query).await.map(drop)
     }
 
     /// One chunk of a message; `None` past its end.

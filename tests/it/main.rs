@@ -12,6 +12,7 @@ mod explain;
 mod harness;
 mod identity;
 mod imap;
+mod import;
 mod intake;
 mod maildir;
 mod outbound;

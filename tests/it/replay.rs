@@ -8,7 +8,11 @@ use maildesk::triage::{Clues, Decision};
 use crate::support::gen_mail::Generator;
 use crate::support::trial::{Letter, SUPPORT, Trial, by_hand, on_both_stores};
 
-on_both_stores!(mixed_mail_is_decided_alike_again, what_came_later_changes_no_decision);
+on_both_stores!(
+    mixed_mail_is_decided_alike_again,
+    what_came_later_changes_no_decision,
+    mails_of_one_batch_see_each_other,
+);
 
 const SECOND_TYPE_AND_AGENT: &str = r#"
 [[type]]
@@ -102,6 +106,41 @@ async fn what_came_later_changes_no_decision(url: String) {
     commands_and_answers(&trial).await;
     assert_decided_alike(&trial).await;
     work_on_tickets(&trial).await;
+    assert_decided_alike(&trial).await;
+    trial.assert_balanced().await;
+}
+
+/// All that a mail can look for, in the same batch before it: parent, copy, tag line, contact, Cc.
+async fn mails_of_one_batch_see_each_other(url: String) {
+    let trial = Trial::with(&url, &format!("{SUPPORT}{SECOND_TYPE_AND_AGENT}")).await;
+    let nowhere = "nobody@elsewhere.test";
+    let eve = |id: &str| Letter::new(id).from("eve@x.test");
+    let cases = [
+        (Letter::new("a").header("Cc", "cc@x.test"), "open new_ticket #1"),
+        (Letter::new("b").answering("a@x.test"), "append reply_by_foreign_id #1"),
+        (Letter::new("c").answering("b@x.test").from("cc@x.test"), "append reply_by_foreign_id #1"),
+        (Letter::new("a"), "discard duplicate_differs #1"),
+        (Letter::new("d").subject("[Support #1-2] printer"), "append reply_by_tag #1"),
+        (eve("e").answering("a@x.test"), "invalid stranger_on_thread"),
+        (eve("f").subject("[support #1-1]"), "invalid stranger_on_ticket"),
+        (eve("e").answering("a@x.test"), "discard duplicate"),
+        (eve("g"), "open new_ticket #2"),
+        (eve("h").subject("[Support #2-5] mine"), "append reply_by_tag #2"),
+        (Letter::new("i").to(nowhere), "invalid no_type"),
+        (Letter::new("i").to(nowhere), "discard duplicate"),
+        (Letter::new(""), "open new_ticket #3"),
+        (Letter::new(""), "discard duplicate #3"),
+        (Letter::new("j").from("ada@example.net").answering("g@x.test"), "append agent_reply_not_sent #2"),
+        (Letter::new("k").answering("l@x.test"), "open new_ticket #4"),
+        (Letter::new("l").subject("[Support #4-9]"), "append reply_by_tag #4"),
+        (Letter::new("m").to("sales@example.com").from("new@x.test"), "open new_ticket #5"),
+        (Letter::new("n").answering("m@x.test").from("new@x.test"), "append reply_by_foreign_id #5"),
+    ];
+    for (n, (letter, _)) in cases.iter().enumerate() {
+        trial.deliver(&format!("{n:03}.mail"), &letter.bytes());
+    }
+    trial.poll().await;
+    assert_eq!(trial.fates().await, cases.map(|(_, fate)| fate));
     assert_decided_alike(&trial).await;
     trial.assert_balanced().await;
 }

@@ -5,13 +5,12 @@ use serde::Serialize;
 use super::super::Context;
 use super::super::output::{CliError, Output};
 use super::{Args, shown};
-use crate::intake::lookup::{InHand, look_up};
+use crate::intake::replay::Grounds;
 use crate::mail::{self, Message};
 use crate::store::Error;
-use crate::store::arrival::Pending;
 use crate::store::journal::JournalRow;
-use crate::ticket::{ArrivalId, EventNumber};
-use crate::triage::{self, Decision, Explanation, Place};
+use crate::ticket::ArrivalId;
+use crate::triage::{Decision, Explanation, Place};
 
 #[derive(Serialize)]
 struct Stored {
@@ -58,7 +57,7 @@ async fn arrivals(args: &Args, context: &Context) -> Result<Vec<ArrivalId>, CliE
 
 async fn explain(arrival: ArrivalId, anew: bool, context: &Context) -> Result<Stored, CliError> {
     let mut tx = context.store.read().await?;
-    let pending = tx.arrival(arrival).await?;
+    tx.arrival(arrival).await?;
     let row = tx.journal_row(arrival).await?.ok_or_else(|| {
         CliError::data(format!("arrival {arrival} is not decided: `maildesk journal list` shows its state"))
     })?;
@@ -74,7 +73,8 @@ async fn explain(arrival: ArrivalId, anew: bool, context: &Context) -> Result<St
             let words = "stays at its source: `maildesk error fetch` takes it in, and then it is decided";
             return Err(CliError::data(format!("arrival {arrival} {words}")));
         }
-        true => decide_anew(&pending, &row, &message, context).await?,
+        // Under today's rules, from what the store knew then.
+        true => context.works.intake.decide_again(arrival, Grounds::AsOfThen).await?.decision,
         false => stored_decision(&row)?,
     };
     let types = context.store.read().await?.types().await?;
@@ -103,19 +103,4 @@ fn stored_decision(row: &JournalRow) -> Result<Decision, CliError> {
     }
     serde_json::from_str(&row.decision)
         .map_err(|e| Error::Corrupt(format!("the decision of arrival {}: {e}", row.arrival)).into())
-}
-
-/// Under today's rules, from what the store knew then.
-async fn decide_anew(
-    pending: &Pending,
-    row: &JournalRow,
-    message: &Message,
-    context: &Context,
-) -> Result<Decision, CliError> {
-    let mut tx = context.store.read().await?;
-    let rules = tx.load_rules().await?;
-    let in_hand = InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() };
-    let as_of = EventNumber(row.number.0 - 1);
-    let clues = look_up(&mut tx, message, &in_hand, &rules, &context.works.desk.keys, as_of).await?;
-    Ok(triage::decide(message, &rules, &clues))
 }

@@ -68,6 +68,14 @@ pub struct BounceLine {
     pub version: i64,
 }
 
+#[derive(Clone, Debug, Default)]
+pub struct BounceFilter {
+    pub with_resolved: bool,
+    pub ticket: i64,
+    pub id: i64,
+    pub limit: i64,
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct AlertLine {
     pub id: AlertId,
@@ -142,20 +150,24 @@ impl Tx {
         .await
     }
 
-    /// The review list (D2): unresolved ones, or all; of a ticket, or of all where it is 0.
-    pub async fn list_bounces(
-        &mut self,
-        with_resolved: bool,
-        ticket: i64,
-        limit: i64,
-    ) -> Result<Vec<BounceLine>, Error> {
+    /// The headers of an error ticket whose message is still at its source; else empty.
+    pub async fn error_headers(&mut self, id: ErrorId) -> Result<Vec<u8>, Error> {
+        let query = sqlx::query("SELECT headers FROM error_ticket WHERE id = $1");
+        let row = self.maybe_row(query.bind(id.0)).await?;
+        let row = row.ok_or_else(|| Error::Missing(format!("error ticket #{id}")))?;
+        super::Reader::new(&row).bytes()
+    }
+
+    /// The review list (D2).
+    pub async fn list_bounces(&mut self, filter: &BounceFilter) -> Result<Vec<BounceLine>, Error> {
         let query = sqlx::query(
             "SELECT id, arrival_id, code, outbox_id, ticket_id, log_entry_id, contact_id, recipient, status, \
              status_stated, class, hard, action, diagnostic, original_message_id, resolved_us, resolved_by, \
              created_us, version FROM bounce WHERE ($1 = 1 OR resolved_us IS NULL) AND ($2 = 0 OR ticket_id = $2) \
-             ORDER BY id DESC LIMIT $3",
+             AND ($3 = 0 OR id = $3) ORDER BY id DESC LIMIT $4",
         );
-        self.lines(query.bind(i64::from(with_resolved)).bind(ticket).bind(limit), |row| {
+        let query = query.bind(i64::from(filter.with_resolved)).bind(filter.ticket).bind(filter.id);
+        self.lines(query.bind(filter.limit), |row| {
             Ok(BounceLine {
                 id: BounceId(row.int()?),
                 arrival: ArrivalId(row.int()?),

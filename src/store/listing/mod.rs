@@ -11,7 +11,7 @@ mod tickets;
 
 pub use conversation::{AttachmentLine, AttachmentPlace, EntryLine, EventLine, ParticipantLine};
 pub use journal::{JournalFilter, JournalLine};
-pub use kept::{AlertLine, BounceLine, ErrorLine, InvalidLine};
+pub use kept::{AlertLine, BounceFilter, BounceLine, ErrorLine, InvalidLine};
 pub use mailboxes::{BalanceLine, MailboxLine};
 pub use queue::{QueueFilter, QueueLine, RecipientLine};
 pub use tickets::{TicketFilter, TicketLine};

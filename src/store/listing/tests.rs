@@ -103,7 +103,8 @@ async fn check_what_waits(tx: &mut Tx) {
     assert_eq!((invalid.evidence.as_deref(), invalid.named_ticket.unwrap().0), (Some("tag #5"), 5));
     assert!(tx.list_invalid("accepted", 0, ALL).await.unwrap().is_empty());
     assert_eq!(tx.list_errors("", 9, ALL).await.unwrap().len(), 1);
-    assert_eq!(tx.list_bounces(false, 5, ALL).await.unwrap()[0].status, "5.1.1");
+    let bounces = BounceFilter { ticket: 5, limit: ALL, ..BounceFilter::default() };
+    assert_eq!(tx.list_bounces(&bounces).await.unwrap()[0].status, "5.1.1");
     assert_eq!(tx.list_alerts(false, ALL).await.unwrap().len(), 1);
     let queue = QueueFilter { to: "B@x.test".into(), limit: ALL, ..Default::default() };
     let mail = tx.list_queue(&queue).await.unwrap().remove(0);

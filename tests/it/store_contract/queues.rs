@@ -1,6 +1,6 @@
 //! The queues for an admin: invalid tickets, error tickets, bounces, and the block list.
 
-use maildesk::store::listing::ALL;
+use maildesk::store::listing::{ALL, BounceFilter};
 use maildesk::store::queue::{NewBounce, NewError, NewInvalid};
 use maildesk::store::{Error, Store};
 use maildesk::ticket::{BounceId, ErrorId, InvalidId};
@@ -118,7 +118,8 @@ async fn a_bounce_is_resolved_once(store: &Store) {
     let nobody =
         NewBounce { finding: &Finding::unattributed(), ticket: None, log_entry: None, contact: None, ..new };
     let second = tx.insert_bounce(&nobody, at(1)).await.unwrap();
-    let lines = tx.list_bounces(false, 0, ALL).await.unwrap();
+    let unresolved = BounceFilter { limit: ALL, ..BounceFilter::default() };
+    let lines = tx.list_bounces(&unresolved).await.unwrap();
     assert_eq!(lines.iter().map(|l| l.id).collect::<Vec<_>>(), [id, second]);
     let line = &lines[0];
     assert_eq!(
@@ -128,13 +129,16 @@ async fn a_bounce_is_resolved_once(store: &Store) {
     assert_eq!((line.class.as_str(), line.hard, line.action.as_str()), ("user_unknown", true, "failed"));
     assert_eq!(line.diagnostic, "550 no suchuser", "neither engine keeps a NUL");
     assert_eq!((lines[1].recipient.as_str(), lines[1].hard, lines[1].ticket), ("", false, None));
-    assert_eq!(tx.list_bounces(false, opened.ticket.0, ALL).await.unwrap().len(), 1);
+    assert_eq!(
+        tx.list_bounces(&BounceFilter { ticket: opened.ticket.0, ..unresolved.clone() }).await.unwrap().len(),
+        1
+    );
     tx.resolve_bounce(id, "uid:0", at(2)).await.unwrap();
     let said = tx.resolve_bounce(id, "uid:1", at(3)).await.unwrap_err();
     assert!(matches!(said, Error::Missing(_)), "{said:?}");
     assert!(tx.resolve_bounce(BounceId(99), "uid:0", at(2)).await.is_err());
-    assert_eq!(tx.list_bounces(false, 0, ALL).await.unwrap().len(), 1);
-    let all = tx.list_bounces(true, 0, ALL).await.unwrap();
+    assert_eq!(tx.list_bounces(&unresolved).await.unwrap().len(), 1);
+    let all = tx.list_bounces(&BounceFilter { with_resolved: true, ..unresolved.clone() }).await.unwrap();
     assert_eq!((all.len(), all[0].resolved_by.as_str(), all[0].resolved.is_some()), (2, "uid:0", true));
 }
 

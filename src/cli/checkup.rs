@@ -1,0 +1,234 @@
+//! A look at one server or folder: for `doctor`, `mailbox test` and whoever wants to know before mail depends on it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Context;
+use crate::config::{Handled, Protocol, RelayKind, Tls};
+use crate::failure::Failure;
+use crate::outbound::{self, RelaySettings, Session};
+use crate::sources::imap::{self, Report};
+use crate::store::{MailboxRow, RelayRow};
+
+/// How long a server may take for all of its part.
+const DEADLINE: Duration = Duration::from_secs(45);
+/// Shorter than for mail: somebody waits at a terminal.
+const STEP: Duration = Duration::from_secs(15);
+
+/// One line of what was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    pub level: Level,
+    /// `store`, `mailbox support`, `relay out`.
+    pub about: String,
+    pub words: String,
+    /// What to do; empty where nothing is to be done.
+    pub advice: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// What was found about one thing.
+pub struct Checkup {
+    about: String,
+    pub findings: Vec<Finding>,
+}
+
+impl Checkup {
+    pub fn of(about: impl Into<String>) -> Checkup {
+        Checkup { about: about.into(), findings: vec![] }
+    }
+
+    pub fn ok(&mut self, words: impl Into<String>) {
+        self.add(Level::Ok, words.into(), "");
+    }
+
+    pub fn warn(&mut self, words: impl Into<String>, advice: &str) {
+        self.add(Level::Warn, words.into(), advice);
+    }
+
+    pub fn fail(&mut self, words: impl Into<String>, advice: &str) {
+        self.add(Level::Fail, words.into(), advice);
+    }
+
+    fn add(&mut self, level: Level, words: String, advice: &str) {
+        self.findings.push(Finding { level, about: self.about.clone(), words, advice: advice.to_owned() });
+    }
+}
+
+/// Ends what takes too long, with words.
+pub async fn in_time<T>(
+    what: impl Future<Output = Result<T, Failure>>,
+    deadline: Duration,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(deadline, what).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure::temporary(format!("no end within {} seconds", deadline.as_secs()))),
+    }
+}
+
+/// Logs in and looks, changes nothing.
+pub async fn examine(row: &MailboxRow, context: &Context) -> Result<Report, Failure> {
+    let mut settings = context.works.imap_settings(row).await?;
+    settings.deadlines.dial = STEP;
+    settings.deadlines.handshake = STEP;
+    settings.deadlines.silence = STEP;
+    in_time(imap::examine(settings), DEADLINE).await
+}
+
+pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
+    let mut it = Checkup::of(format!("mailbox {}", row.spec.name));
+    match row.spec.protocol {
+        Protocol::Imap => match examine(row, context).await {
+            Ok(report) => imap(&mut it, row, &report),
+            Err(e) => it.fail(e.to_string(), "check host, port, tls, username and password of the mailbox"),
+        },
+        Protocol::Maildir => maildir(&mut it, row).await,
+        later => it.fail(format!("protocol {later} comes in a later version"), "use imap or maildir"),
+    }
+    if row.is_held {
+        let words = "it is held: most of its mail was suddenly unknown";
+        it.warn(words, "look at the mailbox, then `maildesk mailbox resume`");
+    }
+    it
+}
+
+fn imap(it: &mut Checkup, row: &MailboxRow, report: &Report) {
+    it.ok(format!("signed in as {}; the server says: {}", row.spec.username, report.greeting));
+    for folder in &report.folders {
+        match folder.messages {
+            Some(messages) => it.ok(format!("folder {}: {messages} messages wait", folder.name)),
+            None => it.fail(
+                format!("folder {}: {}", folder.name, folder.words),
+                "name a folder that is there, in `folders` of the mailbox",
+            ),
+        }
+    }
+    if !report.has_uidplus && row.spec.handled != Handled::Seen {
+        it.warn(
+            "the server has no UIDPLUS: handled mail is only flagged \\Deleted, single messages cannot be removed",
+            "empty the folder with another client now and then, or set `handled` to seen",
+        );
+    }
+    if !report.has_move && row.spec.handled == Handled::Move {
+        it.warn("the server has no MOVE: handled mail is copied and then deleted", "");
+    }
+    clear_text(it, row.spec.tls, &row.spec.host);
+}
+
+fn clear_text(it: &mut Checkup, tls: Tls, host: &str) {
+    if tls == Tls::Plain && !matches!(host, "localhost" | "127.0.0.1" | "::1") {
+        it.warn("password and mail cross the network in the clear", "set tls to `tls` or `starttls`");
+    }
+}
+
+/// The messages that wait in a Maildir: what lies in `new` and `cur`.
+pub async fn maildir_messages(root: &Path) -> Result<u64, Failure> {
+    let root = root.to_owned();
+    let count = move || {
+        let mut messages = 0;
+        for name in ["new", "cur"] {
+            let folder = root.join(name);
+            let failed = |e| Failure::permanent(format!("{} cannot be read", folder.display())).because(e);
+            for entry in std::fs::read_dir(&folder).map_err(failed)? {
+                let is_hidden = entry.map_err(failed)?.file_name().as_encoded_bytes().starts_with(b".");
+                messages += u64::from(!is_hidden);
+            }
+        }
+        Ok(messages)
+    };
+    on_disk(count).await
+}
+
+async fn maildir(it: &mut Checkup, row: &MailboxRow) {
+    let root = Path::new(&row.spec.host);
+    match maildir_messages(root).await {
+        Ok(messages) => it.ok(format!("{}: {messages} messages", root.display())),
+        Err(e) => return it.fail(e.to_string(), "it must be a Maildir: a folder with new, cur and tmp"),
+    }
+    for name in ["new", "cur"] {
+        if let Err(e) = writable(&root.join(name)).await {
+            it.fail(e.to_string(), "handled mail could not be taken away: give maildesk the right to write");
+        }
+    }
+}
+
+/// Whether a file can be made in a folder: one is, and taken away.
+pub async fn writable(folder: &Path) -> Result<(), Failure> {
+    let folder = folder.to_owned();
+    on_disk(move || write_in(&folder)).await
+}
+
+async fn writable_or_made(folder: &Path) -> Result<(), Failure> {
+    let folder = folder.to_owned();
+    let make = move || {
+        std::fs::create_dir_all(&folder)
+            .map_err(|e| Failure::permanent(format!("{} cannot be made", folder.display())).because(e))?;
+        write_in(&folder)
+    };
+    on_disk(make).await
+}
+
+/// Away from the async threads: a disk on the network may never answer.
+async fn on_disk<T: Send + 'static>(
+    step: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let step = tokio::task::spawn_blocking(step);
+    let ended = async { step.await.map_err(|e| Failure::temporary("the look broke off").because(e))? };
+    in_time(ended, DEADLINE).await
+}
+
+fn write_in(folder: &Path) -> Result<(), Failure> {
+    let path = folder.join(format!(".maildesk-doctor-{}", std::process::id()));
+    let failed = |e| Failure::permanent(format!("{} cannot be written to", folder.display())).because(e);
+    let mut file = std::fs::File::create(&path).map_err(failed)?;
+    let written = file.write_all(b"doctor").map_err(failed);
+    std::fs::remove_file(&path).map_err(failed)?;
+    written
+}
+
+/// `settings`: with its password unsealed; none where the relay is off.
+pub async fn relay(row: &RelayRow, settings: Option<&RelaySettings>) -> Checkup {
+    let mut it = Checkup::of(format!("relay {}", row.spec.name));
+    let Some(settings) = settings else {
+        it.warn("it is switched off", "");
+        return it;
+    };
+    match settings.kind {
+        RelayKind::Folder => match writable_or_made(Path::new(&settings.host)).await {
+            Ok(()) => it.ok(format!("mail is written into {}", settings.host)),
+            Err(e) => it.fail(e.to_string(), "give maildesk the right to write there"),
+        },
+        RelayKind::Smtp => smtp(&mut it, settings).await,
+    }
+    if row.is_paused {
+        it.warn("it is paused: its mail waits", "`maildesk queue resume` lets it go");
+    }
+    it
+}
+
+async fn smtp(it: &mut Checkup, settings: &RelaySettings) {
+    let patience = outbound::Deadlines { connect: STEP, command: STEP, ..outbound::Deadlines::default() };
+    match in_time(Session::open(settings, patience), DEADLINE).await {
+        Ok(session) => {
+            let login = match settings.username.as_str() {
+                "" => "it asks for no login".to_owned(),
+                username => format!("signed in as {username}"),
+            };
+            it.ok(format!("{}:{} answers, {}; {login}", settings.host, settings.port, settings.tls));
+            // The answer to a goodbye tells nothing that matters here.
+            drop(tokio::time::timeout(STEP, session.quit()).await);
+        }
+        Err(e) => it.fail(e.to_string(), "check host, port, tls, username and password of the relay"),
+    }
+    clear_text(it, settings.tls, &settings.host);
+}
