@@ -125,3 +125,17 @@ async fn sqlite_is_run_as_it_must_be() {
     store.close().await;
     assert!(!folder.path().join("desk.db-wal").exists(), "closed, all of it is in the one file");
 }
+
+on_both!(a_sound_store_says_so, a_store_that_is_written_to_is_told_from_one_that_is_not);
+
+async fn a_sound_store_says_so(store: &Store) {
+    let (is_good, words) = store.integrity().await.unwrap();
+    // The test's PostgreSQL runs without fsync unless a measurement asks for it, and says so.
+    assert!(is_good || (store.engine() == Engine::Postgres && words.contains("fsync off")), "{words}");
+}
+
+async fn a_store_that_is_written_to_is_told_from_one_that_is_not(store: &Store) {
+    store.require_writable().await.unwrap();
+    assert_eq!(store.read().await.unwrap().setting("doctor").await.unwrap(), None, "nothing stays of it");
+    store.require_writable().await.unwrap();
+}

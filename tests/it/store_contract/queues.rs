@@ -70,6 +70,8 @@ async fn an_error_ticket_goes_through_its_states(store: &Store) {
     let id = tx.insert_error(&new, at(1)).await.unwrap();
     assert_eq!(tx.error_ticket(id).await.unwrap(), (arrival, "open".to_owned()));
     assert_eq!(tx.headers_of_error(arrival).await.unwrap(), new.headers);
+    assert_eq!(tx.error_headers(id).await.unwrap(), new.headers);
+    assert!(matches!(tx.error_headers(ErrorId(99)).await, Err(Error::Missing(_))));
     assert!(tx.headers_of_error(maildesk::ticket::ArrivalId(99)).await.unwrap().is_empty());
     tx.settle_error(id, "fetch", at(2)).await.unwrap();
     assert_eq!(tx.error_ticket(id).await.unwrap().1, "fetch");
