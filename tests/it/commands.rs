@@ -228,7 +228,7 @@ fn a_ticket_is_worked_on(bench: &Bench) {
         assert!(answer.contains(line), "{line:?} is not in {answer}");
     }
     assert!(!answer.contains("Auto-Submitted"), "a person said it: {answer}");
-    bench.refused(65, &["ticket", "answer", "1", "--text", "/absent"], "/absent: No such file");
+    bench.refused(65, &["ticket", "answer", "1", "--file", "/absent"], "/absent: No such file");
 
     // A reply with the tag line is on the ticket; a note is not sent.
     bench.take_in("reply", "Cara <cara@home.test>", "Re: [Support #1-2] printer on fire");
