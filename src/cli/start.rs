@@ -28,7 +28,13 @@ pub fn main() -> ExitCode {
         }
     };
     let wants_json = cli.global.json;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // A command does one thing after the other: on one thread nothing wakes workers that find nothing to do. What
+    // computes for long, as parsing does, has threads of its own either way.
+    let mut builder = match cli.command {
+        Command::Run(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("maildesk: no threads to work with: {error}");
