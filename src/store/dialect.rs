@@ -16,7 +16,7 @@ const SQLITE_PRAGMAS: &str = "PRAGMA page_size = 8192; PRAGMA journal_mode = WAL
      PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
      PRAGMA journal_size_limit = 67108864;";
 const SQLITE_READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
-const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 2000;";
+const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 6000;";
 
 impl Engine {
     pub(super) fn of_url(url: &str) -> Result<Engine, Error> {

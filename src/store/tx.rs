@@ -201,10 +201,7 @@ impl Tx {
         let later = std::mem::take(&mut self.later);
         self.set_savepoint().await?;
         for (sql, arguments) in later.into_statements(self.engine) {
-            sqlx::query_with(AssertSqlSafe(sql), arguments)
-                .persistent(false)
-                .execute(&mut *self.inner)
-                .await?;
+            sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *self.inner).await?;
         }
         Ok(())
     }
