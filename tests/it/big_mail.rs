@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::inbox::{self, Inbox};
 use crate::support::program::{Desk, Store, support_sections};
-use crate::support::say;
+use crate::support::{say, wait_until};
 
 const SIZE: usize = 100 << 20;
 const MEMORY_LIMIT_KB: u64 = 150 << 10;
@@ -70,8 +70,10 @@ fn is_taken_in_within_memory(store: Store) {
     let queue = bench.desk.rows(&["queue", "list", "--json"]);
     for ticket in [&attachment, &text, &headers] {
         let mut owed = queue.iter().filter(|mail| mail["ticket"].as_i64() == Some(ticket.id));
-        assert_eq!(owed.next().map(|mail| &mail["purpose"]), Some(&"notification".into()));
-        assert!(owed.next().is_none(), "told twice of {ticket:?}");
+        let mail = owed.next().unwrap_or_else(|| panic!("nothing is owed about ticket {}", ticket.id));
+        assert_eq!(mail["purpose"], "notification");
+        assert!(mail["size"].as_u64() < Some(1 << 20), "{mail}");
+        assert!(owed.next().is_none(), "told twice of ticket {}", ticket.id);
     }
 }
 
@@ -151,13 +153,13 @@ impl Bench {
             std::thread::sleep(Duration::from_millis(5));
         };
         assert!(end.success(), "{}: {end}: {}", arguments.join(" "), running.log());
-        let words = format!(
-            "{:?}, {}: at most {} MiB in {:.1?}\n",
-            self.store,
-            arguments.join(" "),
-            peak >> 10,
-            begun.elapsed()
-        );
+        self.weigh(&arguments[..arguments.len().min(2)].join(" "), peak, begun);
+    }
+
+    #[track_caller]
+    fn weigh(&self, what: &str, peak: u64, begun: Instant) {
+        let took = begun.elapsed();
+        let words = format!("{:?}, {what}: at most {} MiB in {took:.1?}\n", self.store, peak >> 10);
         say(&words);
         assert!(peak > 0 && peak < MEMORY_LIMIT_KB, "{words}");
     }
@@ -171,11 +173,17 @@ impl Bench {
         Ticket { id, entries }
     }
 
-    /// The attachment comes out as it went in, within memory too.
+    /// The attachment comes out as it went in, within the memory of the daemon and of who asks.
     fn assert_exported(&self, entry: &Value) {
         let to = self.desk.folder.path().join("big.bin");
         let (id, to) = (entry["id"].to_string(), to.display().to_string());
+        let mut daemon = self.desk.spawn(&["run"]);
+        let socket = self.desk.folder.path().join("maildesk.sock");
+        wait_until("the daemon's socket", DEADLINE, || socket.exists().then_some(()));
+        let begun = Instant::now();
         self.run_in_memory(&["ticket", "attachment", &id, "0", "--to", &to]);
+        self.weigh("the daemon meanwhile", daemon.peak_kb().expect("it runs"), begun);
+        daemon.stop();
         let mut file = fs::File::open(&to).expect("the attachment was written");
         assert_eq!(file.metadata().map(|m| m.len()).ok(), Some(attached_size()));
         let mut found = vec![0; BLOCK_LINES * LINE];
