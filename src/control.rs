@@ -1,7 +1,7 @@
 //! The daemon's local socket: commands go to the process that has the desk open, and the peer's uid is their actor.
 //!
 //! A frame is a length (32 bits, big end first) and so many bytes of JSON. One request a connection; the answer is any
-//! number of progress frames and one response. What a command does is not known here: a handler is passed in.
+//! number of steps and one response. What a command does is not known here: a handler is passed in.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -28,6 +28,8 @@ const RESPONSE_LIMIT: u32 = 512 << 20;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// Commands in hand at a time; more wait in the listener's queue.
 const CONNECTIONS: usize = 32;
+/// Steps that wait for an asker who is slow.
+pub const STEPS: usize = 16;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
@@ -49,9 +51,6 @@ pub struct Response {
     pub json: serde_json::Value,
     /// What is wrong, for people: goes to standard error.
     pub error: String,
-    /// Bytes for standard output as they are, such as a raw mail.
-    #[serde(with = "as_base64")]
-    pub raw: Vec<u8>,
 }
 
 /// How far a command has come.
@@ -63,19 +62,28 @@ pub struct Progress {
     pub words: String,
 }
 
+/// What a command gives before its response.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    Progress(Progress),
+    /// A piece of what goes to standard output as it is, such as a raw mail: the whole may be too much for memory.
+    Raw(#[serde(with = "as_base64")] Vec<u8>),
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Frame {
-    Progress(Progress),
+    Step(Step),
     Response(Response),
 }
 
-/// A request with who asks, and where its progress goes.
+/// A request with who asks, and where its steps go.
 pub struct Call {
     pub request: Request,
     /// `uid:1000`, from the kernel.
     pub actor: String,
-    pub progress: mpsc::Sender<Progress>,
+    pub steps: mpsc::Sender<Step>,
 }
 
 pub type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Response> + Send + Sync>;
@@ -144,13 +152,13 @@ async fn answer(mut stream: UnixStream, handler: Handler) -> Result<(), Failure>
     let peer = stream.peer_cred().map_err(|e| Failure::temporary("peer credentials").because(e))?;
     let request = tokio::time::timeout(REQUEST_DEADLINE, read_frame(&mut stream, REQUEST_LIMIT));
     let request = request.await.map_err(|_| Failure::temporary("no request in time"))??;
-    let (progress, mut steps) = mpsc::channel(16);
-    let mut response = handler(Call { request, actor: format!("uid:{}", peer.uid()), progress });
+    let (sender, mut steps) = mpsc::channel(STEPS);
+    let mut response = handler(Call { request, actor: format!("uid:{}", peer.uid()), steps: sender });
     let response = loop {
         tokio::select! {
             Some(step) = steps.recv() => {
                 // A client that has gone loses the answer; the command goes on.
-                if write_frame(&mut stream, &Frame::Progress(step)).await.is_err() {
+                if write_frame(&mut stream, &Frame::Step(step)).await.is_err() {
                     steps.close();
                 }
             }
@@ -158,7 +166,7 @@ async fn answer(mut stream: UnixStream, handler: Handler) -> Result<(), Failure>
         }
     };
     while let Ok(step) = steps.try_recv() {
-        write_frame(&mut stream, &Frame::Progress(step)).await?;
+        write_frame(&mut stream, &Frame::Step(step)).await?;
     }
     write_frame(&mut stream, &Frame::Response(response)).await
 }
@@ -167,7 +175,7 @@ async fn answer(mut stream: UnixStream, handler: Handler) -> Result<(), Failure>
 pub async fn call(
     path: &Path,
     request: &Request,
-    mut on_progress: impl FnMut(Progress),
+    mut on_step: impl FnMut(Step),
 ) -> Result<Option<Response>, Failure> {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
     let mut stream = match UnixStream::connect(path).await {
@@ -180,7 +188,7 @@ pub async fn call(
     write_frame(&mut stream, request).await?;
     loop {
         match read_frame(&mut stream, RESPONSE_LIMIT).await? {
-            Frame::Progress(step) => on_progress(step),
+            Frame::Step(step) => on_step(step),
             Frame::Response(response) => return Ok(Some(response)),
         }
     }
@@ -243,11 +251,11 @@ mod tests {
             Box::pin(async move {
                 assert_ne!(call.request.argv[0], "panic");
                 let step = Progress { done: 1, total: 2, words: "half".into() };
-                call.progress.send(step).await.unwrap();
+                call.steps.send(Step::Progress(step)).await.unwrap();
+                call.steps.send(Step::Raw(call.request.stdin)).await.unwrap();
                 Response {
                     code: 7,
                     human: format!("{} {}", call.actor, call.request.argv.join(" ")),
-                    raw: call.request.stdin,
                     ..Response::default()
                 }
             })
@@ -264,11 +272,12 @@ mod tests {
         let client = async {
             assert!(bind(&path).await.is_err(), "a second daemon took the socket");
             let mut steps = vec![];
-            let asked = call(&path, &request(&["ticket", "list"]), |step| steps.push(step.words)).await;
+            let asked = call(&path, &request(&["ticket", "list"]), |step| steps.push(step)).await;
             let response = asked.unwrap().unwrap();
             assert!(response.human.starts_with("uid:") && response.human.ends_with("ticket list"));
-            assert_eq!((response.code, response.raw.as_slice()), (7, b"\x00secret".as_slice()));
-            assert_eq!(steps, ["half"]);
+            assert_eq!(response.code, 7);
+            let half = Progress { done: 1, total: 2, words: "half".into() };
+            assert_eq!(steps, [Step::Progress(half), Step::Raw(b"\x00secret".to_vec())]);
             assert!(call(&path, &request(&["panic"]), |_| ()).await.unwrap_err().is_temporary());
             assert!(
                 call(&path, &request(&["x"]), |_| ()).await.unwrap().is_some(),

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use super::Context;
 use super::output::{CliError, Output};
 use crate::mail::decode::Decoder;
+use crate::store::raw::RAW_CHUNK;
 use crate::ticket::LogEntryId;
 
-/// What a response carries at most: it is in memory whole, here and in the daemon.
-pub const RAW_LIMIT: u64 = 128 << 20;
 /// Bytes of the message that are decoded at a time.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = RAW_CHUNK as u64;
 
 /// The bytes of an attachment, on standard output or into a file
 #[derive(Debug, clap::Args)]
@@ -26,21 +25,23 @@ pub struct Args {
     pub to: Option<PathBuf>,
 }
 
+/// Each piece is read by itself: a snapshot would stand as long as the asker is slow.
 pub async fn run(args: &Args, context: &Context) -> Result<Output, CliError> {
-    let mut tx = context.store.read().await?;
-    let place = tx.attachment(args.entry, args.position).await?;
-    if place.size > RAW_LIMIT || place.span.length > 2 * RAW_LIMIT {
-        return Err(CliError::data(format!("the attachment has {} bytes: too many to hand out", place.size)));
-    }
-    let mut raw = Vec::with_capacity(usize::try_from(place.size).unwrap_or_default());
+    let place = context.store.read().await?.attachment(args.entry, args.position).await?;
     let mut decoder = Decoder::new(place.span.encoding);
     let mut at = 0;
     while at < place.span.length {
         let length = PIECE.min(place.span.length - at);
+        let mut tx = context.store.read().await?;
         let piece = tx.read_raw(place.arrival, place.span.offset + at, length as usize).await?;
-        decoder.feed(&piece, &mut raw);
+        drop(tx);
+        let mut decoded = Vec::with_capacity(piece.len());
+        decoder.feed(&piece, &mut decoded);
+        context.hand_out(decoded).await?;
         at += length;
     }
-    decoder.finish(&mut raw);
-    Ok(Output { raw, ..Output::default() })
+    let mut rest = vec![];
+    decoder.finish(&mut rest);
+    context.hand_out(rest).await?;
+    Ok(Output::default())
 }

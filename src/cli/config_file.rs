@@ -68,5 +68,5 @@ fn check(config: &Config) -> Result<Output, CliError> {
 pub fn completions(args: &CompletionsArgs) -> Output {
     let mut script = vec![];
     clap_complete::generate(args.shell, &mut Cli::command(), "maildesk", &mut script);
-    Output { raw: script, ..Output::default() }
+    Output { human: String::from_utf8_lossy(&script).into_owned(), ..Output::default() }
 }

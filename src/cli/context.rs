@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::output::CliError;
 use crate::clock::Clock;
 use crate::config::{Config, KeySource};
-use crate::control::Progress;
+use crate::control::{Progress, Step};
 use crate::daemon::Works;
 use crate::seal::{SealingKey, random};
 use crate::store::{Cause, Error, Stamp, Store};
@@ -31,8 +31,8 @@ pub struct Context {
     /// Where relative paths of the arguments start: the asker's folder, not the daemon's.
     pub cwd: PathBuf,
     pub wants_json: bool,
-    /// Where progress is told; none: nowhere.
-    pub progress: Option<mpsc::Sender<Progress>>,
+    /// Where progress is told and bytes are handed out; none: nowhere.
+    pub steps: Option<mpsc::Sender<Step>>,
     /// The daemon works on it, not the process that was typed to.
     pub is_daemon: bool,
 }
@@ -72,7 +72,7 @@ impl Context {
             stdin: vec![],
             cwd: PathBuf::from("."),
             wants_json: false,
-            progress: None,
+            steps: None,
             is_daemon: false,
         })
     }
@@ -86,10 +86,17 @@ impl Context {
         Cause { actor: self.actor.clone(), origin: "command", operation: operation.into() }
     }
 
+    /// Hands a piece of raw output to whoever asked; waits while that one is slow.
+    pub async fn hand_out(&self, piece: Vec<u8>) -> Result<(), CliError> {
+        let Some(steps) = &self.steps else { return Ok(()) };
+        let sent = steps.send(Step::Raw(piece)).await;
+        sent.map_err(|_| CliError::unavailable("nobody is there any more to take the bytes"))
+    }
+
     /// Tells how far the command has come, to whoever watches. A watcher that lags or has gone misses steps.
     pub fn tell(&self, done: u64, total: u64, words: impl Into<String>) {
-        if let Some(progress) = &self.progress {
-            drop(progress.try_send(Progress { done, total, words: words.into() }));
+        if let Some(steps) = &self.steps {
+            drop(steps.try_send(Step::Progress(Progress { done, total, words: words.into() })));
         }
     }
 }

@@ -60,7 +60,7 @@ async fn answer(call: Call, context: Context) -> Response {
         stdin: call.request.stdin,
         cwd: call.request.cwd,
         wants_json: cli.global.json,
-        progress: Some(call.progress),
+        steps: Some(call.steps),
         is_daemon: true,
         ..context
     };

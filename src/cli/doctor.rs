@@ -60,7 +60,6 @@ pub async fn run(_args: Args, context: &Context) -> Result<Output, CliError> {
         human: findings.iter().map(line).collect(),
         json: super::output::json(&findings)?,
         code: if is_failed { code::UNAVAILABLE } else { code::OK },
-        ..Output::default()
     })
 }
 

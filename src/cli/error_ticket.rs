@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::attachment::RAW_LIMIT;
 use super::each::Results;
 use super::output::{CliError, Output, json};
 use super::table::{Table, id};
@@ -132,24 +131,21 @@ async fn decided(
 
 /// The message as it came; its header block where it is still at its source.
 async fn export(id: ErrorId, context: &Context) -> Result<Output, CliError> {
-    let mut tx = context.store.read().await?;
-    let (arrival, _) = tx.error_ticket(id).await?;
-    let (mut raw, mut is_here) = (vec![], false);
-    for number in 0.. {
-        let Some(chunk) = tx.raw_chunk(arrival, number).await? else { break };
-        is_here = true;
-        raw.extend_from_slice(&chunk);
-        if raw.len() as u64 > RAW_LIMIT {
-            return Err(CliError::data(format!("the message of error #{id} is too big to hand out")));
+    let (arrival, _) = context.store.read().await?.error_ticket(id).await?;
+    let mut number = 0;
+    // Each by itself: a snapshot would stand as long as the asker is slow.
+    while let Some(chunk) = context.store.read().await?.raw_chunk(arrival, number).await? {
+        context.hand_out(chunk).await?;
+        number += 1;
+    }
+    if number == 0 {
+        let headers = context.store.read().await?.error_headers(id).await?;
+        if headers.is_empty() {
+            return Err(CliError::data(format!("nothing of the message of error #{id} is here")));
         }
+        context.hand_out(headers).await?;
     }
-    if !is_here {
-        raw = tx.error_headers(id).await?;
-    }
-    match raw.is_empty() && !is_here {
-        true => Err(CliError::data(format!("nothing of the message of error #{id} is here"))),
-        false => Ok(Output { raw, ..Output::default() }),
-    }
+    Ok(Output::default())
 }
 
 fn table(lines: &[ErrorLine]) -> Table {

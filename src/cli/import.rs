@@ -161,12 +161,7 @@ impl Import<'_> {
         let became = self.fates.0.iter().map(|((act, code), count)| Became { act, code, count: *count });
         self.summary.became = became.collect();
         let exit_code = if self.summary.unreadable.is_empty() { code::OK } else { code::DATA };
-        Ok(Output {
-            human: self.summary.text(),
-            json: json(&self.summary)?,
-            code: exit_code,
-            ..Output::default()
-        })
+        Ok(Output { human: self.summary.text(), json: json(&self.summary)?, code: exit_code })
     }
 }
 

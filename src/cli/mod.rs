@@ -29,6 +29,7 @@ mod poll;
 mod queue;
 mod relay;
 mod run;
+mod sink;
 mod start;
 mod table;
 mod ticket;

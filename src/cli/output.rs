@@ -15,8 +15,6 @@ pub struct Output {
     pub human: String,
     pub json: serde_json::Value,
     pub code: u8,
-    /// Bytes for standard output as they are, such as a raw mail; then the rest is not printed.
-    pub raw: Vec<u8>,
 }
 
 impl Output {
@@ -143,9 +141,7 @@ impl From<Wrong> for CliError {
 impl From<Result<Output, CliError>> for Response {
     fn from(result: Result<Output, CliError>) -> Response {
         match result {
-            Ok(Output { human, json, code, raw }) => {
-                Response { code, human, json, raw, ..Response::default() }
-            }
+            Ok(Output { human, json, code }) => Response { code, human, json, ..Response::default() },
             Err(CliError { code, words }) => Response { code, error: words, ..Response::default() },
         }
     }

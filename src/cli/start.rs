@@ -1,7 +1,6 @@
 //! The start of the process: parse, find out where the command runs, print, exit code.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,9 +8,10 @@ use clap::Parser as _;
 
 use super::context::Schema;
 use super::output::{CliError, Output};
+use super::sink::Sink;
 use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, queue, run};
 use crate::config::{Config, Env};
-use crate::control::{self, Progress, Request, Response};
+use crate::control::{self, Request, Response};
 use crate::store::Owner;
 use crate::telemetry::{self, Log};
 
@@ -41,26 +41,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code::TRY_AGAIN);
         }
     };
-    let into = input::destination(&cli.command);
-    let response = runtime.block_on(start(cli, argv));
-    match into {
-        Some(path) if response.error.is_empty() => print(&written(&path, response), wants_json),
-        _ => print(&response, wants_json),
-    }
-}
-
-/// Bytes that were asked for in a file go into a new one, with the rights of whoever typed.
-fn written(path: &Path, response: Response) -> Response {
-    let file = std::fs::File::options().write(true).create_new(true).open(path);
-    let done = file.and_then(|mut file| file.write_all(&response.raw).and_then(|()| file.sync_all()));
-    match done {
-        Ok(()) => {
-            let (bytes, name) = (response.raw.len(), path.display().to_string());
-            let words = format!("{name}: {bytes} bytes");
-            Ok(Output::said(words, serde_json::json!({ "file": name, "bytes": bytes }))).into()
-        }
-        Err(e) => Err(CliError::data(format!("{}: {e}", path.display()))).into(),
-    }
+    let mut sink = Sink::to(input::destination(&cli.command));
+    let response = runtime.block_on(start(cli, argv, &mut sink));
+    sink.end(response, wants_json)
 }
 
 /// To standard output what was asked for, to standard error what is wrong.
@@ -70,28 +53,30 @@ pub(super) fn print(response: &Response, wants_json: bool) -> ExitCode {
     }
     let mut out = std::io::stdout().lock();
     let written = match response {
-        _ if !response.raw.is_empty() => out.write_all(&response.raw),
         _ if !response.error.is_empty() => Ok(()),
         _ if wants_json && !response.json.is_null() => writeln!(out, "{}", response.json),
         _ => out.write_all(response.human.as_bytes()),
     };
-    match written.and_then(|()| out.flush()) {
+    exit_code(written.and_then(|()| out.flush()), response)
+}
+
+pub(super) fn exit_code(written: std::io::Result<()>, response: &Response) -> ExitCode {
+    match written {
         // `maildesk ticket list | head` is no error.
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(response.code),
-        Err(_) => ExitCode::from(code::TRY_AGAIN),
-        Ok(()) => ExitCode::from(response.code),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(code::TRY_AGAIN),
+        _ => ExitCode::from(response.code),
     }
 }
 
-async fn start(cli: Cli, argv: Vec<String>) -> Response {
-    match place(cli, argv).await {
+async fn start(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Response {
+    match place(cli, argv, sink).await {
         Ok(response) => response,
         Err(error) => Err(error).into(),
     }
 }
 
 /// Alone, in the daemon, or here.
-async fn place(cli: Cli, argv: Vec<String>) -> Result<Response, CliError> {
+async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response, CliError> {
     let env = Env::read();
     let cli = match alone(cli, &env).await {
         Ok(output) => return Ok(output.into()),
@@ -103,7 +88,7 @@ async fn place(cli: Cli, argv: Vec<String>) -> Result<Response, CliError> {
     let cwd = std::env::current_dir().map_err(|e| CliError::unavailable(format!("this folder: {e}")))?;
     if !matches!(cli.command, Command::Run(_)) {
         let request = Request { argv, stdin: stdin.clone(), cwd: cwd.clone() };
-        let asked = control::call(&config.run.socket, &request, show_progress).await;
+        let asked = control::call(&config.run.socket, &request, |step| sink.take(step)).await;
         if let Some(response) = asked.map_err(|f| daemon_words(&f))? {
             return Ok(response);
         }
@@ -115,7 +100,7 @@ async fn place(cli: Cli, argv: Vec<String>) -> Result<Response, CliError> {
     };
     let context = Context::open(config, schema).await?;
     let context = Context { actor: own_actor(), stdin, cwd, wants_json: cli.global.json, ..context };
-    here(cli.command, context).await.map(|output| Ok(output).into())
+    here(cli.command, context, sink).await.map(|output| Ok(output).into())
 }
 
 /// What needs no desk; anything else comes back.
@@ -146,7 +131,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
 }
 
 /// On the store that was opened here. Who takes mail in holds the desk meanwhile.
-async fn here(command: Command, context: Context) -> Result<Output, CliError> {
+async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Output, CliError> {
     let holder = match &command {
         Command::Run(_) => Some("run"),
         Command::Poll(_) => Some("poll"),
@@ -154,7 +139,7 @@ async fn here(command: Command, context: Context) -> Result<Output, CliError> {
         Command::Queue(queue::Verb::Send(_)) => Some("queue send"),
         _ => None,
     };
-    let Some(holder) = holder else { return watched(command, context).await };
+    let Some(holder) = holder else { return watched(command, context, sink).await };
     let owner = Owner { command: holder, pid: std::process::id(), since: context.clock.now() };
     let hold = context.store.hold(&owner).await?;
     match command {
@@ -162,26 +147,26 @@ async fn here(command: Command, context: Context) -> Result<Output, CliError> {
         other => {
             // What an earlier life kept and did not decide comes first.
             context.works.decide_pending().await?;
-            let result = watched(other, context).await;
+            let result = watched(other, context, sink).await;
             drop(hold);
             result
         }
     }
 }
 
-/// Shows how far it has come, as the daemon tells its askers.
-async fn watched(command: Command, context: Context) -> Result<Output, CliError> {
-    let (progress, mut steps) = tokio::sync::mpsc::channel(16);
+/// Takes its steps as they come, as those of the daemon are taken.
+async fn watched(command: Command, context: Context, sink: &mut Sink) -> Result<Output, CliError> {
+    let (sender, mut steps) = tokio::sync::mpsc::channel(control::STEPS);
     let work = async move {
-        let context = Context { progress: Some(progress), ..context };
+        let context = Context { steps: Some(sender), ..context };
         dispatch(command, &context).await
     };
-    let show = async {
+    let take = async {
         while let Some(step) = steps.recv().await {
-            show_progress(step);
+            sink.take(step);
         }
     };
-    tokio::join!(work, show).0
+    tokio::join!(work, take).0
 }
 
 fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliError> {
@@ -200,19 +185,8 @@ fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliErr
     telemetry::init(&log).map_err(CliError::config)
 }
 
-fn is_terminal() -> bool {
+pub(super) fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
-}
-
-/// One line that writes over itself, where somebody watches.
-fn show_progress(step: Progress) {
-    if is_terminal() {
-        let of = if step.total > 0 { format!("/{}", step.total) } else { String::new() };
-        eprint!("\r\x1b[K{}{of} {}", step.done, super::table::clean(&step.words));
-        if step.total > 0 && step.done >= step.total {
-            eprintln!();
-        }
-    }
 }
 
 fn daemon_words(failure: &crate::failure::Failure) -> CliError {

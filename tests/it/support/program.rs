@@ -236,6 +236,12 @@ impl Running {
         self.child.try_wait().expect("a child of ours can be waited for")
     }
 
+    /// The most memory that it has had resident; `None` once it has ended.
+    pub fn peak_kb(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok())
+    }
+
     /// Waits for the end.
     #[track_caller]
     pub fn wait(&mut self, deadline: Duration) -> ExitStatus {
