@@ -38,7 +38,18 @@ pub async fn run(
     tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
     tasks.spawn(send(works.clone(), shutdown.clone()));
     tasks.spawn(tell(works.clone(), shutdown.clone()));
-    let lost = watch(hold, shutdown.clone()).await;
+    let lost = tokio::select! {
+        lost = watch(hold, shutdown.clone()) => lost,
+        // None of them ends by itself: without one the desk would look alive and do nothing.
+        ended = tasks.join_next() => match shutdown.is_cancelled() {
+            true => Ok(()),
+            false => {
+                tracing::error!("daemon.task_broke_off {ended:?}");
+                Err(Failure::temporary("a task of the daemon broke off; its words stand in the log"))
+            }
+        },
+    };
+    shutdown.cancel();
     while let Some(ended) = tasks.join_next().await {
         if let Err(e) = ended {
             tracing::error!("daemon.task_broke_off {e}");

@@ -170,7 +170,15 @@ impl Works {
         let mut book = RelayBook::new();
         for row in tx.relays().await?.into_iter().filter(|r| r.spec.is_active) {
             let password = match row.password {
-                Some(id) => tx.open_secret(id, &self.key).await?,
+                Some(id) => match tx.open_secret(id, &self.key).await {
+                    Ok(password) => password,
+                    Err(e) if e.is_temporary() => return Err(e.into()),
+                    // Left out of the book, it fails alone; the others send.
+                    Err(e) => {
+                        tracing::error!(relay.name = row.spec.name, "outbound.password_sealed_shut {e}");
+                        continue;
+                    }
+                },
                 None => Secret::new(""),
             };
             let settings = RelaySettings {

@@ -23,6 +23,7 @@ impl Desk {
         remembers: bool,
         cause: &Cause,
     ) -> Result<TicketId, Error> {
+        let message = self.message_of(id).await?;
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
         let named = onto.or(invalid.named_ticket).ok_or_else(|| {
@@ -36,7 +37,7 @@ impl Desk {
                 "ticket #{named} is deleted: restore it first, or reassign #{id}"
             )));
         }
-        let kept = self.kept(&mut tx, &invalid).await?;
+        let kept = Kept::of(&mut tx, &invalid, message).await?;
         if remembers && let Some(from) = &kept.message.from {
             self.remember(&mut tx, &from.address, &ticket, kept.number).await?;
         }
@@ -50,9 +51,10 @@ impl Desk {
 
     /// Makes an invalid ticket a proper one of a type; only now its mails are queued (F1).
     pub async fn reassign(&self, id: InvalidId, type_id: TypeId, cause: &Cause) -> Result<TicketId, Error> {
+        let message = self.message_of(id).await?;
         let mut tx = self.store.desk().await?;
         let invalid = open_invalid(&mut tx, id).await?;
-        let kept = self.kept(&mut tx, &invalid).await?;
+        let kept = Kept::of(&mut tx, &invalid, message).await?;
         let rules = &kept.rules;
         let rule = rules.of_type(type_id).ok_or_else(|| Error::Missing(format!("active type {type_id}")))?;
         let answers = rule.answers_automatically && kept.may_be_answered();
@@ -189,12 +191,10 @@ impl Desk {
         tx.commit().await
     }
 
-    /// A message that was kept back, as a decision has it in hand.
-    async fn kept(&self, tx: &mut Tx, invalid: &InvalidRow) -> Result<Kept, Error> {
-        let pending = tx.arrival(invalid.arrival).await?;
-        let message = mail::parse(&self.store.skeleton(invalid.arrival).await?);
-        let rules = tx.load_rules().await?;
-        Ok(Kept { pending, message, rules, number: tx.draw_decision().await? })
+    /// The message of an invalid ticket, read before the desk lock is taken: it may weigh much.
+    async fn message_of(&self, id: InvalidId) -> Result<Message, Error> {
+        let arrival = self.store.read().await?.invalid(id).await?.arrival;
+        Ok(mail::parse(&self.store.skeleton(arrival).await?))
     }
 
     /// A stranger belongs to the ticket from now on. Where nobody has his address yet, it is one more of the contact's.
@@ -284,6 +284,13 @@ struct Kept {
 }
 
 impl Kept {
+    /// As a decision has it in hand.
+    async fn of(tx: &mut Tx, invalid: &InvalidRow, message: Message) -> Result<Kept, Error> {
+        let pending = tx.arrival(invalid.arrival).await?;
+        let rules = tx.load_rules().await?;
+        Ok(Kept { pending, message, rules, number: tx.draw_decision().await? })
+    }
+
     fn kind(&self) -> Kind {
         classify(&self.message, &self.rules, &Clues::none()).kind
     }

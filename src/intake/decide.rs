@@ -277,13 +277,24 @@ impl Intake {
     /// Parses on a thread of its own; a panic there costs the message a try, and nothing else.
     async fn parse(&self, batch: Vec<Kept>) -> Result<Vec<Parsed>, Failure> {
         let mut unparsed = Vec::with_capacity(batch.len());
-        for kept in batch {
-            unparsed.push(match kept.bytes {
-                Held::Store => (kept.pending.clone(), Ok(self.desk.store.skeleton(kept.pending.id).await?)),
-                held => (kept.pending, Err(held)),
-            });
-        }
         let tries = self.settings.tries;
+        for kept in batch {
+            let skeleton = match kept.bytes {
+                Held::Store if kept.pending.tries < tries => {
+                    match self.desk.store.skeleton(kept.pending.id).await {
+                        Ok(skeleton) => Ok(skeleton),
+                        Err(e) if e.is_temporary() => return Err(e.into()),
+                        // The scanner died of it, or its bytes are not there: that is a try of this one message.
+                        Err(e) => {
+                            tracing::error!(arrival.id = kept.pending.id.0, "intake.unreadable {e}");
+                            Err(Held::Store)
+                        }
+                    }
+                }
+                held => Err(held),
+            };
+            unparsed.push((kept.pending, skeleton));
+        }
         let work = move || unparsed.into_iter().map(|one| parse_one(one, tries)).collect::<Vec<_>>();
         let work = tokio::task::spawn_blocking(work);
         work.await.map_err(|e| Failure::temporary("the parser's thread ended").because(e))

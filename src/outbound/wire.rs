@@ -59,9 +59,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub async fn reply(&mut self, shown: &str, limit: Duration) -> Result<Reply, Failure> {
         match timeout(limit, self.reply_lines()).await {
             Ok(Ok(lines)) => Reply::parse(&lines).ok_or_else(|| {
-                let first = String::from_utf8_lossy(lines.first().map_or(&[], Vec::as_slice)).into_owned();
-                let first: String = first.chars().filter(|c| !c.is_control()).take(80).collect();
-                Failure::temporary(format!("the reply to {shown} is not SMTP: {first:?}"))
+                // Not its words: a server that is not SMTP may echo what it was sent, a password too.
+                let length = lines.first().map_or(0, Vec::len);
+                Failure::temporary(format!("the reply to {shown} is not SMTP: a line of {length} bytes"))
             }),
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Failure::temporary(
                 format!("the server closed the connection instead of a reply to {shown}"),

@@ -17,6 +17,9 @@ use crate::clock::Micros;
 /// The key of the advisory lock, one for each database: "desk" in ASCII.
 const ADVISORY_KEY: i64 = 0x6465_736b;
 
+/// How long PostgreSQL may take to say that it is there.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Who holds, in words for the one who is refused.
 #[derive(Clone, Debug)]
 pub struct Owner {
@@ -59,8 +62,14 @@ impl Hold {
         match &mut self.0 {
             Held::File(_) => Ok(()),
             Held::Session(connection) => {
-                let gone = |e| Error::Held(format!("the desk's lock was lost with its connection: {e}"));
-                connection.ping().await.map_err(gone)
+                let gone = |e: &dyn std::fmt::Display| {
+                    Error::Held(format!("the desk's lock was lost with its connection: {e}"))
+                };
+                // A connection that was cut in silence never answers, and its lock may be somebody else's by now.
+                match tokio::time::timeout(ANSWER, connection.ping()).await {
+                    Ok(answered) => answered.map_err(|e| gone(&e)),
+                    Err(late) => Err(gone(&late)),
+                }
             }
         }
     }

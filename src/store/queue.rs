@@ -210,7 +210,8 @@ impl Tx {
     pub async fn mark_bounced(&mut self, address: &Address, status: &str, now: Micros) -> Result<(), Error> {
         let query =
             sqlx::query("UPDATE contact_address SET bounced_us = $2, bounce_status = $3 WHERE address = $1");
-        self.later(query.bind(address.as_str()).bind(now.0).bind(status))
+        // Not later: it is about the address as it stands, not about one that is gathered to be inserted.
+        self.execute(query.bind(address.as_str()).bind(now.0).bind(status)).await.map(drop)
     }
 
     pub async fn resolve_bounce(&mut self, id: BounceId, by: &str, now: Micros) -> Result<(), Error> {

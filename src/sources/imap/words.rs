@@ -37,7 +37,7 @@ pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
             let start = text.split_once("during parsing of \"").map_or("", |(_, buffer)| first_line(buffer));
             Failure::temporary(format!(
                 "the server's answer cannot be read; it starts with {:?}",
-                clean(start, secrets)
+                clean(start, secrets).chars().take(60).collect::<String>()
             ))
         }
         _ => Failure::temporary("the connection to the server broke").because(error),
@@ -46,9 +46,7 @@ pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
 
 /// The buffer stands in the text as a Debug string, its line ends as `\r\n` in letters.
 fn first_line(buffer: &str) -> &str {
-    let line = buffer.split("\\r\\n").next().unwrap_or_default();
-    let end = line.char_indices().nth(60).map_or(line.len(), |(at, _)| at);
-    line[..end].trim_end_matches('"')
+    buffer.split("\\r\\n").next().unwrap_or_default().trim_end_matches('"')
 }
 
 #[cfg(test)]
