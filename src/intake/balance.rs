@@ -21,7 +21,7 @@ impl Intake {
         let words = (balance.difference() != 0).then(|| {
             format!(
                 "mailbox {:?}: its server has shown {} messages, but {} are accounted for; run `maildesk mailbox \
-                 balance {}` and look for the arrivals without a journal row",
+                 balance --mailbox {}` and look for the arrivals without a journal row",
                 mailbox.spec.name,
                 balance.shown,
                 balance.accounted(),
