@@ -88,11 +88,6 @@ impl CliError {
     pub fn config(words: impl Into<String>) -> CliError {
         CliError { code: code::CONFIG, words: words.into() }
     }
-
-    /// A seam between what stands and what is on its way.
-    pub fn not_built_yet(what: &str) -> CliError {
-        CliError::unavailable(format!("`maildesk {what}` is not built yet"))
-    }
 }
 
 impl From<Error> for CliError {

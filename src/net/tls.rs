@@ -18,13 +18,6 @@ use tokio_rustls::TlsConnector;
 use super::Stream;
 use crate::failure::Failure;
 
-/// Makes ring the process's provider, for the crates that ask for a default. Called once at start; a second call is harmless.
-pub fn install_provider() {
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed already");
-    }
-}
-
 /// Speaks TLS on `stream`, which must lead to `host`, within `deadline`. The roots are read anew each time, so a
 /// renewed CA bundle needs no restart.
 pub async fn wrap(
