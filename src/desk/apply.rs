@@ -28,6 +28,8 @@ pub struct Applying<'a> {
 pub struct Applied {
     pub ticket: Option<TicketId>,
     pub log_entry: Option<LogEntryId>,
+    /// The ticket is new, has another status, or somebody belongs to it now who did not.
+    pub changes_ticket: bool,
 }
 
 impl Applying<'_> {
@@ -62,7 +64,11 @@ impl Desk {
     /// A discarded duplicate stands where its first copy stands.
     fn of_original(&self, it: &Applying<'_>) -> Applied {
         let original = it.clues.copies.iter().find(|c| Some(c.arrival) == it.decision.original);
-        original.map_or(Applied::default(), |c| Applied { ticket: c.ticket, log_entry: c.log_entry })
+        original.map_or(Applied::default(), |c| Applied {
+            ticket: c.ticket,
+            log_entry: c.log_entry,
+            changes_ticket: false,
+        })
     }
 
     async fn keep_invalid(&self, tx: &mut Tx, it: &Applying<'_>) -> Result<Applied, Error> {
@@ -127,17 +133,12 @@ impl Desk {
         finding: &crate::triage::Finding,
     ) -> Result<(), Error> {
         let now = self.clock.now();
-        let contact = match &finding.recipient {
-            Some(address) => tx.contact_of(address).await?,
-            None => None,
-        };
         let bounce = NewBounce {
             arrival: it.pending.id,
             code: it.decision.code.as_str(),
             outbox: it.clues.reported.as_ref().map(|mail| mail.outbox),
             ticket: applied.ticket,
             log_entry: applied.log_entry,
-            contact,
             finding,
             number: it.number,
         };
@@ -145,7 +146,7 @@ impl Desk {
         match &finding.recipient {
             // An address that the report names but the mail never went to is somebody's claim, not a bounce.
             Some(address) if it.decision.effects.marks_address && finding.hard && finding.is_attributed => {
-                tx.mark_bounced(address, &finding.status, now).await
+                tx.mark_bounced(address, &finding.status, it.number, now).await
             }
             _ => Ok(()),
         }

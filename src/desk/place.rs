@@ -116,7 +116,8 @@ impl Desk {
             };
             self.owe_mails(tx, &inbound).await?;
         }
-        Ok(Applied { ticket: Some(ticket.id), log_entry: Some(entry) })
+        let changes_ticket = is_new || it.includes || status != status_before;
+        Ok(Applied { ticket: Some(ticket.id), log_entry: Some(entry), changes_ticket })
     }
 
     /// The sender's contact, made where he is new; machine mail makes none.
@@ -160,6 +161,7 @@ impl Desk {
             contact,
             assignee: None,
             merged_into: None,
+            merged_number: EventNumber(0),
             auto_answered: false,
             is_deleted: false,
             number: it.number,

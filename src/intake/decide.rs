@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 
 use super::Intake;
 use super::keep::{Held, Kept};
-use super::lookup::{Ahead, Asked, InHand, Sight, Touched, clues, look_up};
+use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all};
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
@@ -145,11 +145,9 @@ impl Intake {
         let asked: Vec<Asked> =
             readable.iter().map(|(_, m, hand)| Asked::of(m, hand, round.rules, &self.desk.keys)).collect();
         let as_of = EventNumber(tx.last_drawn(Counter::Event));
-        let ahead = Ahead::of(tx, &asked, as_of).await?;
-        let mut found = Vec::with_capacity(asked.len());
-        for (asked, (_, _, in_hand)) in asked.iter().zip(&readable) {
-            found.push(clues(tx, asked, in_hand, round.rules, &ahead).await?);
-        }
+        let messages: Vec<(&Asked, &InHand)> =
+            asked.iter().zip(&readable).map(|(asked, (_, _, in_hand))| (asked, in_hand)).collect();
+        let found = look_up_all(tx, &messages, round.rules, as_of).await?;
         let mut touched = Touched::default();
         for ((asked, clues), (pending, message, in_hand)) in asked.iter().zip(found).zip(&readable) {
             crash::point("decide.before_apply");
@@ -162,7 +160,7 @@ impl Intake {
             let decision = triage::decide(message, round.rules, &clues);
             let settling = Settling { round, pending, message, clues: &clues, number };
             let (decision, applied) = self.settle(tx, settling, decision).await?;
-            touched.add(asked, applied.ticket);
+            touched.add(asked, &clues, &applied);
             decided.fates.count(&decision);
             crash::point("decide.after_apply");
         }
@@ -234,7 +232,7 @@ impl Intake {
             number: it.number,
         };
         let applied = self.desk.apply(tx, &applying).await?;
-        let Applied { ticket, log_entry } = applied;
+        let Applied { ticket, log_entry, .. } = applied;
         let clues_json = serde_json::to_string(it.clues)?;
         let journal = NewJournal {
             arrival: it.pending.id,

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::mail::{Address, MailKeys, Message, MessageId};
+use crate::desk::apply::Applied;
+use crate::mail::{Address, MailKeys, Message, MessageId, OurToken};
 use crate::store::arrival::Pending;
+use crate::store::clue::TicketAsked;
 use crate::store::journal::MailKey;
 use crate::store::{Error, Tx};
-use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, TicketId};
-use crate::triage::clues::{CLUES_VERSION, ForeignEntry, SenderClue, TagClue, TagVerdict};
+use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, OutboxId, TicketId};
+use crate::triage::clues::{CLUES_VERSION, ForeignEntry, OurMail, SenderClue, TagClue, TagVerdict};
 use crate::triage::{Clues, Questions, Rules, questions};
 
 /// The message in hand, as far as the store knows it.
@@ -58,62 +60,73 @@ pub async fn look_up(
     Sight { rules, keys, as_of }: Sight<'_>,
 ) -> Result<Clues, Error> {
     let asked = Asked::of(message, in_hand, rules, keys);
-    let ahead = Ahead::of(tx, std::slice::from_ref(&asked), as_of).await?;
-    clues(tx, &asked, in_hand, rules, &ahead).await
+    let mut found = look_up_all(tx, &[(&asked, in_hand)], rules, as_of).await?;
+    found.pop().ok_or_else(|| Error::Corrupt("a look-up found nothing, not even nothing".into()))
 }
 
-/// The clues of one message, with what was looked up ahead.
-pub(super) async fn clues(
+/// The clues of many messages, in their order, with few trips to the store.
+pub(super) async fn look_up_all(
     tx: &mut Tx,
-    asked: &Asked,
-    in_hand: &InHand,
+    messages: &[(&Asked, &InHand)],
     rules: &Rules,
-    ahead: &Ahead,
-) -> Result<Clues, Error> {
-    let (questions, as_of) = (&asked.questions, ahead.as_of);
-    let mut clues = Clues { version: CLUES_VERSION, as_of, mailbox: Some(in_hand.mailbox), ..Clues::none() };
-    if ahead.mail_keys.contains(&asked.key.key) {
-        clues.copies = tx.copies_of(&asked.key.key, &in_hand.digest, in_hand.arrival, as_of).await?;
+    as_of: EventNumber,
+) -> Result<Vec<Clues>, Error> {
+    let known = Known::of(tx, messages, as_of).await?;
+    let mut found: Vec<Clues> =
+        messages.iter().map(|(asked, in_hand)| known.clues(asked, in_hand, rules)).collect();
+    verify_tags(tx, messages, &mut found).await?;
+    find_tickets(tx, messages, &mut found).await?;
+    for ((asked, in_hand), clues) in messages.iter().zip(&mut found) {
+        if known.mail_keys.contains(&asked.key.key) {
+            clues.copies = tx.copies_of(&asked.key.key, &in_hand.digest, in_hand.arrival, as_of).await?;
+        }
     }
-    clues.echo = questions.echo.map(|token| token.outbox);
-    for token in &questions.ours {
-        clues.ours.extend(tx.our_mail(token.outbox, as_of).await?);
-    }
-    clues.reported_by_verp = questions.verp.is_some();
-    if let Some(token) = questions.verp.or(questions.original) {
-        clues.reported = tx.our_mail(token.outbox, as_of).await?;
-    }
-    clues.tag = tag_clue(tx, questions, as_of).await?;
-    clues.foreign = ahead.foreign(asked);
-    clues.sender = ahead.sender(questions.from.as_ref(), rules);
-    for ticket in named_tickets(&clues) {
-        let found = tx.ticket_clue(ticket, questions.from.as_ref(), clues.sender.contact, as_of).await?;
-        clues.tickets.extend(found);
-    }
-    Ok(clues)
+    Ok(found)
 }
 
-/// What is asked about every message, looked up for a batch at once.
-pub(super) struct Ahead {
+/// What the store knew of all that the messages name.
+struct Known {
     as_of: EventNumber,
     /// Of the messages' keys those that some arrival bears already: only these have copies.
     mail_keys: HashSet<Vec<u8>>,
     contacts: HashMap<Address, ContactId>,
     /// The entries that bear a Message-ID, by its hash.
     entries: HashMap<Vec<u8>, Vec<(LogEntryId, TicketId)>>,
+    ours: HashMap<OutboxId, OurMail>,
 }
 
-impl Ahead {
-    pub(super) async fn of(tx: &mut Tx, asked: &[Asked], as_of: EventNumber) -> Result<Ahead, Error> {
-        let keys: Vec<&[u8]> = asked.iter().map(|a| &a.key.key[..]).collect();
-        let from: Vec<&Address> = asked.iter().filter_map(|a| a.questions.from.as_ref()).collect();
-        let hashes: Vec<&[u8]> = asked.iter().flat_map(|a| a.hashes.iter().map(|h| &h[..])).collect();
-        Ok(Ahead {
+impl Known {
+    async fn of(tx: &mut Tx, messages: &[(&Asked, &InHand)], as_of: EventNumber) -> Result<Known, Error> {
+        let asked = || messages.iter().map(|(asked, _)| *asked);
+        let keys: Vec<&[u8]> = asked().map(|a| &a.key.key[..]).collect();
+        let from: Vec<&Address> = asked().filter_map(|a| a.questions.from.as_ref()).collect();
+        let hashes: Vec<&[u8]> = asked().flat_map(|a| a.hashes.iter().map(|h| &h[..])).collect();
+        let ours: Vec<OutboxId> = asked().flat_map(|a| our_tokens(&a.questions)).map(|t| t.outbox).collect();
+        Ok(Known {
             as_of,
             mail_keys: tx.known_mail_keys(&keys).await?,
             contacts: tx.contacts_as_of(&from, as_of).await?,
             entries: tx.entries_of_hashes(&hashes, as_of).await?,
+            ours: tx.our_mails(&ours, as_of).await?,
         })
+    }
+
+    /// What can be said without the copies, the tag's verdict and the tickets.
+    fn clues(&self, asked: &Asked, in_hand: &InHand, rules: &Rules) -> Clues {
+        let questions = &asked.questions;
+        let reported = questions.verp.or(questions.original);
+        Clues {
+            version: CLUES_VERSION,
+            as_of: self.as_of,
+            mailbox: Some(in_hand.mailbox),
+            echo: questions.echo.map(|token| token.outbox),
+            ours: questions.ours.iter().filter_map(|token| self.ours.get(&token.outbox)).cloned().collect(),
+            reported_by_verp: questions.verp.is_some(),
+            reported: reported.and_then(|token| self.ours.get(&token.outbox)).cloned(),
+            foreign: self.foreign(asked),
+            sender: self.sender(questions.from.as_ref(), rules),
+            ..Clues::none()
+        }
     }
 
     /// The entries that a message names, nearest first.
@@ -135,40 +148,79 @@ impl Ahead {
     }
 }
 
+/// Every token of ours that is looked up.
+fn our_tokens(questions: &Questions) -> impl Iterator<Item = &OurToken> {
+    questions.ours.iter().chain(&questions.verp).chain(&questions.original)
+}
+
+async fn verify_tags(tx: &mut Tx, messages: &[(&Asked, &InHand)], found: &mut [Clues]) -> Result<(), Error> {
+    let tags = || messages.iter().map(|(asked, _)| &asked.questions.tag);
+    let Some(as_of) = found.first().map(|clues| clues.as_of) else { return Ok(()) };
+    let verdicts = tx.tag_verdicts(&tags().flatten().collect::<Vec<_>>(), as_of).await?;
+    let tagged = tags().zip(found).filter_map(|(tag, clues)| Some((tag.as_ref()?, clues)));
+    for ((tag, clues), verdict) in tagged.zip(verdicts) {
+        clues.tag =
+            Some(TagClue { word: tag.word.clone(), ticket: tag.ticket, log_entry: tag.log_entry, verdict });
+    }
+    Ok(())
+}
+
+/// Every ticket that a clue names, and whether the sender belongs to it.
+async fn find_tickets(tx: &mut Tx, messages: &[(&Asked, &InHand)], found: &mut [Clues]) -> Result<(), Error> {
+    let Some(as_of) = found.first().map(|clues| clues.as_of) else { return Ok(()) };
+    let (mut asked, mut of) = (vec![], vec![]);
+    for (nth, ((message, _), clues)) in messages.iter().zip(found.iter()).enumerate() {
+        let (sender, contact) = (message.questions.from.as_ref(), clues.sender.contact);
+        for ticket in named_tickets(clues) {
+            asked.push(TicketAsked { ticket, sender, contact });
+            of.push(nth);
+        }
+    }
+    for (nth, clue) in of.into_iter().zip(tx.ticket_clues(&asked, as_of).await?) {
+        found[nth].tickets.extend(clue);
+    }
+    Ok(())
+}
+
 /// What a batch has written so far that a later message of it may have to see.
 #[derive(Default)]
 pub(super) struct Touched {
     mail_keys: HashSet<Vec<u8>>,
     id_hashes: HashSet<Vec<u8>>,
-    senders: HashSet<Address>,
+    /// Those who may have become contacts.
+    strangers: HashSet<Address>,
+    log_entries: HashSet<LogEntryId>,
+    /// Tickets that are new, have another status, or have somebody belonging to them who did not.
     tickets: HashSet<TicketId>,
 }
 
 impl Touched {
-    pub(super) fn add(&mut self, asked: &Asked, ticket: Option<TicketId>) {
+    pub(super) fn add(&mut self, asked: &Asked, clues: &Clues, applied: &Applied) {
         self.mail_keys.insert(asked.key.key.clone());
         self.id_hashes.extend(asked.key.id_hash.clone());
-        self.senders.extend(asked.questions.from.clone());
-        self.tickets.extend(ticket);
+        self.strangers.extend(stranger(asked, clues).cloned());
+        self.log_entries.extend(applied.log_entry);
+        self.tickets.extend(applied.ticket.filter(|_| applied.changes_ticket));
     }
 
     /// Whether clues that were looked up before the batch may have become wrong.
     pub(super) fn concerns(&self, asked: &Asked, clues: &Clues) -> bool {
+        let is_touched = |ticket: &TicketId| self.tickets.contains(ticket);
         self.mail_keys.contains(&asked.key.key)
             || asked.hashes.iter().any(|hash| self.id_hashes.contains(hash))
-            || asked.questions.from.as_ref().is_some_and(|from| self.senders.contains(from))
-            || asked.questions.tag.as_ref().is_some_and(|tag| self.tickets.contains(&tag.ticket))
-            || clues
-                .tickets
-                .iter()
-                .any(|t| self.tickets.contains(&t.id) || self.tickets.contains(&t.resolved))
+            || stranger(asked, clues).is_some_and(|from| self.strangers.contains(from))
+            || asked
+                .questions
+                .tag
+                .as_ref()
+                .is_some_and(|tag| is_touched(&tag.ticket) || self.log_entries.contains(&tag.log_entry))
+            || clues.tickets.iter().any(|t| is_touched(&t.id) || is_touched(&t.resolved))
     }
 }
 
-async fn tag_clue(tx: &mut Tx, asked: &Questions, as_of: EventNumber) -> Result<Option<TagClue>, Error> {
-    let Some(tag) = &asked.tag else { return Ok(None) };
-    let verdict = tx.tag_verdict(tag, as_of).await?;
-    Ok(Some(TagClue { word: tag.word.clone(), ticket: tag.ticket, log_entry: tag.log_entry, verdict }))
+/// The sender, where he was no contact.
+fn stranger<'a>(asked: &'a Asked, clues: &Clues) -> Option<&'a Address> {
+    asked.questions.from.as_ref().filter(|_| clues.sender.contact.is_none())
 }
 
 /// Every ticket that a clue names, once.

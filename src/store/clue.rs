@@ -1,12 +1,14 @@
 //! What a decision asks the store. Each look-up sees what was born at `as_of` or before, so that a decision can be made
 //! again later without seeing the message itself or what came after it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use sqlx::Row;
 use sqlx::any::AnyRow;
-use sqlx::{AssertSqlSafe, Row};
 
-use super::tx::placeholders;
+use super::ticket::TicketRow;
+use super::tx::BindKey;
 use super::{Error, Tx};
 use crate::mail::subject::TagLine;
 use crate::mail::{Address, MessageId};
@@ -16,8 +18,6 @@ use crate::triage::clues::{Copy, OurMail, TagVerdict, TicketClue};
 
 /// Copies that are looked at; a mail that comes more often than this is the same mail all the same.
 const MAX_COPIES: i64 = 20;
-/// Keys in one IN list.
-const KEYS_A_QUERY: usize = 200;
 
 impl Tx {
     /// Earlier copies of a mail (B10), oldest first. One that was decided anew (`error retry`) was an error until then.
@@ -40,65 +40,66 @@ impl Tx {
         rows.iter().map(|row| copy_of(row, digest, as_of)).collect()
     }
 
-    /// A mail of ours, and whom it was sent to.
-    pub async fn our_mail(&mut self, outbox: OutboxId, as_of: EventNumber) -> Result<Option<OurMail>, Error> {
-        let query = sqlx::query(
-            "SELECT message_id, ticket_id, log_entry_id, purpose FROM outbox WHERE id = $1 AND number <= $2",
-        );
-        let Some(row) = self.maybe_row(query.bind(outbox.0).bind(as_of.0)).await? else { return Ok(None) };
-        let query = sqlx::query("SELECT address FROM outbox_recipient WHERE outbox_id = $1");
-        let recipients = self.rows(query.bind(outbox.0)).await?;
-        let mut recipients: Vec<String> =
-            recipients.iter().map(|r| r.try_get(0)).collect::<Result<_, _>>()?;
-        // Not the engine's order, which goes by the locale: stored clues are the same everywhere.
-        recipients.sort();
-        let message_id: String = row.try_get(0)?;
-        let purpose: String = row.try_get(3)?;
-        Ok(Some(OurMail {
-            outbox,
-            message_id: MessageId::parse(&message_id)
-                .ok_or_else(|| Error::Corrupt(format!("Message-ID of outbox {outbox}")))?,
-            ticket: row.try_get::<Option<i64>, _>(1)?.map(TicketId),
-            log_entry: row.try_get::<Option<i64>, _>(2)?.map(LogEntryId),
-            recipients: recipients.iter().filter_map(|a| Address::parse(a)).collect(),
-            is_to_team: !matches!(purpose.as_str(), "answer" | "auto_answer"),
-        }))
+    /// Mails of ours, and whom each was sent to.
+    pub async fn our_mails(
+        &mut self,
+        ids: &[OutboxId],
+        as_of: EventNumber,
+    ) -> Result<HashMap<OutboxId, OurMail>, Error> {
+        let text = "SELECT o.id, o.message_id, o.ticket_id, o.log_entry_id, o.purpose, r.address FROM outbox o \
+                    LEFT JOIN outbox_recipient r ON r.outbox_id = o.id WHERE o.number <= $1 AND o.id IN ({})";
+        let mut found: HashMap<OutboxId, OurMail> = HashMap::new();
+        for row in self.rows_about(text, as_of, ids, (1, |query, id| query.bind(id.0))).await? {
+            let id = OutboxId(row.try_get(0)?);
+            let mail = match found.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(our_mail_of(id, &row)?),
+            };
+            let recipient: Option<String> = row.try_get(5)?;
+            mail.recipients.extend(recipient.as_deref().and_then(Address::parse));
+        }
+        for mail in found.values_mut() {
+            // Not the engine's order, which goes by the locale: stored clues are the same everywhere.
+            mail.recipients.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+            mail.recipients.dedup();
+        }
+        Ok(found)
     }
 
-    /// Whether a tag line holds: ticket and entry agree, and the word is one that the ticket has or had.
-    pub async fn tag_verdict(&mut self, tag: &TagLine, as_of: EventNumber) -> Result<TagVerdict, Error> {
-        let query = sqlx::query(
-            "SELECT (SELECT count(*) FROM log_entry e WHERE e.id = $2 AND e.ticket_id = t.id AND e.number <= $3) \
-             FROM ticket t WHERE t.id = $1 AND t.number <= $3",
-        );
-        let query = query.bind(tag.ticket.0).bind(tag.log_entry.0).bind(as_of.0);
-        let Some(row) = self.maybe_row(query).await? else { return Ok(TagVerdict::NoSuchTicket) };
-        if row.try_get::<i64, _>(0)? == 0 {
-            return Ok(TagVerdict::OtherEntry);
+    /// Whether tag lines hold: ticket and entry agree, and the word is one that the ticket has or had. In their order.
+    pub async fn tag_verdicts(
+        &mut self,
+        tags: &[&TagLine],
+        as_of: EventNumber,
+    ) -> Result<Vec<TagVerdict>, Error> {
+        let text = "SELECT column1, (SELECT count(*) FROM log_entry e WHERE e.id = column3 AND e.ticket_id = t.id \
+                    AND e.number <= $1), h.tag FROM ({}) AS asked JOIN ticket t ON t.id = column2 AND t.number <= $1 \
+                    LEFT JOIN tag_history h ON h.ticket_id = t.id AND h.number <= $1";
+        let asked: Vec<(i64, &TagLine)> = (0..).zip(tags.iter().copied()).collect();
+        let bind: BindKey<(i64, &TagLine)> =
+            |query, (nth, tag)| query.bind(*nth).bind(tag.ticket.0).bind(tag.log_entry.0);
+        let mut verdicts = vec![TagVerdict::NoSuchTicket; tags.len()];
+        for row in self.rows_about(text, as_of, &asked, (3, bind)).await? {
+            let nth = row.try_get::<i64, _>(0)? as usize;
+            let word: Option<String> = row.try_get(2)?;
+            // Compared here: SQLite's lower() knows ASCII only, PostgreSQL's what the database's locale knows.
+            let is_its_word = word.is_some_and(|w| w.to_lowercase() == tags[nth].word.to_lowercase());
+            verdicts[nth] = match (row.try_get::<i64, _>(1)?, verdicts[nth]) {
+                (0, _) => TagVerdict::OtherEntry,
+                (_, TagVerdict::Holds) => TagVerdict::Holds,
+                _ if is_its_word => TagVerdict::Holds,
+                _ => TagVerdict::OtherWord,
+            };
         }
-        // Compared here: SQLite's lower() knows ASCII only, PostgreSQL's what the database's locale knows.
-        let query = sqlx::query("SELECT tag FROM tag_history WHERE ticket_id = $1 AND number <= $2");
-        let word = tag.word.to_lowercase();
-        for row in self.rows(query.bind(tag.ticket.0).bind(as_of.0)).await? {
-            if row.try_get::<String, _>(0)?.to_lowercase() == word {
-                return Ok(TagVerdict::Holds);
-            }
-        }
-        Ok(TagVerdict::OtherWord)
+        Ok(verdicts)
     }
 
     /// Of these keys, those that an arrival bears that was decided.
     pub async fn known_mail_keys(&mut self, keys: &[&[u8]]) -> Result<HashSet<Vec<u8>>, Error> {
-        let mut known = HashSet::new();
-        for part in keys.chunks(KEYS_A_QUERY) {
-            let sql =
-                format!("SELECT mail_key FROM arrival WHERE mail_key IN ({})", placeholders(1, part.len()));
-            let query = part.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, key| query.bind(*key));
-            for row in self.rows(query).await? {
-                known.insert(row.try_get(0)?);
-            }
-        }
-        Ok(known)
+        let text = "SELECT mail_key FROM arrival WHERE id > $1 AND mail_key IN ({})";
+        let bind: BindKey<&[u8]> = |query, key| query.bind(key.to_vec());
+        let rows = self.rows_about(text, EventNumber(0), keys, (1, bind)).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// The entries that bear a Message-ID, by its hash, oldest first.
@@ -107,18 +108,16 @@ impl Tx {
         hashes: &[&[u8]],
         as_of: EventNumber,
     ) -> Result<HashMap<Vec<u8>, Vec<(LogEntryId, TicketId)>>, Error> {
+        let text = "SELECT id_hash, id, ticket_id FROM log_entry WHERE number <= $1 AND id_hash IN ({})";
+        let bind: BindKey<&[u8]> = |query, hash| query.bind(hash.to_vec());
         let mut found: HashMap<Vec<u8>, Vec<_>> = HashMap::new();
-        for part in hashes.chunks(KEYS_A_QUERY) {
-            let sql = format!(
-                "SELECT id_hash, id, ticket_id FROM log_entry WHERE number <= $1 AND id_hash IN ({}) ORDER BY id",
-                placeholders(2, part.len())
-            );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(as_of.0);
-            let query = part.iter().fold(query, |query, hash| query.bind(*hash));
-            for row in self.rows(query).await? {
-                let entry = (LogEntryId(row.try_get(1)?), TicketId(row.try_get(2)?));
-                found.entry(row.try_get(0)?).or_default().push(entry);
-            }
+        for row in self.rows_about(text, as_of, hashes, (1, bind)).await? {
+            let entry = (LogEntryId(row.try_get(1)?), TicketId(row.try_get(2)?));
+            found.entry(row.try_get(0)?).or_default().push(entry);
+        }
+        for entries in found.values_mut() {
+            entries.sort_by_key(|(id, _)| id.0);
+            entries.dedup();
         }
         Ok(found)
     }
@@ -129,60 +128,80 @@ impl Tx {
         addresses: &[&Address],
         as_of: EventNumber,
     ) -> Result<HashMap<Address, ContactId>, Error> {
+        let text = "SELECT address, contact_id FROM contact_address WHERE number <= $1 AND address IN ({})";
+        let bind: BindKey<&Address> = |query, address| query.bind(address.to_string());
         let mut found = HashMap::new();
-        for part in addresses.chunks(KEYS_A_QUERY) {
-            let sql = format!(
-                "SELECT address, contact_id FROM contact_address WHERE number <= $1 AND address IN ({})",
-                placeholders(2, part.len())
-            );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(as_of.0);
-            let query = part.iter().fold(query, |query, address| query.bind(address.as_str()));
-            for row in self.rows(query).await? {
-                let address: String = row.try_get(0)?;
-                let known = addresses.iter().find(|a| a.as_str() == address);
-                found.extend(known.map(|a| (*a).clone()).zip(Some(ContactId(row.try_get(1)?))));
-            }
+        for row in self.rows_about(text, as_of, addresses, (1, bind)).await? {
+            let address: String = row.try_get(0)?;
+            let known = addresses.iter().find(|a| a.as_str() == address);
+            found.extend(known.map(|a| (*a).clone()).zip(Some(ContactId(row.try_get(1)?))));
         }
         Ok(found)
     }
 
-    /// A ticket as a decision sees it, merges followed; `None` where it was not yet born.
-    pub async fn ticket_clue(
+    /// Tickets as a decision sees them, merges followed; `None` where one was not yet born. In the order asked.
+    pub async fn ticket_clues(
         &mut self,
-        id: TicketId,
-        sender: Option<&Address>,
-        contact: Option<ContactId>,
+        asked: &[TicketAsked<'_>],
         as_of: EventNumber,
-    ) -> Result<Option<TicketClue>, Error> {
-        let mut resolved = id;
-        let mut ticket = loop {
-            let query = sqlx::query(
-                "SELECT type_id, status, deleted, assignee_id, merged_into, coalesce(merged_number, 0) FROM ticket \
-                 WHERE id = $1 AND number <= $2",
-            );
-            let Some(row) = self.maybe_row(query.bind(resolved.0).bind(as_of.0)).await? else {
-                return Ok(None);
-            };
-            match row.try_get::<Option<i64>, _>(4)? {
-                Some(target) if row.try_get::<i64, _>(5)? <= as_of.0 => resolved = TicketId(target),
-                _ => break TicketThen::of(&row)?,
-            }
-        };
-        if as_of.0 < self.last_event().await? {
-            self.undo_later_events(resolved, &mut ticket, as_of).await?;
+    ) -> Result<Vec<Option<TicketClue>>, Error> {
+        if asked.is_empty() {
+            return Ok(vec![]);
         }
-        let sender_is = match sender {
-            Some(address) => self.membership(resolved, &ticket, (address, contact), as_of).await?,
-            None => None,
+        let born = self.tickets_then(asked, as_of).await?;
+        let mut then = HashMap::new();
+        for ask in asked {
+            let Some(resolved) = resolved(ask.ticket, &born, as_of) else { continue };
+            if let Entry::Vacant(new) = then.entry(resolved) {
+                let mut ticket = TicketThen::of(&born[&resolved]);
+                if as_of.0 < self.last_event().await? {
+                    self.undo_later_events(resolved, &mut ticket, as_of).await?;
+                }
+                new.insert(ticket);
+            }
+        }
+        let belonging: Vec<Option<Belonging<'_>>> = asked
+            .iter()
+            .map(|ask| {
+                let resolved = resolved(ask.ticket, &born, as_of)?;
+                Some(Belonging { ticket: resolved, assignee: then[&resolved].assignee, ask })
+            })
+            .collect();
+        let members = self.memberships(&belonging, as_of).await?;
+        let clue = |(nth, belonging): (usize, &Option<Belonging<'_>>)| {
+            let Belonging { ticket: resolved, ask, .. } = belonging.as_ref()?;
+            let ticket = &then[resolved];
+            Some(TicketClue {
+                id: ask.ticket,
+                resolved: *resolved,
+                type_id: ticket.type_id,
+                status: ticket.status,
+                is_deleted: ticket.is_deleted,
+                sender_is: members.get(&nth).cloned(),
+            })
         };
-        Ok(Some(TicketClue {
-            id,
-            resolved,
-            type_id: ticket.type_id,
-            status: ticket.status,
-            is_deleted: ticket.is_deleted,
-            sender_is,
-        }))
+        Ok(belonging.iter().enumerate().map(clue).collect())
+    }
+
+    /// The tickets asked for and those that they were merged into, as they stand now, if they were born then.
+    async fn tickets_then(
+        &mut self,
+        asked: &[TicketAsked<'_>],
+        as_of: EventNumber,
+    ) -> Result<HashMap<TicketId, TicketRow>, Error> {
+        let mut born: HashMap<TicketId, TicketRow> = HashMap::new();
+        let mut wanted: BTreeSet<TicketId> = asked.iter().map(|a| a.ticket).collect();
+        while !wanted.is_empty() {
+            let ids: Vec<TicketId> = std::mem::take(&mut wanted).into_iter().collect();
+            for ticket in self.tickets_ahead(&ids).await? {
+                if ticket.number <= as_of {
+                    wanted.extend(ticket.merged_into.filter(|target| !born.contains_key(target)));
+                    born.insert(ticket.id, ticket);
+                }
+            }
+            wanted.retain(|id| !born.contains_key(id));
+        }
+        Ok(born)
     }
 
     async fn last_event(&mut self) -> Result<i64, Error> {
@@ -222,28 +241,78 @@ impl Tx {
         Ok(())
     }
 
-    /// How a sender belongs to a ticket (B5).
-    async fn membership(
+    /// How senders belong to tickets (B5), by their place in the list.
+    async fn memberships(
         &mut self,
-        id: TicketId,
-        ticket: &TicketThen,
-        (address, contact): (&Address, Option<ContactId>),
+        asked: &[Option<Belonging<'_>>],
         as_of: EventNumber,
-    ) -> Result<Option<String>, Error> {
-        let query = sqlx::query(
-            "SELECT how FROM participant WHERE ticket_id = $1 AND number <= $2 AND (address = $3 OR contact_id = $4) \
-             ORDER BY number, address LIMIT 1",
-        );
-        let query = query.bind(id.0).bind(as_of.0).bind(address.as_str()).bind(contact.map(|c| c.0));
-        if let Some(row) = self.maybe_row(query).await? {
-            return Ok(Some(row.try_get(0)?));
+    ) -> Result<HashMap<usize, String>, Error> {
+        let with_sender = asked.iter().enumerate().filter_map(|(nth, belonging)| {
+            let belonging = belonging.as_ref()?;
+            Some((nth, belonging, belonging.ask.sender?))
+        });
+        let with_sender: Vec<(usize, &Belonging<'_>, &Address)> = with_sender.collect();
+        let text = "SELECT column1, how FROM ({}) AS asked JOIN participant p ON p.ticket_id = column2 \
+                    AND p.number <= $1 AND (p.address = column3 OR p.contact_id = column4) \
+                    ORDER BY column1, p.number, p.address";
+        let bind: BindKey<(usize, &Belonging<'_>, &Address)> = |query, (nth, belonging, sender)| {
+            let query = query.bind(*nth as i64).bind(belonging.ticket.0).bind(sender.to_string());
+            query.bind(belonging.ask.contact.map(|c| c.0))
+        };
+        let mut members = HashMap::new();
+        for row in self.rows_about(text, as_of, &with_sender, (4, bind)).await? {
+            members.entry(row.try_get::<i64, _>(0)? as usize).or_insert(row.try_get(1)?);
         }
-        let Some(assignee) = ticket.assignee else { return Ok(None) };
-        let query =
-            sqlx::query("SELECT count(*) FROM account_address WHERE account_id = $1 AND address = $2");
-        let count: i64 = self.row(query.bind(assignee).bind(address.as_str())).await?.try_get(0)?;
-        Ok((count > 0).then(|| "assignee".to_owned()))
+        for (nth, belonging, sender) in with_sender {
+            let Some(assignee) = belonging.assignee else { continue };
+            if let Entry::Vacant(free) = members.entry(nth) {
+                let text = "SELECT count(*) FROM account_address WHERE account_id = $1 AND address = $2";
+                let query = sqlx::query(text).bind(assignee).bind(sender.as_str());
+                if self.row(query).await?.try_get::<i64, _>(0)? > 0 {
+                    free.insert("assignee".to_owned());
+                }
+            }
+        }
+        Ok(members)
     }
+}
+
+/// A ticket that a message names, and who sent the message.
+#[derive(Clone, Copy, Debug)]
+pub struct TicketAsked<'a> {
+    pub ticket: TicketId,
+    pub sender: Option<&'a Address>,
+    pub contact: Option<ContactId>,
+}
+
+/// Whether the sender belongs to this ticket.
+struct Belonging<'a> {
+    /// The ticket asked for, merges followed.
+    ticket: TicketId,
+    assignee: Option<i64>,
+    ask: &'a TicketAsked<'a>,
+}
+
+/// Follows the merges that had happened by then.
+fn resolved(id: TicketId, born: &HashMap<TicketId, TicketRow>, as_of: EventNumber) -> Option<TicketId> {
+    let mut ticket = born.get(&id)?;
+    while let Some(target) = ticket.merged_into.filter(|_| ticket.merged_number <= as_of) {
+        ticket = born.get(&target)?;
+    }
+    Some(ticket.id)
+}
+
+fn our_mail_of(outbox: OutboxId, row: &AnyRow) -> Result<OurMail, Error> {
+    let (message_id, purpose): (String, String) = (row.try_get(1)?, row.try_get(4)?);
+    Ok(OurMail {
+        outbox,
+        message_id: MessageId::parse(&message_id)
+            .ok_or_else(|| Error::Corrupt(format!("Message-ID of outbox {outbox}")))?,
+        ticket: row.try_get::<Option<i64>, _>(2)?.map(TicketId),
+        log_entry: row.try_get::<Option<i64>, _>(3)?.map(LogEntryId),
+        recipients: vec![],
+        is_to_team: !matches!(purpose.as_str(), "answer" | "auto_answer"),
+    })
 }
 
 /// What of a ticket can change.
@@ -255,15 +324,13 @@ struct TicketThen {
 }
 
 impl TicketThen {
-    fn of(row: &AnyRow) -> Result<TicketThen, Error> {
-        let status: String = row.try_get(1)?;
-        Ok(TicketThen {
-            type_id: TypeId(row.try_get(0)?),
-            status: Status::parse(&status)
-                .ok_or_else(|| Error::Corrupt(format!("ticket status {status:?}")))?,
-            is_deleted: row.try_get::<i64, _>(2)? != 0,
-            assignee: row.try_get(3)?,
-        })
+    fn of(row: &TicketRow) -> TicketThen {
+        TicketThen {
+            type_id: row.type_id,
+            status: row.status,
+            is_deleted: row.is_deleted,
+            assignee: row.assignee.map(|a| a.0),
+        }
     }
 }
 

@@ -30,8 +30,9 @@ const TABLES: &[&str] = &[
     "ticket_event",
     "journal",
     "evidence",
-    // Its rows are updated here, not inserted: they stand before anything refers to them.
+    // Rows of these are only updated here: they stand before anything refers to them.
     "arrival",
+    "counter",
 ];
 /// Rows that one statement takes: few sizes, so that the engine finds most statements compiled already. The widest row has
 /// 17 values, and both engines take more than 32,000 in a statement.
@@ -94,6 +95,9 @@ impl Later {
     /// As few statements as the rows allow, in the order in which they are to run.
     pub(super) fn into_statements(mut self, engine: Engine) -> Vec<(String, AnyArguments)> {
         self.rows.sort_by_key(|(table, _)| TABLES.iter().position(|t| t == table));
+        for (_, of_table) in &mut self.rows {
+            of_table.sort_by_key(|rows| rows.head.starts_with("UPDATE"));
+        }
         let mut statements = vec![];
         for rows in self.rows.into_iter().flat_map(|(_, rows)| rows) {
             let mut values = rows.values.into_iter();
@@ -115,11 +119,20 @@ fn taken_apart(sql: &str) -> Option<(&'static str, [&str; 3])> {
     let name = sql.strip_prefix("INSERT INTO ").or_else(|| sql.strip_prefix("UPDATE "))?.split_once(' ')?.0;
     let table = TABLES.iter().find(|t| **t == name)?;
     let at = sql.find("VALUES (")? + "VALUES ".len();
-    let end = at + sql[at..].find(')')? + 1;
+    let end = at + closing(&sql[at..])? + 1;
     // An INSERT that brings many rows of its own, as arrivals do, stays as it is.
     let is_one_row = !sql[end..].trim_start().starts_with(',') && sql[at..end].contains('$');
     let is_gathered = is_one_row && (*table != "arrival" || sql.starts_with("UPDATE"));
     is_gathered.then_some((*table, [&sql[..at], &sql[at..end], &sql[end..]]))
+}
+
+/// Where the parenthesis closes that a text begins with.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    text.bytes().position(|byte| {
+        depth += i32::from(byte == b'(') - i32::from(byte == b')');
+        depth == 0
+    })
 }
 
 fn one_statement(

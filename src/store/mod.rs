@@ -9,7 +9,7 @@ mod alert;
 pub mod arrival;
 pub mod balance;
 mod block_list;
-mod clue;
+pub mod clue;
 mod contacts;
 pub mod delivery;
 mod dialect;

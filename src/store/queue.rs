@@ -6,9 +6,7 @@ use super::tx::without_nul;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::Address;
-use crate::ticket::{
-    ArrivalId, BounceId, ContactId, ErrorId, EventNumber, InvalidId, LogEntryId, OutboxId, TicketId,
-};
+use crate::ticket::{ArrivalId, BounceId, ErrorId, EventNumber, InvalidId, LogEntryId, OutboxId, TicketId};
 use crate::triage::Finding;
 
 pub struct NewInvalid<'a> {
@@ -47,7 +45,6 @@ pub struct NewBounce<'a> {
     pub outbox: Option<OutboxId>,
     pub ticket: Option<TicketId>,
     pub log_entry: Option<LogEntryId>,
-    pub contact: Option<ContactId>,
     pub finding: &'a Finding,
     pub number: EventNumber,
 }
@@ -183,7 +180,9 @@ impl Tx {
         let query = sqlx::query(
             "INSERT INTO bounce (id, arrival_id, code, outbox_id, ticket_id, log_entry_id, contact_id, recipient, \
              status, status_stated, class, hard, action, diagnostic, original_message_id, number, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             VALUES ($1, $2, $3, $4, $5, $6, \
+             (SELECT contact_id FROM contact_address WHERE address = $7 AND number < $15), \
+             $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         )
         .bind(id)
         .bind(new.arrival.0)
@@ -191,7 +190,6 @@ impl Tx {
         .bind(new.outbox.map(|o| o.0))
         .bind(new.ticket.map(|t| t.0))
         .bind(new.log_entry.map(|e| e.0))
-        .bind(new.contact.map(|c| c.0))
         .bind(finding.recipient.as_ref().map_or("", Address::as_str))
         .bind(&finding.status)
         .bind(i64::from(finding.status_stated))
@@ -206,12 +204,19 @@ impl Tx {
         Ok(BounceId(id))
     }
 
-    /// A hard bounce marks the address: the next send to it warns (D3).
-    pub async fn mark_bounced(&mut self, address: &Address, status: &str, now: Micros) -> Result<(), Error> {
-        let query =
-            sqlx::query("UPDATE contact_address SET bounced_us = $2, bounce_status = $3 WHERE address = $1");
-        // Not later: it is about the address as it stands, not about one that is gathered to be inserted.
-        self.execute(query.bind(address.as_str()).bind(now.0).bind(status)).await.map(drop)
+    /// A hard bounce marks the address: the next send to it warns (D3). Only one that was known before the report:
+    /// this is written after what later messages bring.
+    pub async fn mark_bounced(
+        &mut self,
+        address: &Address,
+        status: &str,
+        number: EventNumber,
+        now: Micros,
+    ) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE contact_address SET bounced_us = $2, bounce_status = $3 WHERE address = $1 AND number < $4",
+        );
+        self.later(query.bind(address.as_str()).bind(now.0).bind(status).bind(number.0))
     }
 
     pub async fn resolve_bounce(&mut self, id: BounceId, by: &str, now: Micros) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::{Counter, Error, Tx};
+use super::{Counter, Error, Statement, Tx};
 use crate::clock::Micros;
 use crate::mail::{Address, Attachment, NamedAddress};
 use crate::ticket::{AccountId, ArrivalId, ContactId, EventNumber, LogEntryId, Status, TicketId, TypeId};
@@ -17,6 +17,8 @@ pub struct TicketRow {
     pub contact: Option<ContactId>,
     pub assignee: Option<AccountId>,
     pub merged_into: Option<TicketId>,
+    /// The number under which it was merged; 0 where it was not.
+    pub merged_number: EventNumber,
     pub auto_answered: bool,
     pub is_deleted: bool,
     pub number: EventNumber,
@@ -108,14 +110,36 @@ pub struct Receiver {
     pub contact: Option<ContactId>,
 }
 
+macro_rules! columns {
+    () => {
+        "SELECT id, type_id, status, subject, contact_id, assignee_id, merged_into, coalesce(merged_number, 0), \
+         auto_answered, deleted, number, version"
+    };
+}
+
 impl Tx {
     pub async fn ticket(&mut self, id: TicketId) -> Result<TicketRow, Error> {
-        let query = sqlx::query(
-            "SELECT id, type_id, status, subject, contact_id, assignee_id, merged_into, auto_answered, deleted, number, \
-             version FROM ticket WHERE id = $1",
-        );
+        if let Some(known) = self.ahead.get(&id) {
+            return Ok(known.clone());
+        }
+        let query = sqlx::query(concat!(columns!(), " FROM ticket WHERE id = $1"));
         let row = self.maybe_row(query.bind(id.0)).await?;
         ticket_of(&row.ok_or_else(|| Error::Missing(format!("ticket #{id}")))?)
+    }
+
+    /// Reads tickets ahead, those of them that there are: `ticket` answers from here as long as nobody changes them.
+    pub(super) async fn tickets_ahead(&mut self, ids: &[TicketId]) -> Result<Vec<TicketRow>, Error> {
+        let text = concat!(columns!(), " FROM ticket WHERE number > $1 AND id IN ({})");
+        let rows = self.rows_about(text, EventNumber(-1), ids, (1, |query, id| query.bind(id.0))).await?;
+        let found: Vec<TicketRow> = rows.iter().map(ticket_of).collect::<Result<_, _>>()?;
+        self.ahead.extend(found.iter().map(|ticket| (ticket.id, ticket.clone())));
+        Ok(found)
+    }
+
+    /// A write that changes a ticket.
+    fn change(&mut self, id: TicketId, query: Statement<'_>) -> Result<(), Error> {
+        self.ahead.remove(&id);
+        self.later(query)
     }
 
     /// The ticket that this one was merged into, in the end.
@@ -233,17 +257,20 @@ impl Tx {
         let query = sqlx::query(
             "UPDATE ticket SET status = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.later(query.bind(ticket.0).bind(status.as_str()).bind(now.0))
+        self.change(ticket, query.bind(ticket.0).bind(status.as_str()).bind(now.0))
     }
 
     pub async fn touch_ticket(&mut self, ticket: TicketId, now: Micros) -> Result<(), Error> {
-        let query = sqlx::query("UPDATE ticket SET updated_us = $2 WHERE id = $1");
+        let query = sqlx::query(
+            "UPDATE ticket SET updated_us = column2 FROM (VALUES ($1, $2)) AS v WHERE ticket.id = column1",
+        );
         self.later(query.bind(ticket.0).bind(now.0))
     }
 
     /// The automatic answer goes out once a ticket; `true` for the first who asks.
     pub async fn claim_auto_answer(&mut self, ticket: TicketId) -> Result<bool, Error> {
         let query = sqlx::query("UPDATE ticket SET auto_answered = 1 WHERE id = $1 AND auto_answered = 0");
+        self.ahead.remove(&ticket);
         Ok(self.execute(query.bind(ticket.0)).await? == 1)
     }
 
@@ -256,14 +283,14 @@ impl Tx {
         let query = sqlx::query(
             "UPDATE ticket SET assignee_id = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.later(query.bind(id.0).bind(to.map(|a| a.0)).bind(now.0))
+        self.change(id, query.bind(id.0).bind(to.map(|a| a.0)).bind(now.0))
     }
 
     pub async fn set_type(&mut self, id: TicketId, type_id: TypeId, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE ticket SET type_id = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.later(query.bind(id.0).bind(type_id.0).bind(now.0))
+        self.change(id, query.bind(id.0).bind(type_id.0).bind(now.0))
     }
 
     /// Writes what of a ticket a person corrects; its status has its own function.
@@ -280,14 +307,14 @@ impl Tx {
         .bind(i64::from(edit.due.is_some()))
         .bind(edit.due.flatten().map(|due| due.0))
         .bind(now.0);
-        self.later(query)
+        self.change(id, query)
     }
 
     pub async fn set_deleted(&mut self, id: TicketId, is_deleted: bool, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "UPDATE ticket SET deleted = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
-        self.later(query.bind(id.0).bind(i64::from(is_deleted)).bind(now.0))
+        self.change(id, query.bind(id.0).bind(i64::from(is_deleted)).bind(now.0))
     }
 
     /// Merges a ticket into another: whoever belonged to it belongs to the target, and its status ends.
@@ -302,7 +329,7 @@ impl Tx {
             "UPDATE ticket SET merged_into = $2, merged_number = $3, status = 'closed', updated_us = $4, \
              version = version + 1 WHERE id = $1",
         );
-        self.later(query.bind(from.0).bind(into.0).bind(number.0).bind(now.0))?;
+        self.change(from, query.bind(from.0).bind(into.0).bind(number.0).bind(now.0))?;
         let query = sqlx::query(
             "INSERT INTO participant (ticket_id, address, how, contact_id, number) \
              SELECT $2, address, how, contact_id, $3 FROM participant WHERE ticket_id = $1 ON CONFLICT DO NOTHING",
@@ -394,9 +421,10 @@ fn ticket_of(row: &AnyRow) -> Result<TicketRow, Error> {
         contact: row.try_get::<Option<i64>, _>(4)?.map(ContactId),
         assignee: row.try_get::<Option<i64>, _>(5)?.map(AccountId),
         merged_into: row.try_get::<Option<i64>, _>(6)?.map(TicketId),
-        auto_answered: row.try_get::<i64, _>(7)? != 0,
-        is_deleted: row.try_get::<i64, _>(8)? != 0,
-        number: EventNumber(row.try_get(9)?),
-        version: row.try_get(10)?,
+        merged_number: EventNumber(row.try_get(7)?),
+        auto_answered: row.try_get::<i64, _>(8)? != 0,
+        is_deleted: row.try_get::<i64, _>(9)? != 0,
+        number: EventNumber(row.try_get(10)?),
+        version: row.try_get(11)?,
     })
 }

@@ -1,12 +1,16 @@
 //! A transaction, and the counters that ids are drawn from.
 
+use std::collections::HashMap;
+
 use sqlx::AnyPool;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::later::Later;
-use super::{Engine, Error};
+use super::ticket::TicketRow;
+use super::{Engine, Error, Statement};
+use crate::ticket::{EventNumber, TicketId};
 
 /// A transaction on the store. Dropped without `commit`, it never was. After an error of the database it goes no further
 /// on PostgreSQL: it is taken back to a savepoint, or dropped.
@@ -18,6 +22,8 @@ pub struct Tx {
     savepoint: Savepoint,
     /// The desk's counters while this transaction holds the desk lock, and which of them were drawn from.
     desk: Option<[(i64, bool); DESK_COUNTERS]>,
+    /// Tickets that were read before they are asked for one by one.
+    pub(super) ahead: HashMap<TicketId, TicketRow>,
 }
 
 /// Where the savepoint of the message in hand stands.
@@ -87,6 +93,7 @@ impl Tx {
             later: Later::default(),
             savepoint: Savepoint::None,
             desk: None,
+            ahead: HashMap::new(),
         })
     }
 
@@ -140,7 +147,9 @@ impl Tx {
         let drawn = self.desk.take().unwrap_or_default();
         for (at, (value, is_drawn)) in drawn.into_iter().enumerate() {
             if is_drawn {
-                let query = sqlx::query("UPDATE counter SET value = $1 WHERE name = $2");
+                let query = sqlx::query(
+                    "UPDATE counter SET value = column1 FROM (VALUES ($1, $2)) AS v WHERE name = column2",
+                );
                 self.later(query.bind(value).bind(Counter::NAMES[at]))?;
             }
         }
@@ -166,6 +175,7 @@ impl Tx {
 
     pub async fn rollback_to_savepoint(&mut self) -> Result<(), Error> {
         self.later.clear();
+        self.ahead.clear();
         if std::mem::replace(&mut self.savepoint, Savepoint::None) == Savepoint::Set {
             sqlx::query("ROLLBACK TO SAVEPOINT message").execute(&mut *self.inner).await?;
             sqlx::query(RELEASE).execute(&mut *self.inner).await?;
@@ -229,7 +239,37 @@ impl Tx {
         self.make_way().await?;
         Ok(query.fetch_all(&mut *self.inner).await?)
     }
+
+    /// Asks about many keys with few statements. `{}` in the text stands for the keys, as rows of a VALUES list with
+    /// `columns` values each; `$1` is `number`. Lists come in few lengths, filled up with the last key, so that the engine
+    /// finds most statements compiled already: a key may be answered more than once.
+    pub(super) async fn rows_about<K>(
+        &mut self,
+        text: &str,
+        number: EventNumber,
+        keys: &[K],
+        (columns, bind): (usize, BindKey<K>),
+    ) -> Result<Vec<AnyRow>, Error> {
+        let mut rows = vec![];
+        for part in keys.chunks(KEYS_A_STATEMENT[KEYS_A_STATEMENT.len() - 1]) {
+            let length = KEYS_A_STATEMENT.into_iter().find(|n| *n >= part.len()).unwrap_or(part.len());
+            let row = |r: usize| format!("({})", placeholders(2 + r * columns, columns));
+            let list = (0..length).map(row).collect::<Vec<_>>().join(", ");
+            let mut query =
+                sqlx::query(AssertSqlSafe(text.replace("{}", &format!("VALUES {list}")))).bind(number.0);
+            for at in 0..length {
+                query = bind(query, part.get(at).unwrap_or(&part[part.len() - 1]));
+            }
+            rows.append(&mut self.rows(query).await?);
+        }
+        Ok(rows)
+    }
 }
+
+/// Binds the values of one key.
+pub(super) type BindKey<K> = for<'q> fn(Statement<'q>, &K) -> Statement<'q>;
+/// The lengths of a list of keys.
+const KEYS_A_STATEMENT: [usize; 4] = [1, 8, 32, 128];
 
 const RELEASE: &str = "RELEASE SAVEPOINT message";
 /// Words of a peer as both engines keep them: PostgreSQL takes no NUL in a text, SQLite does.

@@ -45,7 +45,6 @@ async fn one_of_each(tx: &mut Tx, laid: &Laid) -> Vec<ArrivalId> {
         outbox: None,
         ticket: None,
         log_entry: None,
-        contact: None,
         finding: &finding,
         number,
     };

@@ -1,6 +1,7 @@
 //! What a decision asks: each look-up sees what was born at `as_of` or before, and nothing that happened later.
 
 use maildesk::mail::subject::TagLine;
+use maildesk::store::clue::TicketAsked;
 use maildesk::store::journal::Fate;
 use maildesk::store::outbox::{NewOutbox, NewRecipient, Purpose};
 use maildesk::store::ticket::EntryKind;
@@ -11,7 +12,7 @@ use maildesk::triage::{Act, Code};
 
 use super::world::{
     Opened, address, arrive, at, composed, decide_as, decision, declared, digest, id_hash, key, keys,
-    lay_down, mail_key, open_ticket, stamp, write_entry,
+    lay_down, mail_key, open_ticket, stamp, ticket_clue, write_entry,
 };
 
 on_both!(
@@ -25,6 +26,8 @@ on_both!(
     a_ticket_is_seen_as_it_was,
     an_assignee_belongs_while_he_is_it,
     a_merge_is_followed_from_its_number_on,
+    many_are_asked_about_at_once,
+    what_is_read_ahead_is_forgotten_with_a_change,
 );
 
 fn before(number: EventNumber) -> EventNumber {
@@ -120,14 +123,14 @@ async fn our_mail_is_known_from_its_number_on(store: &Store) {
             recipients: &recipients,
         };
         tx.enqueue(&new, at(1)).await.unwrap();
-        assert_eq!(tx.our_mail(id, before(number)).await.unwrap(), None);
-        let mail = tx.our_mail(id, number).await.unwrap().unwrap();
+        assert_eq!(tx.our_mails(&[id], before(number)).await.unwrap().get(&id), None);
+        let mail = tx.our_mails(&[OutboxId(99), id], number).await.unwrap().remove(&id).unwrap();
         assert_eq!((mail.outbox, &mail.message_id), (id, &message_id));
         assert_eq!((mail.ticket, mail.log_entry), (Some(opened.ticket), Some(opened.entry)));
         assert_eq!(mail.recipients, [address("ann@x.test"), address("zoe@x.test")]);
         assert_eq!(mail.is_to_team, is_to_team, "{purpose:?}");
     }
-    assert_eq!(tx.our_mail(OutboxId(99), EventNumber(99)).await.unwrap(), None);
+    assert!(tx.our_mails(&[OutboxId(99)], EventNumber(99)).await.unwrap().is_empty());
 }
 
 async fn a_tag_line_holds_from_its_number_on(store: &Store) {
@@ -142,7 +145,7 @@ async fn a_tag_line_holds_from_its_number_on(store: &Store) {
         tx.remember_tag(opened.ticket, tag, renamed).await.unwrap();
     }
     let mut verdict = async |word: &str, ticket: TicketId, log_entry: LogEntryId, as_of| {
-        tx.tag_verdict(&TagLine { word: word.into(), ticket, log_entry }, as_of).await.unwrap()
+        tx.tag_verdicts(&[&TagLine { word: word.into(), ticket, log_entry }], as_of).await.unwrap()[0]
     };
     assert_eq!(verdict("Support", opened.ticket, opened.entry, renamed).await, TagVerdict::Holds);
     assert_eq!(
@@ -207,11 +210,11 @@ async fn a_sender_is_a_contact_from_his_number_on(store: &Store) {
     assert!(tx.contacts_as_of(&[], later.number).await.unwrap().is_empty());
     // By another address of the same contact.
     let home = address("ann@home.test");
-    let clue = tx.ticket_clue(opened.ticket, Some(&home), Some(opened.contact), opened.number).await.unwrap();
+    let clue = ticket_clue(&mut tx, opened.ticket, Some(&home), Some(opened.contact), opened.number).await;
     assert_eq!(clue.unwrap().sender_is.as_deref(), Some("contact"));
-    let clue = tx.ticket_clue(opened.ticket, Some(&home), None, opened.number).await.unwrap();
+    let clue = ticket_clue(&mut tx, opened.ticket, Some(&home), None, opened.number).await;
     assert_eq!(clue.unwrap().sender_is, None);
-    let clue = tx.ticket_clue(opened.ticket, None, None, opened.number).await.unwrap();
+    let clue = ticket_clue(&mut tx, opened.ticket, None, None, opened.number).await;
     assert_eq!(clue.unwrap().sender_is, None);
 }
 
@@ -251,7 +254,7 @@ async fn a_ticket_is_seen_as_it_was(store: &Store) {
     ];
     let mut tx = store.read().await.unwrap();
     for (as_of, status, of_type, is_deleted) in expected {
-        let clue = tx.ticket_clue(id, None, None, as_of).await.unwrap().unwrap();
+        let clue = ticket_clue(&mut tx, id, None, None, as_of).await.unwrap();
         assert_eq!(
             (clue.status, clue.type_id, clue.is_deleted),
             (status, of_type, is_deleted),
@@ -259,8 +262,8 @@ async fn a_ticket_is_seen_as_it_was(store: &Store) {
         );
         assert_eq!((clue.id, clue.resolved), (id, id));
     }
-    assert!(tx.ticket_clue(id, None, None, before(opened.number)).await.unwrap().is_none(), "not yet born");
-    assert!(tx.ticket_clue(TicketId(99), None, None, restored).await.unwrap().is_none());
+    assert!(ticket_clue(&mut tx, id, None, None, before(opened.number)).await.is_none(), "not yet born");
+    assert!(ticket_clue(&mut tx, TicketId(99), None, None, restored).await.is_none());
 }
 
 async fn add_type(store: &Store) -> maildesk::ticket::TypeId {
@@ -284,7 +287,7 @@ async fn an_assignee_belongs_while_he_is_it(store: &Store) {
     let freed = happens(&mut tx, &opened, Happened::Assigned, format!("{}>", laid.agent)).await;
     let agent = address("agent@home.example");
     for (as_of, is) in [(before(assigned), None), (assigned, Some("assignee")), (freed, None)] {
-        let clue = tx.ticket_clue(opened.ticket, Some(&agent), None, as_of).await.unwrap().unwrap();
+        let clue = ticket_clue(&mut tx, opened.ticket, Some(&agent), None, as_of).await.unwrap();
         assert_eq!(clue.sender_is.as_deref(), is, "as of {as_of}");
     }
 }
@@ -298,11 +301,67 @@ async fn a_merge_is_followed_from_its_number_on(store: &Store) {
     let merged = happens(&mut tx, &from, Happened::Merged, format!("{}>{}", from.ticket, into.ticket)).await;
     tx.merge(from.ticket, into.ticket, merged, at(2)).await.unwrap();
     let ann = address("ann@x.test");
-    let clue = tx.ticket_clue(from.ticket, Some(&ann), None, merged).await.unwrap().unwrap();
+    let clue = ticket_clue(&mut tx, from.ticket, Some(&ann), None, merged).await.unwrap();
     assert_eq!((clue.id, clue.resolved, clue.status), (from.ticket, into.ticket, Status::New));
     assert_eq!(clue.sender_is.as_deref(), Some("contact"));
-    let clue = tx.ticket_clue(from.ticket, Some(&ann), None, before(closed)).await.unwrap().unwrap();
+    let clue = ticket_clue(&mut tx, from.ticket, Some(&ann), None, before(closed)).await.unwrap();
     assert_eq!((clue.resolved, clue.status), (from.ticket, Status::New), "not merged then");
-    let clue = tx.ticket_clue(into.ticket, Some(&ann), None, before(closed)).await.unwrap().unwrap();
+    let clue = ticket_clue(&mut tx, into.ticket, Some(&ann), None, before(closed)).await.unwrap();
     assert_eq!(clue.sender_is, None, "nor did she belong to the other");
+}
+
+async fn many_are_asked_about_at_once(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    let (ann, bob) = (address("ann@x.test"), address("bob@x.test"));
+    let of_ann = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
+    let of_bob = open_ticket(&mut tx, &laid, "bob@x.test", "monitor").await;
+    let unknown = TicketId(99);
+    // More than one statement asks for, in an order of its own.
+    let tickets = [of_bob.ticket, unknown, of_ann.ticket];
+    let asked: Vec<TicketAsked<'_>> = (0..300)
+        .map(|n| TicketAsked {
+            ticket: tickets[n % 3],
+            sender: Some(if n % 2 == 0 { &ann } else { &bob }),
+            contact: None,
+        })
+        .collect();
+    let clues = tx.ticket_clues(&asked, of_bob.number).await.unwrap();
+    let tags: Vec<TagLine> = asked
+        .iter()
+        .map(|a| TagLine { word: "support".into(), ticket: a.ticket, log_entry: of_ann.entry })
+        .collect();
+    let verdicts = tx.tag_verdicts(&tags.iter().collect::<Vec<_>>(), of_bob.number).await.unwrap();
+    for (n, (clue, verdict)) in clues.into_iter().zip(verdicts).enumerate() {
+        let expected = match n % 3 {
+            0 => (Some((of_bob.ticket, n % 2 == 1)), TagVerdict::OtherEntry),
+            1 => (None, TagVerdict::NoSuchTicket),
+            _ => (Some((of_ann.ticket, n % 2 == 0)), TagVerdict::Holds),
+        };
+        assert_eq!((clue.map(|c| (c.id, c.sender_is.is_some())), verdict), expected, "{n}");
+    }
+    assert!(tx.ticket_clues(&[], of_bob.number).await.unwrap().is_empty());
+    assert!(tx.tag_verdicts(&[], of_bob.number).await.unwrap().is_empty());
+}
+
+async fn what_is_read_ahead_is_forgotten_with_a_change(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    let opened = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
+    let id = opened.ticket;
+    for status in [Status::Open, Status::Solved] {
+        ticket_clue(&mut tx, id, None, None, opened.number).await.unwrap();
+        tx.set_status(id, status, at(2)).await.unwrap();
+        assert_eq!(tx.ticket(id).await.unwrap().status, status);
+    }
+    ticket_clue(&mut tx, id, None, None, opened.number).await.unwrap();
+    assert!(tx.claim_auto_answer(id).await.unwrap());
+    assert!(tx.ticket(id).await.unwrap().auto_answered);
+    tx.commit().await.unwrap();
+    let mut tx = store.desk().await.unwrap();
+    tx.savepoint().await.unwrap();
+    tx.set_deleted(id, true, at(3)).await.unwrap();
+    assert!(ticket_clue(&mut tx, id, None, None, opened.number).await.unwrap().is_deleted);
+    tx.rollback_to_savepoint().await.unwrap();
+    assert!(!tx.ticket(id).await.unwrap().is_deleted, "what was read ahead went with the savepoint");
 }

@@ -118,8 +118,13 @@ async fn an_address_is_of_one_contact(store: &Store) {
         "an earlier decision did not know it"
     );
     assert_eq!(tx.contacts_as_of(&[&new], after).await.unwrap().get(&new), Some(&bob));
-    tx.mark_bounced(&new, "5.1.1", at(8)).await.unwrap();
-    tx.mark_bounced(&address("nobody@x.test"), "5.1.1", at(8)).await.unwrap();
+    tx.mark_bounced(&new, "4.2.2", before, at(7)).await.unwrap();
+    assert!(
+        tx.contact(bob).await.unwrap().addresses[1].bounced.is_none(),
+        "the report was about a mail before"
+    );
+    tx.mark_bounced(&new, "5.1.1", after, at(8)).await.unwrap();
+    tx.mark_bounced(&address("nobody@x.test"), "5.1.1", after, at(8)).await.unwrap();
     let row = tx.contact(bob).await.unwrap();
     let marked: Vec<_> =
         row.addresses.iter().map(|a| (a.bounced.is_some(), a.bounce_status.as_str())).collect();

@@ -112,13 +112,11 @@ async fn a_bounce_is_resolved_once(store: &Store) {
         outbox: None,
         ticket: Some(opened.ticket),
         log_entry: Some(opened.entry),
-        contact: Some(opened.contact),
         finding: &finding,
         number,
     };
     let id = tx.insert_bounce(&new, at(1)).await.unwrap();
-    let nobody =
-        NewBounce { finding: &Finding::unattributed(), ticket: None, log_entry: None, contact: None, ..new };
+    let nobody = NewBounce { finding: &Finding::unattributed(), ticket: None, log_entry: None, ..new };
     let second = tx.insert_bounce(&nobody, at(1)).await.unwrap();
     let unresolved = BounceFilter { limit: ALL, ..BounceFilter::default() };
     let lines = tx.list_bounces(&unresolved).await.unwrap();

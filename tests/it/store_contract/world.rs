@@ -6,6 +6,7 @@ use maildesk::mail::compose::{Composed, Segment};
 use maildesk::mail::{Address, MailKeys, MessageId, NamedAddress};
 use maildesk::seal::{SealingKey, random};
 use maildesk::store::arrival::{ArrivalState, NewArrival, Place};
+use maildesk::store::clue::TicketAsked;
 use maildesk::store::journal::{Fate, MailKey, NewJournal};
 use maildesk::store::raw::chunks;
 use maildesk::store::ticket::{EntryKind, NewEntry, NewTicket};
@@ -13,6 +14,7 @@ use maildesk::store::{Counter, Error, PasswordChange, Stamp, Store, Tx};
 use maildesk::ticket::{
     AccountId, ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, RelayId, TicketId, TypeId,
 };
+use maildesk::triage::clues::TicketClue;
 use maildesk::triage::{Act, Code, Decision, Effects, Kind, Step};
 use sha2::{Digest, Sha256};
 use sqlx::Connection as _;
@@ -241,6 +243,17 @@ pub struct Opened {
     pub entry: LogEntryId,
     pub contact: ContactId,
     pub number: EventNumber,
+}
+
+/// A ticket as a decision sees it.
+pub async fn ticket_clue(
+    tx: &mut Tx,
+    ticket: TicketId,
+    sender: Option<&Address>,
+    contact: Option<ContactId>,
+    as_of: EventNumber,
+) -> Option<TicketClue> {
+    tx.ticket_clues(&[TicketAsked { ticket, sender, contact }], as_of).await.unwrap().remove(0)
 }
 
 pub async fn open_ticket(tx: &mut Tx, laid: &Laid, from: &str, subject: &str) -> Opened {
