@@ -30,6 +30,8 @@ pub struct Applied {
     pub log_entry: Option<LogEntryId>,
     /// The ticket is new, has another status, or somebody belongs to it now who did not.
     pub changes_ticket: bool,
+    /// The sender has become a contact.
+    pub makes_contact: bool,
 }
 
 impl Applying<'_> {
@@ -67,7 +69,7 @@ impl Desk {
         original.map_or(Applied::default(), |c| Applied {
             ticket: c.ticket,
             log_entry: c.log_entry,
-            changes_ticket: false,
+            ..Applied::default()
         })
     }
 

@@ -117,7 +117,8 @@ impl Desk {
             self.owe_mails(tx, &inbound).await?;
         }
         let changes_ticket = is_new || it.includes || status != status_before;
-        Ok(Applied { ticket: Some(ticket.id), log_entry: Some(entry), changes_ticket })
+        let makes_contact = contact != it.contact;
+        Ok(Applied { ticket: Some(ticket.id), log_entry: Some(entry), changes_ticket, makes_contact })
     }
 
     /// The sender's contact, made where he is new; machine mail makes none.

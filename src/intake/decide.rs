@@ -160,7 +160,7 @@ impl Intake {
             let decision = triage::decide(message, round.rules, &clues);
             let settling = Settling { round, pending, message, clues: &clues, number };
             let (decision, applied) = self.settle(tx, settling, decision).await?;
-            touched.add(asked, &clues, &applied);
+            touched.add(asked, &applied);
             decided.fates.count(&decision);
             crash::point("decide.after_apply");
         }

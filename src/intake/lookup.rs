@@ -187,18 +187,18 @@ async fn find_tickets(tx: &mut Tx, messages: &[(&Asked, &InHand)], found: &mut [
 pub(super) struct Touched {
     mail_keys: HashSet<Vec<u8>>,
     id_hashes: HashSet<Vec<u8>>,
-    /// Those who may have become contacts.
-    strangers: HashSet<Address>,
+    /// Those who have become contacts.
+    contacts: HashSet<Address>,
     log_entries: HashSet<LogEntryId>,
     /// Tickets that are new, have another status, or have somebody belonging to them who did not.
     tickets: HashSet<TicketId>,
 }
 
 impl Touched {
-    pub(super) fn add(&mut self, asked: &Asked, clues: &Clues, applied: &Applied) {
+    pub(super) fn add(&mut self, asked: &Asked, applied: &Applied) {
         self.mail_keys.insert(asked.key.key.clone());
         self.id_hashes.extend(asked.key.id_hash.clone());
-        self.strangers.extend(stranger(asked, clues).cloned());
+        self.contacts.extend(asked.questions.from.clone().filter(|_| applied.makes_contact));
         self.log_entries.extend(applied.log_entry);
         self.tickets.extend(applied.ticket.filter(|_| applied.changes_ticket));
     }
@@ -208,7 +208,7 @@ impl Touched {
         let is_touched = |ticket: &TicketId| self.tickets.contains(ticket);
         self.mail_keys.contains(&asked.key.key)
             || asked.hashes.iter().any(|hash| self.id_hashes.contains(hash))
-            || stranger(asked, clues).is_some_and(|from| self.strangers.contains(from))
+            || asked.questions.from.as_ref().is_some_and(|from| self.contacts.contains(from))
             || asked
                 .questions
                 .tag
@@ -216,11 +216,6 @@ impl Touched {
                 .is_some_and(|tag| is_touched(&tag.ticket) || self.log_entries.contains(&tag.log_entry))
             || clues.tickets.iter().any(|t| is_touched(&t.id) || is_touched(&t.resolved))
     }
-}
-
-/// The sender, where he was no contact.
-fn stranger<'a>(asked: &'a Asked, clues: &Clues) -> Option<&'a Address> {
-    asked.questions.from.as_ref().filter(|_| clues.sender.contact.is_none())
 }
 
 /// Every ticket that a clue names, once.
