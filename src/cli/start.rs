@@ -181,7 +181,7 @@ fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliErr
         _ => "warn".to_owned(),
     };
     let is_json = is_daemon && config.is_some_and(|config| config.run.log_json);
-    let log = Log { levels, is_json, is_plain: env.is_plain || !is_terminal() };
+    let log = Log { levels, is_json, is_journal: telemetry::is_journal(env.journal_stream.as_deref()) };
     telemetry::init(&log).map_err(CliError::config)
 }
 

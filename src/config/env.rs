@@ -13,8 +13,8 @@ pub struct Env {
     pub credentials: Option<PathBuf>,
     /// `MAILDESK_LOG`: levels for the log, such as `debug` or `maildesk::intake=debug,info`.
     pub log: Option<String>,
-    /// `RUST_BACKTRACE` and the like stay with the runtime; `NO_COLOR` asks for plain text.
-    pub is_plain: bool,
+    /// `JOURNAL_STREAM`: device and inode of the stream that journald reads.
+    pub journal_stream: Option<String>,
 }
 
 impl Env {
@@ -23,7 +23,7 @@ impl Env {
             key: said("MAILDESK_KEY").map(Secret::new),
             credentials: said("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             log: said("MAILDESK_LOG"),
-            is_plain: said("NO_COLOR").is_some(),
+            journal_stream: said("JOURNAL_STREAM"),
         }
     }
 }

@@ -32,7 +32,7 @@ pub async fn run(
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
     let fates = works.decide_pending().await?;
-    tracing::info!("daemon.started decided_from_before={}", fates.total());
+    tracing::info!(decided = fates.total(), "daemon.started");
     let mut tasks = JoinSet::new();
     tasks.spawn(control::serve(listener, shutdown.clone(), handler));
     tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
