@@ -23,6 +23,7 @@ mod input;
 mod invalid;
 mod journal;
 mod mailbox;
+mod man;
 mod migrate;
 mod output;
 mod poll;
@@ -137,6 +138,7 @@ pub enum Command {
     Migrate(migrate::Args),
     Doctor(doctor::Args),
     Completions(config_file::CompletionsArgs),
+    Man(man::Args),
     /// The named points at which a test may kill the process
     #[command(hide = true)]
     CrashPoints,

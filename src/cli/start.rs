@@ -9,7 +9,7 @@ use clap::Parser as _;
 use super::context::Schema;
 use super::output::{CliError, Output};
 use super::sink::Sink;
-use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, queue, run};
+use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, man, queue, run};
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
 use crate::store::Owner;
@@ -107,7 +107,11 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
 async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>> {
     let is_alone = matches!(
         &cli.command,
-        Command::Demo(_) | Command::Config(_) | Command::Completions(_) | Command::CrashPoints
+        Command::Demo(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::CrashPoints
     );
     let is_alone = is_alone || matches!(&cli.command, Command::Explain(args) if args.is_of_files());
     if !is_alone {
@@ -120,6 +124,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         Command::Demo(args) => demo::run(args, cli.global.json, env).await,
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
+        Command::Man(args) => man::run(&args),
         Command::Explain(args) => {
             explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
         }

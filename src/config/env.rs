@@ -4,6 +4,24 @@ use std::path::PathBuf;
 
 use crate::seal::Secret;
 
+/// The variables that are read, each with what it is for.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("MAILDESK_KEY", "The sealing key as text: 64 hex digits or base64 of 32 bytes."),
+    (
+        "MAILDESK_LOG",
+        "What the log tells, such as debug or info,maildesk::intake=debug; goes before the configuration.",
+    ),
+    ("CREDENTIALS_DIRECTORY", "Set by systemd: the folder with the credential maildesk.key."),
+    (
+        "JOURNAL_STREAM",
+        "Set by systemd: where standard error is that stream, lines of the log are made for journald.",
+    ),
+    (
+        "NOTIFY_SOCKET, WATCHDOG_USEC",
+        "Set by systemd: it is told that the daemon is ready, alive and stopping.",
+    ),
+];
+
 /// Read once at start.
 #[derive(Clone, Debug, Default)]
 pub struct Env {

@@ -78,6 +78,12 @@ pub const EVENTS: &[Event] = &[
         "The list of mailboxes could not be read; it is read again.",
     ),
     event(
+        "daemon.notify_failed",
+        Level::WARN,
+        &["error"],
+        "systemd could not be told how the daemon fares. If that lasts, its watchdog restarts the service.",
+    ),
+    event(
         "daemon.socket_left",
         Level::WARN,
         &["error"],
@@ -195,6 +201,13 @@ pub const EVENTS: &[Event] = &[
         "Sending through a relay rests, because what becomes of the mails could not be recorded.",
     ),
     event("telemetry.started_already", Level::DEBUG, &[], "The log was started twice in one process."),
+    event(
+        "web.listen_failed",
+        Level::ERROR,
+        &["address", "error"],
+        "Health and metrics cannot be told: the port is taken, most likely. It is tried again; mail goes on meanwhile.",
+    ),
+    event("web.listening", Level::INFO, &["address"], "Health and metrics are told there."),
 ];
 
 /// The event of this name.

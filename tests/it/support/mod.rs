@@ -13,6 +13,7 @@ pub mod server;
 pub mod shelf;
 pub mod smtp;
 pub mod trial;
+pub mod web;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
