@@ -20,6 +20,7 @@ mod error_ticket;
 mod explain;
 mod import;
 mod input;
+mod install;
 mod invalid;
 mod journal;
 mod mailbox;
@@ -139,6 +140,7 @@ pub enum Command {
     Doctor(doctor::Args),
     Completions(config_file::CompletionsArgs),
     Man(man::Args),
+    Install(install::Args),
     /// The named points at which a test may kill the process
     #[command(hide = true)]
     CrashPoints,

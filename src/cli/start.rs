@@ -9,7 +9,9 @@ use clap::Parser as _;
 use super::context::Schema;
 use super::output::{CliError, Output};
 use super::sink::Sink;
-use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, man, queue, run};
+use super::{
+    Cli, Command, Context, code, config_file, demo, dispatch, explain, input, install, man, queue, run,
+};
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
 use crate::store::Owner;
@@ -111,6 +113,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
             | Command::Config(_)
             | Command::Completions(_)
             | Command::Man(_)
+            | Command::Install(_)
             | Command::CrashPoints
     );
     let is_alone = is_alone || matches!(&cli.command, Command::Explain(args) if args.is_of_files());
@@ -125,6 +128,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
         Command::Man(args) => man::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::Explain(args) => {
             explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
         }

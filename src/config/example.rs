@@ -57,6 +57,42 @@ pub fn example() -> String {
     text
 }
 
+/// The same for a service: the desk below /var, the socket below /run, and nothing declared yet.
+pub fn installed() -> String {
+    let mut text = String::from(
+        "# The configuration of maildesk as a service. `maildesk config check` reads it and says what is wrong, with the\n\
+         # line; `systemctl restart maildesk` puts it into effect. What it declares is read-only for commands; what leaves\n\
+         # this file is switched off, never deleted. Files with passwords lie beside it, readable for the service alone:\n\
+         #   install -m 640 -o root -g maildesk /dev/stdin /etc/maildesk/support.password\n",
+    );
+    for section in sections() {
+        text.push('\n');
+        comment(&mut text, section.about);
+        // A list is there to be uncommented: nothing is read before somebody has said what.
+        let is_list = section.head.starts_with("[[");
+        let live = |words: &str| {
+            if is_list && !words.starts_with('#') { format!("# {words}") } else { words.to_owned() }
+        };
+        line(&mut text, &live(section.head));
+        for key in &section.keys {
+            comment(&mut text, key.manual);
+            let place = PLACES.iter().find(|(head, name, _)| (*head, *name) == (section.head, key.name));
+            match place {
+                Some((_, name, path)) => line(&mut text, &format!("{name} = {path:?}")),
+                None => line(&mut text, &live(&key.shown)),
+            }
+        }
+    }
+    text
+}
+
+/// Where the things of the service lie; the unit makes these folders.
+const PLACES: &[(&str, &str, &str)] = &[
+    ("[store]", "url", "sqlite:/var/lib/maildesk/desk.db"),
+    ("[run]", "socket", "/run/maildesk/maildesk.sock"),
+    ("[run]", "spool", "/var/lib/maildesk/spool"),
+];
+
 fn section<S: Section>(head: &'static str) -> Described {
     let defaults = toml::Table::try_from(S::default()).expect("a section's defaults are plain TOML values");
     let key = |key: &Key| DescribedKey {

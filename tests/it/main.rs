@@ -15,6 +15,7 @@ mod health;
 mod identity;
 mod imap;
 mod import;
+mod install;
 mod intake;
 mod log_events;
 mod maildir;
