@@ -36,6 +36,7 @@ pub mod intake;
 pub mod control;
 pub mod outbound;
 pub mod sources;
+pub mod web;
 
 // 7  assembly
 pub mod cli;

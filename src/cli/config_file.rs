@@ -66,7 +66,12 @@ fn check(config: &Config) -> Result<Output, CliError> {
 }
 
 pub fn completions(args: &CompletionsArgs) -> Output {
+    Output { human: String::from_utf8_lossy(&script(args.shell)).into_owned(), ..Output::default() }
+}
+
+/// The completions for a shell, as it reads them.
+pub(super) fn script(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = vec![];
-    clap_complete::generate(args.shell, &mut Cli::command(), "maildesk", &mut script);
-    Output { human: String::from_utf8_lossy(&script).into_owned(), ..Output::default() }
+    clap_complete::generate(shell, &mut Cli::command(), "maildesk", &mut script);
+    script
 }

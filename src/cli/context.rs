@@ -59,7 +59,7 @@ impl Context {
         let clock = Clock::system();
         let stamp = Stamp { key: &key, now: clock.now(), random: random::<32> };
         for change in store.provision(&declared, &stamp).await.map_err(|e| provision_words(e, &config))? {
-            tracing::info!("provisioned: {change}");
+            tracing::info!("config.provisioned {change}");
         }
         let works = Works::open(store.clone(), key.clone(), &config.run, clock.clone()).await?;
         Ok(Context {

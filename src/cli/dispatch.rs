@@ -35,6 +35,8 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         | Command::Demo(_)
         | Command::Config(_)
         | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Install(_)
         | Command::CrashPoints => Err(CliError::usage("this command works alone, not through the daemon")),
     }
 }

@@ -20,9 +20,11 @@ mod error_ticket;
 mod explain;
 mod import;
 mod input;
+mod install;
 mod invalid;
 mod journal;
 mod mailbox;
+mod man;
 mod migrate;
 mod output;
 mod poll;
@@ -137,6 +139,8 @@ pub enum Command {
     Migrate(migrate::Args),
     Doctor(doctor::Args),
     Completions(config_file::CompletionsArgs),
+    Man(man::Args),
+    Install(install::Args),
     /// The named points at which a test may kill the process
     #[command(hide = true)]
     CrashPoints,

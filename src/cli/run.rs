@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{CliError, Output};
 use super::{Context, control_handler};
 use crate::control;
-use crate::daemon;
+use crate::daemon::{self, Front};
 use crate::store::Hold;
 
 /// The daemon: takes mail in, sends mail out, answers commands, until it is told to stop
@@ -28,7 +28,8 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
     let listener = control::bind(&socket).await.map_err(|f| CliError::unavailable(f.to_string()))?;
     let shutdown = CancellationToken::new();
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "daemon.starting");
-    let (works, handler) = (context.works.clone(), control_handler(context));
+    let (works, web) = (context.works.clone(), context.config.web);
+    let front = Front { listener, handler: control_handler(context), web };
     let stopping = async {
         let stopped = tokio::select! {
             signal = signals.next() => signal,
@@ -37,8 +38,7 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
         tracing::info!(by = stopped, "daemon.stopping");
         shutdown.cancel();
     };
-    let (ran, ()) =
-        tokio::join!(daemon::run(works, listener, handler, &mut hold, shutdown.clone()), stopping);
+    let (ran, ()) = tokio::join!(daemon::run(works, front, &mut hold, shutdown.clone()), stopping);
     // The socket goes before the hold: who finds no daemon may take the desk.
     if let Err(error) = std::fs::remove_file(&socket) {
         tracing::warn!(%error, "daemon.socket_left");

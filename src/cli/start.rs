@@ -9,7 +9,9 @@ use clap::Parser as _;
 use super::context::Schema;
 use super::output::{CliError, Output};
 use super::sink::Sink;
-use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, queue, run};
+use super::{
+    Cli, Command, Context, code, config_file, demo, dispatch, explain, input, install, man, queue, run,
+};
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
 use crate::store::Owner;
@@ -107,7 +109,12 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
 async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>> {
     let is_alone = matches!(
         &cli.command,
-        Command::Demo(_) | Command::Config(_) | Command::Completions(_) | Command::CrashPoints
+        Command::Demo(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Install(_)
+            | Command::CrashPoints
     );
     let is_alone = is_alone || matches!(&cli.command, Command::Explain(args) if args.is_of_files());
     if !is_alone {
@@ -120,6 +127,8 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         Command::Demo(args) => demo::run(args, cli.global.json, env).await,
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
+        Command::Man(args) => man::run(&args),
+        Command::Install(args) => install::run(&args),
         Command::Explain(args) => {
             explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
         }
@@ -181,7 +190,7 @@ fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliErr
         _ => "warn".to_owned(),
     };
     let is_json = is_daemon && config.is_some_and(|config| config.run.log_json);
-    let log = Log { levels, is_json, is_plain: env.is_plain || !is_terminal() };
+    let log = Log { levels, is_json, is_journal: telemetry::is_journal(env.journal_stream.as_deref()) };
     telemetry::init(&log).map_err(CliError::config)
 }
 

@@ -4,6 +4,24 @@ use std::path::PathBuf;
 
 use crate::seal::Secret;
 
+/// The variables that are read, each with what it is for.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("MAILDESK_KEY", "The sealing key as text: 64 hex digits or base64 of 32 bytes."),
+    (
+        "MAILDESK_LOG",
+        "What the log tells, such as debug or info,maildesk::intake=debug; goes before the configuration.",
+    ),
+    ("CREDENTIALS_DIRECTORY", "Set by systemd: the folder with the credential maildesk.key."),
+    (
+        "JOURNAL_STREAM",
+        "Set by systemd: where standard error is that stream, lines of the log are made for journald.",
+    ),
+    (
+        "NOTIFY_SOCKET, WATCHDOG_USEC",
+        "Set by systemd: it is told that the daemon is ready, alive and stopping.",
+    ),
+];
+
 /// Read once at start.
 #[derive(Clone, Debug, Default)]
 pub struct Env {
@@ -13,8 +31,8 @@ pub struct Env {
     pub credentials: Option<PathBuf>,
     /// `MAILDESK_LOG`: levels for the log, such as `debug` or `maildesk::intake=debug,info`.
     pub log: Option<String>,
-    /// `RUST_BACKTRACE` and the like stay with the runtime; `NO_COLOR` asks for plain text.
-    pub is_plain: bool,
+    /// `JOURNAL_STREAM`: device and inode of the stream that journald reads.
+    pub journal_stream: Option<String>,
 }
 
 impl Env {
@@ -23,7 +41,7 @@ impl Env {
             key: said("MAILDESK_KEY").map(Secret::new),
             credentials: said("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             log: said("MAILDESK_LOG"),
-            is_plain: said("NO_COLOR").is_some(),
+            journal_stream: said("JOURNAL_STREAM"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From the file to what it declares: read, checked, resolved.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use super::base::{KeysSection, RunSection, StoreSection};
 use super::conflicts::conflicts;
 use super::file::{ConfigError, Problem, Source};
 use super::section::{Section, Shown};
+use super::web::WebSection;
 use super::{
     AccountSection, AccountSpec, Env, KeySource, MailboxSection, MailboxSpec, RelaySection, RelaySpec, Run,
     TypeSection, TypeSpec, Wrong,
@@ -25,6 +27,7 @@ pub struct File {
     pub store: StoreSection,
     pub keys: KeysSection,
     pub run: RunSection,
+    pub web: WebSection,
     pub relay: Vec<RelaySection>,
     pub mailbox: Vec<MailboxSection>,
     pub r#type: Vec<TypeSection>,
@@ -40,6 +43,8 @@ pub struct Config {
     pub written: File,
     pub keys: KeySource,
     pub run: Run,
+    /// Where health and metrics are told.
+    pub web: Option<SocketAddr>,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
     types: Vec<TypeSpec>,
@@ -78,6 +83,7 @@ impl Config {
         let written: File = toml::from_str(&text).map_err(|error| source.refused(&error))?;
         let mut check = Check { source: &source, problems: missing_keys(&source) };
         let run = check.one("run", 0, written.run.resolve(&folder));
+        let web = check.one("web", 0, written.web.resolve());
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
         let types = check.all("type", &written.r#type, |s| s.resolve());
@@ -90,7 +96,7 @@ impl Config {
         check.no_doubles("account", "addresses", addresses);
         check.names_of_types(&types, &written);
         check.conflicts_of_types(&types, &mailboxes);
-        let (Some(run), []) = (run, check.problems.as_slice()) else {
+        let (Some(run), Some(web), []) = (run, web, check.problems.as_slice()) else {
             let mut problems = check.problems;
             problems.sort_by_key(|p| p.line);
             return Err(source.error(problems));
@@ -99,6 +105,7 @@ impl Config {
         Ok(Config {
             keys,
             run,
+            web,
             relays: values(relays),
             mailboxes: values(mailboxes),
             types: values(types),

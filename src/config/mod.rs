@@ -16,6 +16,7 @@ pub mod relay;
 mod rules;
 pub mod section;
 pub mod ticket_type;
+pub mod web;
 pub mod words;
 
 pub use account::{AccountFlags, AccountSection, AccountSpec};

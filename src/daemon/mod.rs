@@ -1,8 +1,11 @@
 //! The process on one screen: what it starts, and in which order it stops.
 
+mod health;
 mod mailboxes;
+mod notify;
 mod works;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,32 +17,47 @@ use crate::control::{self, Handler};
 use crate::failure::Failure;
 use crate::outbound::Report;
 use crate::store::Hold;
+use crate::telemetry::Metrics;
+use crate::web::{self, Ask, Sight};
+
+use health::Pulse;
 
 pub use works::Works;
 
 /// How often the daemon looks for alerts to tell, and whether the desk is still its own.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Where others reach the daemon.
+pub struct Front {
+    pub listener: UnixListener,
+    pub handler: Handler,
+    /// Health and metrics; `None`: nowhere.
+    pub web: Option<SocketAddr>,
+}
+
 /// Runs until `shutdown`: first what an earlier life left undecided, then mailboxes, outbound queue, commands, alerts.
 /// Stops in order: no new command and no new round, what is in hand ends, the last mail under way ends.
 pub async fn run(
     works: Works,
-    listener: UnixListener,
-    handler: Handler,
+    front: Front,
     hold: &mut Hold,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
-    let fates = works.decide_pending().await?;
-    tracing::info!("daemon.started decided_from_before={}", fates.total());
+    let pulse = Pulse::new(works.clone());
     let mut tasks = JoinSet::new();
-    tasks.spawn(control::serve(listener, shutdown.clone(), handler));
+    // Before the work of an earlier life, which may take its time: systemd waits for this one word only so long.
+    tasks.spawn(notify::run(pulse.clone(), shutdown.clone()));
+    tasks.spawn(web(front.web, works.metrics.clone(), pulse.clone(), shutdown.clone()));
+    let fates = works.decide_pending().await?;
+    tracing::info!(decided = fates.total(), "daemon.started");
+    tasks.spawn(control::serve(front.listener, shutdown.clone(), front.handler));
     tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
     tasks.spawn(send(works.clone(), shutdown.clone()));
     tasks.spawn(tell(works.clone(), shutdown.clone()));
     let lost = tokio::select! {
-        lost = watch(hold, shutdown.clone()) => lost,
+        lost = watch(hold, &pulse, shutdown.clone()) => lost,
         // None of them ends by itself: without one the desk would look alive and do nothing.
         ended = tasks.join_next() => match shutdown.is_cancelled() {
             true => Ok(()),
@@ -57,6 +75,16 @@ pub async fn run(
     }
     tracing::info!("daemon.stopped");
     lost
+}
+
+/// Health and metrics, if they are asked for anywhere.
+async fn web(address: Option<SocketAddr>, metrics: Metrics, pulse: Pulse, shutdown: CancellationToken) {
+    let Some(address) = address else { return shutdown.cancelled().await };
+    let ask: Ask = Arc::new(move || {
+        let pulse = pulse.clone();
+        Box::pin(async move { pulse.health().await })
+    });
+    web::run(address, Sight { ask, metrics }, shutdown).await;
 }
 
 async fn send(works: Works, shutdown: CancellationToken) {
@@ -90,7 +118,7 @@ async fn tell(works: Works, shutdown: CancellationToken) {
 }
 
 /// Ends when `shutdown` comes; a desk that is no longer ours shuts the daemon down itself.
-async fn watch(hold: &mut Hold, shutdown: CancellationToken) -> Result<(), Failure> {
+async fn watch(hold: &mut Hold, pulse: &Pulse, shutdown: CancellationToken) -> Result<(), Failure> {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -98,6 +126,7 @@ async fn watch(hold: &mut Hold, shutdown: CancellationToken) -> Result<(), Failu
         }
         if let Err(e) = hold.check().await {
             tracing::error!("daemon.desk_lost {e}");
+            pulse.desk_lost();
             shutdown.cancel();
             return Err(e.into());
         }

@@ -22,6 +22,7 @@ use crate::sources::Password;
 use crate::sources::imap::{self, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::store::{MailboxRow, Store};
+use crate::telemetry::Metrics;
 use crate::ticket::MailboxId;
 
 /// A desk at work. Cheap to clone.
@@ -34,6 +35,7 @@ pub struct Works {
     pub intake: Intake,
     /// Told when mail was queued.
     pub wake: Arc<Notify>,
+    pub metrics: Metrics,
     pub(super) heard: Heard,
     /// One round at a time over a mailbox, whoever asks for it.
     rounds: Arc<std::sync::Mutex<HashMap<MailboxId, Arc<tokio::sync::Mutex<()>>>>>,
@@ -50,7 +52,8 @@ impl Works {
         let desk = Desk::new(store.clone(), clock.clone(), keys, letters);
         let settings =
             Settings { batch_bytes: run.batch_bytes, tries: i64::from(run.tries), spool: run.spool.clone() };
-        let intake = Intake { desk: desk.clone(), clock: clock.clone(), settings };
+        let metrics = Metrics::default();
+        let intake = Intake { desk: desk.clone(), clock: clock.clone(), settings, metrics: metrics.clone() };
         Ok(Works {
             store,
             key: Arc::new(key),
@@ -58,6 +61,7 @@ impl Works {
             desk,
             intake,
             wake: Arc::new(Notify::new()),
+            metrics,
             heard: Heard::default(),
             rounds: Arc::default(),
         })
@@ -85,12 +89,14 @@ impl Works {
         let _turn = turn.lock().await;
         let (works, row) = (self.clone(), mailbox.clone());
         let mut task = JoinSet::new();
+        let begun = tokio::time::Instant::now();
         task.spawn(async move { works.round(&row).await });
         let ended = match task.join_next().await {
             Some(Ok(ended)) => ended,
             Some(Err(e)) => Err(Failure::temporary("the round broke off").because(e)),
             None => Err(Failure::temporary("the round never began")),
         };
+        self.metrics.round(begun.elapsed(), ended.is_ok());
         let ended = ended.map_err(|f| f.of(format!("mailbox {:?}", mailbox.spec.name)));
         self.record(mailbox, ended.as_ref().err()).await?;
         ended
@@ -162,7 +168,8 @@ impl Works {
             let works = works.clone();
             Box::pin(async move { works.relay_book().await })
         });
-        Outbound::new(self.store.clone(), self.clock.clone(), "desk", relays)
+        let outbound = Outbound::new(self.store.clone(), self.clock.clone(), "desk", relays);
+        Outbound { metrics: self.metrics.clone(), ..outbound }
     }
 
     async fn relay_book(&self) -> Result<RelayBook, Failure> {
@@ -175,7 +182,7 @@ impl Works {
                     Err(e) if e.is_temporary() => return Err(e.into()),
                     // Left out of the book, it fails alone; the others send.
                     Err(e) => {
-                        tracing::error!(relay.name = row.spec.name, "outbound.password_sealed_shut {e}");
+                        tracing::error!(relay = row.spec.name, "outbound.password_sealed_shut {e}");
                         continue;
                     }
                 },

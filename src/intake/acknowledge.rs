@@ -79,7 +79,7 @@ impl Intake {
         let stale: Vec<ArrivalId> =
             left_over.iter().filter(|(p, _)| is_stale(p)).map(|(_, k)| k.id).collect();
         if !stale.is_empty() {
-            tracing::warn!("intake.acknowledgement_dropped messages={} why={why}", stale.len());
+            tracing::warn!(messages = stale.len(), "intake.acknowledgement_dropped {why}");
         }
         self.confirm(&stale, &format!("dropped: {why}")).await
     }

@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use super::Intake;
 use super::keep::{Held, Kept};
 use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all};
+use super::told::Told;
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
@@ -47,6 +48,14 @@ pub(super) struct Decided {
     pub fates: Fates,
     /// Not decided yet: the parser died of them, and they have tries left.
     pub waiting: Vec<ArrivalId>,
+    told: Vec<Told>,
+}
+
+impl Decided {
+    fn add(&mut self, settled: (Decision, Told)) {
+        self.fates.count(&settled.0);
+        self.told.push(settled.1);
+    }
 }
 
 /// Messages that are decided with one commit when they are taken from the store.
@@ -117,7 +126,7 @@ impl Intake {
                 for one in parsed {
                     crash::point("decide.before_apply");
                     match self.decide_or_set_aside(&mut tx, round, one).await? {
-                        Some(decision) => decided.fates.count(&decision),
+                        Some(settled) => decided.add(settled),
                         None => decided.waiting.push(one.pending.id),
                     }
                     crash::point("decide.after_apply");
@@ -127,6 +136,7 @@ impl Intake {
         crash::point("decide.before_commit");
         tx.commit().await?;
         crash::point("decide.after_commit");
+        self.tell(&decided.told);
         Ok(decided)
     }
 
@@ -159,9 +169,9 @@ impl Intake {
             let number = tx.draw_decision().await?;
             let decision = triage::decide(message, round.rules, &clues);
             let settling = Settling { round, pending, message, clues: &clues, number };
-            let (decision, applied) = self.settle(tx, settling, decision).await?;
-            touched.add(asked, &applied);
-            decided.fates.count(&decision);
+            let settled = self.settle(tx, settling, decision).await?;
+            touched.add(asked, &settled.1.stands);
+            decided.add(settled);
             crash::point("decide.after_apply");
         }
         Ok(())
@@ -173,21 +183,21 @@ impl Intake {
         tx: &mut Tx,
         round: Deciding<'_>,
         Parsed { pending, message }: &Parsed,
-    ) -> Result<Option<Decision>, Error> {
+    ) -> Result<Option<(Decision, Told)>, Error> {
         let Some(message) = message else { return self.set_aside_or_wait(tx, round, pending).await };
         tx.savepoint().await?;
         // The release is part of it: writes that waited come out with it, and so does what the engine has against them.
         let ended = caught(async {
-            let decision = self.decide_one(tx, round, pending, message).await?;
+            let settled = self.decide_one(tx, round, pending, message).await?;
             tx.release_savepoint().await?;
-            Ok(decision)
+            Ok(settled)
         });
         match ended.await {
-            Ok(decision) => Ok(Some(decision)),
+            Ok(settled) => Ok(Some(settled)),
             // The store is in trouble, not the message: nothing of the batch is decided, and none has a try more.
             Err(e) if e.is_temporary() => Err(e),
             Err(e) => {
-                tracing::error!(arrival.id = pending.id.0, "intake.apply_failed: {e}");
+                tracing::error!(arrival.id = pending.id.0, "intake.apply_failed {e}");
                 tx.rollback_to_savepoint().await?;
                 self.set_aside_or_wait(tx, round, pending).await
             }
@@ -201,14 +211,14 @@ impl Intake {
         round: Deciding<'_>,
         pending: &Pending,
         message: &Message,
-    ) -> Result<Decision, Error> {
+    ) -> Result<(Decision, Told), Error> {
         let as_of = EventNumber(tx.last_drawn(Counter::Event));
         let in_hand = InHand::of(pending);
         let clues = look_up(tx, message, &in_hand, self.sight(round, as_of)).await?;
         let number = tx.draw_decision().await?;
         let decision = triage::decide(message, round.rules, &clues);
         let settling = Settling { round, pending, message, clues: &clues, number };
-        Ok(self.settle(tx, settling, decision).await?.0)
+        self.settle(tx, settling, decision).await
     }
 
     fn sight<'a>(&'a self, round: Deciding<'a>, as_of: EventNumber) -> Sight<'a> {
@@ -220,7 +230,7 @@ impl Intake {
         tx: &mut Tx,
         it: Settling<'_>,
         decision: Decision,
-    ) -> Result<(Decision, Applied), Error> {
+    ) -> Result<(Decision, Told), Error> {
         let key = MailKey::of(it.message, &it.pending.digest, &self.desk.keys);
         let applying = Applying {
             pending: it.pending,
@@ -243,15 +253,8 @@ impl Intake {
         };
         tx.insert_journal(&journal, self.clock.now()).await?;
         tx.settle_arrival(it.pending.id, &key, it.round.is_owed).await?;
-        tracing::info!(
-            arrival.id = it.pending.id.0,
-            ticket.id = ticket.map(|t| t.0),
-            "intake.decided act={} code={} message_id={}",
-            decision.act.as_str(),
-            decision.code.as_str(),
-            key.message_id.as_ref().map_or("", |m| m.as_str()),
-        );
-        Ok((decision, applied))
+        let told = Told::new(it.pending, &decision, applied, &key);
+        Ok((decision, told))
     }
 
     /// The parser or the desk died of this message: a try more, and after the last one an error ticket with its bytes.
@@ -260,7 +263,7 @@ impl Intake {
         tx: &mut Tx,
         round: Deciding<'_>,
         pending: &Pending,
-    ) -> Result<Option<Decision>, Error> {
+    ) -> Result<Option<(Decision, Told)>, Error> {
         tx.count_try(pending.id).await?;
         if pending.tries + 1 < self.settings.tries {
             return Ok(None);
@@ -269,7 +272,7 @@ impl Intake {
         let message = Message::default();
         let clues = Clues { mailbox: Some(pending.mailbox), ..Clues::none() };
         let settling = Settling { round, pending, message: &message, clues: &clues, number };
-        Ok(Some(self.settle(tx, settling, set_aside(Code::Poison)).await?.0))
+        Ok(Some(self.settle(tx, settling, set_aside(Code::Poison)).await?))
     }
 
     /// Parses on a thread of its own; a panic there costs the message a try, and nothing else.

@@ -3,7 +3,8 @@
 use super::Intake;
 use super::decide::{Fates, set_aside};
 use super::source::{Item, Listing};
-use crate::desk::apply::Applying;
+use super::told::Told;
+use crate::desk::apply::{Applied, Applying};
 use crate::failure::Failure;
 use crate::mail::{self, Message};
 use crate::store::arrival::{ArrivalState, NewArrival, Place};
@@ -35,15 +36,16 @@ impl Intake {
             return Ok(None);
         }
         let id = self.left_arrival(&mut tx, place, big).await?;
-        self.keep_headers(&mut tx, id, big, &message).await?;
-        let told = format!(
+        let told = self.keep_headers(&mut tx, id, big, &message).await?;
+        let words = format!(
             "a message of {} bytes from {} is over the limit of its mailbox and stays at the source: \
              `maildesk error list` shows it, `maildesk error fetch` takes it in, `maildesk error discard` removes it",
             big.item.size,
             message.from.as_ref().map_or("an unknown sender", |f| f.address.as_str())
         );
-        self.desk.alerts.state_in(&mut tx, &alert(id), Some(&told)).await?;
+        self.desk.alerts.state_in(&mut tx, &alert(id), Some(&words)).await?;
         tx.commit().await?;
+        self.tell(&[told]);
         let mut fates = Fates::default();
         fates.count(&set_aside(Code::TooBig));
         Ok(Some(fates))
@@ -77,7 +79,7 @@ impl Intake {
         id: ArrivalId,
         big: &TooBig<'_>,
         message: &Message,
-    ) -> Result<(), Error> {
+    ) -> Result<Told, Error> {
         let pending = tx.arrival(id).await?;
         let rules = tx.load_rules().await?;
         let number = tx.draw_decision().await?;
@@ -98,7 +100,8 @@ impl Intake {
         let clues_json = serde_json::to_string(&clues)?;
         let fate = Fate::default();
         let journal = NewJournal { arrival: id, number, decision: &decision, clues_json: &clues_json, fate };
-        tx.insert_journal(&journal, self.clock.now()).await
+        tx.insert_journal(&journal, self.clock.now()).await?;
+        Ok(Told::new(&pending, &decision, Applied::default(), &key))
     }
 
     /// What was left in this folder and is not there any more, under its number or a new one, has vanished.

@@ -13,11 +13,13 @@ pub mod lookup;
 pub mod replay;
 pub mod round;
 pub mod source;
+mod told;
 
 use std::path::PathBuf;
 
 use crate::clock::Clock;
 use crate::desk::Desk;
+use crate::telemetry::Metrics;
 
 pub use decide::Fates;
 pub use round::RoundReport;
@@ -28,6 +30,7 @@ pub struct Intake {
     pub desk: Desk,
     pub clock: Clock,
     pub settings: Settings,
+    pub metrics: Metrics,
 }
 
 #[derive(Clone, Debug)]

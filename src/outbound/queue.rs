@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::store::Store;
 use crate::store::delivery::Sender;
+use crate::telemetry::Metrics;
 use crate::ticket::RelayId;
 
 /// Relays that are served at the same time; each holds a connection and a mail's literal bytes.
@@ -41,6 +42,7 @@ pub struct Outbound {
     pub owner: String,
     pub relays: Relays,
     pub deadlines: Deadlines,
+    pub metrics: Metrics,
 }
 
 /// What a pass did.
@@ -108,7 +110,8 @@ impl Running<'_> {
 
 impl Outbound {
     pub fn new(store: Store, clock: Clock, owner: impl Into<String>, relays: Relays) -> Outbound {
-        Outbound { store, clock, owner: owner.into(), relays, deadlines: Deadlines::default() }
+        let (deadlines, metrics) = (Deadlines::default(), Metrics::default());
+        Outbound { store, clock, owner: owner.into(), relays, deadlines, metrics }
     }
 
     /// Sends what is due now, once: up to `limit` mails of each relay.
@@ -132,7 +135,7 @@ impl Outbound {
             // A relay that failed or is done may be served again as soon as something is due there.
             let mut served = HashSet::new();
             if let Err(failure) = self.start_due(&mut running, &mut served, &terms).await {
-                tracing::warn!(%failure, "the outbox cannot be read; trying again");
+                tracing::warn!(%failure, "outbound.queue_unread");
             }
             let nap = self.nap().await;
             tokio::select! {
@@ -148,9 +151,7 @@ impl Outbound {
             }
         };
         if tokio::time::timeout(GRACE, rest).await.is_err() {
-            tracing::warn!(
-                "a mail under way was cut off by the stop; it is taken up again at the next start"
-            );
+            tracing::warn!("outbound.mail_cut_off it is taken up again at the next start");
         }
     }
 
@@ -213,7 +214,7 @@ impl Outbound {
             Ok(()) => is_used.then_some(Ok(())),
             Err(Stopped::Relay(failure)) => Some(Err(self.relay_failed(id, &name, &failure).await)),
             Err(Stopped::Store(error)) => {
-                tracing::warn!(relay = name, %error, "sending stopped: the store fails");
+                tracing::warn!(relay = name, %error, "outbound.store_failed sending rests");
                 tokio::select! {
                     () = terms.stop.cancelled() => {}
                     () = tokio::time::sleep(terms.pause) => {}
@@ -228,9 +229,9 @@ impl Outbound {
     async fn relay_failed(&self, id: RelayId, name: &str, failure: &Failure) -> String {
         let words = format!("relay {name:?}: {failure}");
         match self.defer_relay(id, name, &words).await {
-            Ok(mails) => tracing::warn!(relay = name, mails, words, "deferred"),
+            Ok(mails) => tracing::warn!(relay = name, mails, "outbound.relay_failed {words}"),
             Err(error) => {
-                tracing::warn!(relay = name, %error, words, "the relay fails, and so does the store")
+                tracing::warn!(relay = name, %error, "outbound.store_failed while the relay fails, too: {words}")
             }
         }
         words

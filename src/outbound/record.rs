@@ -70,12 +70,12 @@ impl Outbound {
             tracing::warn!(
                 outbox.id = mail.id.0,
                 relay = relay.name,
-                "outcome not recorded: the mail was taken over"
+                "outbound.mail_taken_over its outcome is not recorded"
             );
             return Ok(Vec::new());
         }
         for outcome in &outcomes {
-            log(mail, outcome, &relay.name, now);
+            self.tell(mail, outcome, &relay.name, now);
         }
         Ok(outcomes)
     }
@@ -138,11 +138,20 @@ impl Outbound {
             if tx.record(&mail, &outcomes, now).await? {
                 tell_failures(&mut tx, &mail, &outcomes, now).await?;
                 tx.commit().await?;
-                outcomes.iter().for_each(|outcome| log(&mail, outcome, name, now));
+                outcomes.iter().for_each(|outcome| self.tell(&mail, outcome, name, now));
                 count += 1;
             }
         }
         Ok(count)
+    }
+
+    fn tell(&self, mail: &Claimed, outcome: &Outcome, relay: &str, now: Micros) {
+        self.metrics.attempted(match outcome.fate {
+            Fate::Sent => "sent",
+            Fate::Deferred(_) => "deferred",
+            Fate::Failed => "failed",
+        });
+        log(mail, outcome, relay, now);
     }
 }
 
@@ -200,7 +209,15 @@ fn log(mail: &Claimed, outcome: &Outcome, relay: &str, now: Micros) {
     let (code, words) = (outcome.code, outcome.words.as_str());
     match outcome.fate {
         Fate::Sent => {
-            tracing::info!(outbox.id = mail.id.0, to, relay, attempt = tries, delay_ms, dsn, "delivered");
+            tracing::info!(
+                outbox.id = mail.id.0,
+                to,
+                relay,
+                attempt = tries,
+                delay_ms,
+                dsn,
+                "outbound.delivered"
+            );
         }
         Fate::Deferred(next) => {
             let next = next.rfc3339();
@@ -214,7 +231,7 @@ fn log(mail: &Claimed, outcome: &Outcome, relay: &str, now: Micros) {
                 code,
                 words,
                 next,
-                "deferred"
+                "outbound.deferred"
             );
         }
         Fate::Failed => {
@@ -227,7 +244,7 @@ fn log(mail: &Claimed, outcome: &Outcome, relay: &str, now: Micros) {
                 dsn,
                 code,
                 words,
-                "bounced"
+                "outbound.failed"
             );
         }
     }

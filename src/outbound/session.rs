@@ -110,7 +110,7 @@ impl Session {
             return;
         }
         if let Err(failure) = self.wire.command("QUIT", "QUIT", self.deadlines.command).await {
-            tracing::debug!(%failure, "no goodbye from the relay");
+            tracing::debug!(%failure, "outbound.goodbye_missed");
         }
     }
 }

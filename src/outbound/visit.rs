@@ -102,7 +102,7 @@ impl<'a> Visit<'a> {
             RelayKind::Folder => self.write_file(&mail, relay).await,
         };
         let Some(settled) = settled else {
-            tracing::warn!(outbox.id = id.0, relay = relay.name, "another sender has taken this mail over");
+            tracing::warn!(outbox.id = id.0, relay = relay.name, "outbound.mail_taken_over");
             return Ok(());
         };
         crash::point("send.before_outcome");

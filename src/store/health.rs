@@ -1,9 +1,27 @@
-//! Is the store sound? For `doctor`: what can be asked of an engine without changing anything.
+//! Is the store sound, and what is still owed? For `doctor` and for the daemon's health: nothing here changes anything.
 
 use super::reader::Reader;
-use super::{Engine, Error, Store};
+use super::{Engine, Error, Store, Tx};
+use crate::clock::Micros;
+
+/// What is not done yet.
+#[derive(Clone, Debug, Default)]
+pub struct Owed {
+    /// Messages by the state of their arrival, where that is not its last one.
+    pub arrivals: Vec<(String, u64)>,
+    /// Recipients that mail waits for: queued, deferred, held.
+    pub recipients: Vec<(String, u64)>,
+    /// When the oldest of those mails was queued.
+    pub oldest: Option<Micros>,
+}
 
 impl Store {
+    /// Whether it answers: a row is read.
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut tx = self.read().await?;
+        tx.setting("ping").await.map(drop)
+    }
+
     /// Whether a row can be written: it is, and taken back.
     pub async fn require_writable(&self) -> Result<(), Error> {
         let mut tx = self.write().await?;
@@ -25,5 +43,31 @@ impl Store {
             Engine::Sqlite => (said == "ok", format!("SQLite's quick_check says {said}")),
             Engine::Postgres => (said == "on", format!("PostgreSQL runs with fsync {said}")),
         })
+    }
+}
+
+impl Tx {
+    pub async fn owed(&mut self) -> Result<Owed, Error> {
+        let query = sqlx::query(
+            "SELECT state, COUNT(*) FROM arrival WHERE state IN ('kept', 'ack_pending', 'left') \
+             GROUP BY state ORDER BY state",
+        );
+        let mut owed = Owed::default();
+        for row in self.rows(query).await? {
+            let mut row = Reader::new(&row);
+            owed.arrivals.push((row.text()?, row.whole()?));
+        }
+        let query = sqlx::query(
+            "SELECT CASE WHEN o.state = 'held' THEN 'held' ELSE r.state END, COUNT(*), MIN(o.created_us) \
+             FROM outbox o JOIN outbox_recipient r ON r.outbox_id = o.id \
+             WHERE o.state IN ('queued', 'held') AND r.state IN ('queued', 'deferred') GROUP BY 1 ORDER BY 1",
+        );
+        for row in self.rows(query).await? {
+            let mut row = Reader::new(&row);
+            owed.recipients.push((row.text()?, row.whole()?));
+            let oldest = row.time()?;
+            owed.oldest = Some(owed.oldest.map_or(oldest, |before| before.min(oldest)));
+        }
+        Ok(owed)
     }
 }

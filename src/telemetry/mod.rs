@@ -1,12 +1,25 @@
-//! Logs to standard error: text for journald and people, or one JSON object a line.
+//! Sight: the log, metrics, and how the daemon fares.
+//!
+//! The log goes to standard error: text for journald and people, or one JSON object a line.
 //!
 //! Some crates tell commands with passwords, or whole mails, at their finer levels. They are capped whatever is asked for.
 
+pub mod events;
+pub mod health;
+mod line;
+pub mod metrics;
+
+pub use health::Health;
+pub use metrics::Metrics;
+
+use line::{Prefixed, Text};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer, fmt};
 
 /// async-imap tells commands with passwords at TRACE; sqlx statements with what is bound; the others whole buffers.
 const CAPPED: &[(&str, LevelFilter)] = &[
@@ -23,24 +36,43 @@ pub struct Log {
     /// `info`, or `info,maildesk::intake=debug`.
     pub levels: String,
     pub is_json: bool,
-    /// Text without colours.
-    pub is_plain: bool,
+    /// Standard error goes to journald.
+    pub is_journal: bool,
 }
 
 /// Starts the log. What is wrong with `levels` is said in words; a second start is none.
 pub fn init(log: &Log) -> Result<(), String> {
     let levels = EnvFilter::try_new(&log.levels).map_err(|e| format!("log levels {:?}: {e}", log.levels))?;
-    let filter = levels.and(caps());
-    let layer = fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let layer = match log.is_json {
-        true => layer.json().flatten_event(true).with_filter(filter).boxed(),
-        false => layer.with_ansi(!log.is_plain).with_filter(filter).boxed(),
-    };
+    let layer = layer(log.is_journal, log.is_json, std::io::stderr).with_filter(levels.and(caps()));
     // A test's process may have one already.
     if tracing_subscriber::registry().with(layer).try_init().is_err() {
         tracing::debug!("telemetry.started_already");
     }
     Ok(())
+}
+
+/// Whether standard error is the stream that journald named in `JOURNAL_STREAM` (systemd.exec(5)). The variable alone says
+/// nothing: a child with another stream inherits it.
+pub fn is_journal(named: Option<&str>) -> bool {
+    let same = |stat: rustix::fs::Stat| named == Some(&format!("{}:{}", stat.st_dev, stat.st_ino));
+    rustix::fs::fstat(std::io::stderr()).is_ok_and(same)
+}
+
+fn layer<S, W>(is_journal: bool, is_json: bool, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_writer(writer);
+    match is_json {
+        true => layer
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .map_event_format(|inner| Prefixed { is_journal, inner })
+            .boxed(),
+        false => layer.event_format(Prefixed { is_journal, inner: Text { has_time: !is_journal } }).boxed(),
+    }
 }
 
 fn caps() -> Targets {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use maildesk::triage::Code;
-use maildesk::{config, crash};
+use maildesk::{config, crash, telemetry};
 
 use crate::support::setting;
 
@@ -32,6 +32,29 @@ fn docs_list_every_reason_code() {
         table.push_str(&format!("| {act} | `{}` | {} |\n", code.as_str(), code.words()));
     }
     generated_part("docs/reason-codes.md", "codes", &table);
+}
+
+#[test]
+fn docs_list_every_event_of_the_log() {
+    let mut table = String::from("| event | level | fields | meaning |\n| --- | --- | --- | --- |\n");
+    for event in telemetry::events::EVENTS {
+        let fields: Vec<String> = event.fields.iter().map(|field| format!("`{field}`")).collect();
+        let (name, level, fields) = (event.name, event.level.as_str().to_lowercase(), fields.join(" "));
+        table.push_str(&format!("| `{name}` | {level} | {fields} | {} |\n", event.about));
+    }
+    generated_part("docs/log-events.md", "events", &table);
+}
+
+#[test]
+fn docs_list_every_metric() {
+    let mut table = String::from("| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n");
+    for one in telemetry::metrics::ALL {
+        let labels: Vec<String> =
+            one.labels.iter().map(|(label, values)| format!("`{label}`: {values}")).collect();
+        let (name, kind, labels) = (one.name, one.kind, labels.join("; "));
+        table.push_str(&format!("| `{name}` | {kind} | {labels} | {}. |\n", one.about));
+    }
+    generated_part("docs/metrics.md", "metrics", &table);
 }
 
 #[test]

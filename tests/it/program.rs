@@ -38,7 +38,7 @@ impl Said {
     }
 }
 
-const STORE: &str = "[store]\nurl = \"sqlite:desk.db\"\n";
+const STORE: &str = "[store]\nurl = \"sqlite:desk.db\"\n[web]\nlisten = \"\"\n";
 const HUNTER: &str = "hunter2-and-more";
 
 impl Desk {
@@ -360,7 +360,7 @@ fn a_server_that_does_not_answer_is_unavailable() {
 #[test]
 fn a_desk_on_postgres_is_held_by_one() {
     let Some(url) = crate::support::postgres::database() else { return };
-    let desk = Desk::new(&format!("[store]\nurl = \"{url}\"\n"));
+    let desk = Desk::new(&format!("[store]\nurl = \"{url}\"\n[web]\nlisten = \"\"\n"));
     desk.add_mailbox().ok();
     let daemon = desk.daemon();
     let pid = daemon.0.id();

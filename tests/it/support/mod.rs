@@ -13,6 +13,7 @@ pub mod server;
 pub mod shelf;
 pub mod smtp;
 pub mod trial;
+pub mod web;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -67,4 +68,24 @@ pub fn bench_folder() -> Option<PathBuf> {
         .map(PathBuf::from)
         .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/bench"));
     folder.join("gen.py").is_file().then_some(folder)
+}
+
+/// The Rust files below a folder of the repository, each with its name and text; without those that are tests.
+pub fn sources(folder: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut found, mut folders) = (Vec::new(), vec![root.join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder of the repository") {
+            let path = entry.expect("an entry").path();
+            let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
+            if path.is_dir() && !is_test {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") && !is_test {
+                let name = path.strip_prefix(root).expect("below the root").display().to_string();
+                found.push((name, std::fs::read_to_string(&path).expect("a source file is text")));
+            }
+        }
+    }
+    found.sort();
+    found
 }

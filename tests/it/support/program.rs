@@ -55,10 +55,11 @@ impl Desk {
         Some(desk)
     }
 
-    /// Writes config.toml: the store and the key, then `sections`.
+    /// Writes config.toml: the store and the key, then `sections`. Without a `[web]` there the daemon takes no port.
     pub fn configure(&self, sections: &str) {
+        let web = if sections.contains("[web]") { "" } else { "[web]\nlisten = \"\"\n\n" };
         let head = format!(
-            "[store]\nurl = \"{}\"\n\n[keys]\nfile = \"maildesk.key\"\n\n[run]\nsocket = \"maildesk.sock\"\n\n",
+            "[store]\nurl = \"{}\"\n\n[keys]\nfile = \"maildesk.key\"\n\n[run]\nsocket = \"maildesk.sock\"\n\n{web}",
             self.store_url
         );
         fs::write(self.config(), head + sections).expect("config.toml is written");

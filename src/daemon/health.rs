@@ -1,0 +1,99 @@
+//! How the daemon fares at this moment: what it knows itself, and what stands in the store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::Works;
+use crate::failure::Failure;
+use crate::store::listing::ALL;
+use crate::telemetry::Health;
+use crate::telemetry::health::{Count, MailboxHealth, QueueHealth, RelayHealth};
+
+/// How long the store may take to say that it is there. The watchdog is not fed meanwhile.
+const PING: Duration = Duration::from_secs(5);
+/// How long the counts may take; they are left out where it is longer.
+const COUNTS: Duration = Duration::from_secs(5);
+
+/// What of the daemon's own state others ask for. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Pulse {
+    works: Works,
+    is_held: Arc<AtomicBool>,
+}
+
+impl Pulse {
+    pub fn new(works: Works) -> Pulse {
+        Pulse { works, is_held: Arc::new(AtomicBool::new(true)) }
+    }
+
+    /// The desk is no longer ours.
+    pub fn desk_lost(&self) {
+        self.is_held.store(false, Ordering::Relaxed);
+    }
+
+    /// Answers within `PING` and `COUNTS`, whatever the store does.
+    pub async fn health(&self) -> Health {
+        let mut health = Health {
+            version: env!("CARGO_PKG_VERSION"),
+            desk_held: self.is_held.load(Ordering::Relaxed),
+            ..Health::default()
+        };
+        let asked = tokio::time::Instant::now();
+        if let Ok(Ok(())) = tokio::time::timeout(PING, self.works.store.ping()).await {
+            health.answered_in(asked.elapsed());
+            // Without the counts it is alive all the same.
+            if let Ok(Ok(counted)) = tokio::time::timeout(COUNTS, self.counted(health.clone())).await {
+                health = counted;
+            }
+        }
+        health.judged()
+    }
+
+    async fn counted(&self, health: Health) -> Result<Health, Failure> {
+        let mut tx = self.works.store.read().await?;
+        let now = self.works.clock.now();
+        let seconds_since =
+            |then: crate::clock::Micros| (now.0 - then.0).max(0) / crate::clock::Micros::SECOND;
+        let last_ok: HashMap<_, _> = tx.mailboxes().await?.into_iter().map(|m| (m.id, m.last_ok)).collect();
+        let mailboxes = tx.list_mailboxes().await?.into_iter().map(|line| MailboxHealth {
+            last_ok_age_s: last_ok.get(&line.id).copied().flatten().map(seconds_since),
+            name: line.name,
+            state: line.state,
+            failing_since: line.failing_since,
+            failures: line.failures,
+        });
+        let alerts = tx.list_alerts(false, ALL).await?;
+        let failing: HashMap<&str, &String> = alerts.iter().map(|a| (a.name.as_str(), &a.raised)).collect();
+        let relays = tx.relays().await?.into_iter().map(|relay| {
+            let alert = failing.get(format!("relay:{}:failing", relay.id).as_str());
+            let state = match alert {
+                _ if !relay.spec.is_active => "off",
+                _ if relay.is_paused => "paused",
+                Some(_) => "failing",
+                None => "ok",
+            };
+            RelayHealth {
+                name: relay.spec.name,
+                state,
+                failing_since: alert.filter(|_| state == "failing").map(|raised| (*raised).clone()),
+            }
+        });
+        let owed = tx.owed().await?;
+        let counts = |counts: Vec<(String, u64)>| {
+            counts.into_iter().map(|(state, count)| Count { state, count }).collect::<Vec<_>>()
+        };
+        Ok(Health {
+            mailboxes: mailboxes.collect(),
+            relays: relays.collect(),
+            arrivals: counts(owed.arrivals),
+            queue: QueueHealth {
+                recipients: counts(owed.recipients),
+                oldest_s: owed.oldest.map(seconds_since),
+            },
+            alerts_open: alerts.len() as u64,
+            ..health
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! How the daemon fares, as data: what /healthz shows as JSON, what /metrics shows as gauges, what systemd is told.
+//!
+//! No words of servers and no addresses: names of mailboxes and relays, states, counts and ages. The words stand in
+//! `maildesk alert list`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Filled by the daemon at the moment it is asked for.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Health {
+    pub status: Status,
+    pub version: &'static str,
+    pub store: StoreHealth,
+    /// Whether this process has the right to work on the desk.
+    pub desk_held: bool,
+    /// The tasks of the daemon, and whether each has shown itself lately.
+    pub tasks: Vec<TaskHealth>,
+    /// What follows is empty where the store does not answer.
+    pub mailboxes: Vec<MailboxHealth>,
+    /// Messages that are not settled yet, by the state of their arrival.
+    pub arrivals: Vec<Count>,
+    pub queue: QueueHealth,
+    pub relays: Vec<RelayHealth>,
+    pub alerts_open: u64,
+    /// RFC 3339.
+    pub last_backup: Option<String>,
+}
+
+/// What whoever asks should do about it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Nothing.
+    Ok,
+    /// A person should look at the alerts; a restart would not help.
+    Attention,
+    /// It does not work: the store does not answer, the desk is lost, or a task hangs.
+    #[default]
+    Down,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StoreHealth {
+    pub answers: bool,
+    /// How long it took to answer.
+    pub ping_ms: Option<f64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskHealth {
+    pub name: String,
+    pub is_beating: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct MailboxHealth {
+    pub name: String,
+    /// off, held, failing, no_type, waiting (never read yet), ok: as `maildesk mailbox list` has it.
+    pub state: &'static str,
+    /// RFC 3339.
+    pub failing_since: Option<String>,
+    /// Rounds that failed in a row.
+    pub failures: i64,
+    /// Seconds since the last round that went well.
+    pub last_ok_age_s: Option<i64>,
+}
+
+/// Mail on its way out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct QueueHealth {
+    /// Recipients that wait, by state: queued, deferred, held.
+    pub recipients: Vec<Count>,
+    /// Age of the oldest mail that waits.
+    pub oldest_s: Option<i64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RelayHealth {
+    pub name: String,
+    /// off, paused, failing, ok.
+    pub state: &'static str,
+    /// RFC 3339.
+    pub failing_since: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Count {
+    pub state: String,
+    pub count: u64,
+}
+
+impl Health {
+    /// Says what it all comes to.
+    pub fn judged(mut self) -> Health {
+        let hangs = self.tasks.iter().any(|task| !task.is_beating);
+        let fails = self.alerts_open > 0
+            || self.mailboxes.iter().any(|m| m.state == "failing")
+            || self.relays.iter().any(|r| r.state == "failing");
+        self.status = match () {
+            () if !self.store.answers || !self.desk_held || hangs => Status::Down,
+            () if fails => Status::Attention,
+            () => Status::Ok,
+        };
+        self
+    }
+
+    /// One line for `systemctl status`.
+    pub fn line(&self) -> String {
+        if !self.store.answers {
+            return "the store does not answer".to_owned();
+        }
+        let late: Vec<&str> = self.tasks.iter().filter(|t| !t.is_beating).map(|t| t.name.as_str()).collect();
+        if !late.is_empty() {
+            return format!("hangs: {}", late.join(", "));
+        }
+        let read = self.mailboxes.iter().filter(|m| ["ok", "waiting", "failing"].contains(&m.state)).count();
+        let failing = self.mailboxes.iter().filter(|m| m.state == "failing").count();
+        let waiting: u64 = self.queue.recipients.iter().map(|c| c.count).sum();
+        format!(
+            "{read} mailbox(es) read, {failing} failing; mail to {waiting} recipient(s) waits; {} alert(s)",
+            self.alerts_open
+        )
+    }
+
+    pub fn answered_in(&mut self, ping: Duration) {
+        self.store = StoreHealth { answers: true, ping_ms: Some(ping.as_secs_f64() * 1000.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_mailbox_asks_for_a_person_and_a_silent_store_is_down() {
+        let mut health = Health { desk_held: true, ..Health::default() };
+        assert_eq!(health.clone().judged().status, Status::Down);
+        assert_eq!(health.line(), "the store does not answer");
+        health.answered_in(Duration::from_millis(2));
+        assert_eq!(health.clone().judged().status, Status::Ok);
+        health.mailboxes.push(MailboxHealth {
+            name: "support".into(),
+            state: "failing",
+            failing_since: None,
+            failures: 3,
+            last_ok_age_s: None,
+        });
+        assert_eq!(health.clone().judged().status, Status::Attention);
+        assert_eq!(health.line(), "1 mailbox(es) read, 1 failing; mail to 0 recipient(s) waits; 0 alert(s)");
+        health.tasks.push(TaskHealth { name: "send".into(), is_beating: false });
+        assert_eq!(health.clone().judged().status, Status::Down);
+        assert_eq!(health.line(), "hangs: send");
+        let lost = Health { desk_held: false, tasks: vec![], ..health };
+        assert_eq!(lost.judged().status, Status::Down);
+    }
+}
