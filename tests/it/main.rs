@@ -19,5 +19,6 @@ mod maildir;
 mod outbound;
 mod program;
 mod replay;
+mod scheduler;
 mod spine;
 mod store_contract;
