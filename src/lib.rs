@@ -13,6 +13,7 @@ pub mod ticket;
 
 // 1  rules: pure
 pub mod letters;
+pub mod schedule;
 pub mod triage;
 
 // 2  settings and sight
@@ -28,6 +29,9 @@ pub mod alert;
 
 // 4  the desk
 pub mod desk;
+
+// 4½
+pub mod scheduler;
 
 // 5  intake
 pub mod intake;

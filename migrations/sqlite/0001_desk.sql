@@ -28,6 +28,16 @@ CREATE TABLE lease (
   fence BIGINT NOT NULL
 );
 
+CREATE TABLE job (
+  name TEXT NOT NULL PRIMARY KEY,
+  known_us BIGINT NOT NULL,           -- first seen: its first run is counted from then
+  began_us BIGINT,
+  ended_us BIGINT,
+  next_us BIGINT NOT NULL,
+  failures BIGINT NOT NULL DEFAULT 0, -- in a row
+  words TEXT NOT NULL DEFAULT ''      -- what the last run said
+);
+
 CREATE TABLE relay (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,

@@ -1,6 +1,7 @@
 //! The process on one screen: what it starts, and in which order it stops.
 
 mod health;
+mod jobs;
 mod mailboxes;
 mod notify;
 mod works;
@@ -56,6 +57,7 @@ pub async fn run(
     tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
     tasks.spawn(send(works.clone(), shutdown.clone()));
     tasks.spawn(tell(works.clone(), shutdown.clone()));
+    tasks.spawn(jobs::jobs(&works).run(shutdown.clone()));
     let lost = tokio::select! {
         lost = watch(hold, &pulse, shutdown.clone()) => lost,
         // None of them ends by itself: without one the desk would look alive and do nothing.

@@ -8,6 +8,7 @@ use super::smtp::Said;
 use super::{Outbound, RelaySettings};
 use crate::clock::Micros;
 use crate::desk::delivery::{self, GivenUp};
+use crate::schedule::dice;
 use crate::store::delivery::{Attempt, Claimed, Ended, Fate, Outcome, Sender};
 use crate::store::{Error, Tx};
 use crate::ticket::{OutboxId, RelayId};
@@ -171,7 +172,7 @@ async fn tell_failures(tx: &mut Tx, mail: &Claimed, outcomes: &[Outcome], now: M
 }
 
 fn next_try(id: OutboxId, tries_before: i64, now: Micros) -> Micros {
-    now.plus(retry::delay(tries_before + 1, retry::dice(id, tries_before)))
+    now.plus(retry::delay(tries_before + 1, dice(id.0, tries_before)))
 }
 
 fn outcome(mail: &Claimed, address: &str, said: &Said, now: Micros) -> Outcome {

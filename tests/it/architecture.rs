@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// On an ordered floor it may also import those named before it; on the others, neighbours never import each other.
 const FLOORS: &[(&str, Neighbours, &[&str])] = &[
     ("0 words", Ordered, &["clock", "crash", "failure", "seal", "ticket", "mail"]),
-    ("1 rules", Apart, &["triage", "workflow", "letters"]),
+    ("1 rules", Apart, &["triage", "workflow", "letters", "schedule"]),
     ("2 settings and sight", Apart, &["config", "telemetry"]),
     ("3 ground", Apart, &["store", "net"]),
     ("3½", Apart, &["alert"]),

@@ -23,6 +23,7 @@ mod outbound;
 mod pages;
 mod program;
 mod replay;
+mod scheduler;
 mod spine;
 mod store_contract;
 mod systemd;

@@ -16,6 +16,7 @@ mod counters;
 mod delivery;
 mod events;
 mod hold;
+mod jobs;
 mod journal;
 mod listing;
 mod opening;
