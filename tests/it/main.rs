@@ -17,6 +17,7 @@ mod import;
 mod intake;
 mod maildir;
 mod outbound;
+mod pop3;
 mod program;
 mod replay;
 mod spine;
