@@ -10,6 +10,7 @@ pub const POINTS: &[&str] = &[
     "decide.after_commit",
     "ack.before_source",
     "ack.after_source",
+    "ack.after_close",
     "ack.after_commit",
     "send.before_start",
     "send.after_start",

@@ -1,5 +1,7 @@
 //! A look at one server or folder: for `doctor`, `mailbox test` and whoever wants to know before mail depends on it.
 
+pub mod pop3;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use super::Context;
 use crate::config::{Handled, Protocol, RelayKind, Tls};
 use crate::failure::Failure;
 use crate::outbound::{self, RelaySettings, Session};
+use crate::net::Deadlines;
 use crate::sources::imap::{self, Report};
 use crate::store::{MailboxRow, RelayRow};
 
@@ -17,6 +20,9 @@ use crate::store::{MailboxRow, RelayRow};
 const DEADLINE: Duration = Duration::from_secs(45);
 /// Shorter than for mail: somebody waits at a terminal.
 const STEP: Duration = Duration::from_secs(15);
+const SHORT: Deadlines = Deadlines { dial: STEP, handshake: STEP, silence: STEP, ..Deadlines::USUAL };
+
+const CHECK_SETTINGS: &str = "check host, port, tls, username and password of the mailbox";
 
 /// One line of what was found.
 #[derive(Clone, Debug, Serialize)]
@@ -78,10 +84,8 @@ pub async fn in_time<T>(
 
 /// Logs in and looks, changes nothing.
 pub async fn examine(row: &MailboxRow, context: &Context) -> Result<Report, Failure> {
-    let mut settings = context.works.imap_settings(row).await?;
-    settings.deadlines.dial = STEP;
-    settings.deadlines.handshake = STEP;
-    settings.deadlines.silence = STEP;
+    let settings = context.works.imap_settings(row).await?;
+    let settings = imap::ImapSettings { deadlines: SHORT, ..settings };
     in_time(imap::examine(settings), DEADLINE).await
 }
 
@@ -90,10 +94,17 @@ pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
     match row.spec.protocol {
         Protocol::Imap => match examine(row, context).await {
             Ok(report) => imap(&mut it, row, &report),
-            Err(e) => it.fail(e.to_string(), "check host, port, tls, username and password of the mailbox"),
+            Err(e) => it.fail(e.to_string(), CHECK_SETTINGS),
         },
+        Protocol::Pop3 => {
+            match pop3::examine(row, context).await {
+                Ok(report) => pop3::look(&mut it, row, &report),
+                Err(e) => it.fail(e.to_string(), CHECK_SETTINGS),
+            }
+            pop3::provider(&mut it, &row.spec.host, &row.spec.username);
+        }
         Protocol::Maildir => maildir(&mut it, row).await,
-        later => it.fail(format!("protocol {later} comes in a later version"), "use imap or maildir"),
+        later => it.fail(format!("protocol {later} comes in a later version"), "use imap, pop3 or maildir"),
     }
     if row.is_held {
         let words = "it is held: most of its mail was suddenly unknown";

@@ -11,6 +11,7 @@ use super::{Context, checkup};
 use crate::clock::Micros;
 use crate::config::{MailboxFlags, MailboxSection, Protocol};
 use crate::failure::Failure;
+use crate::sources::{imap, pop3};
 use crate::store::listing::{BalanceLine, MailboxLine};
 use crate::store::{MailboxRow, PasswordChange};
 
@@ -158,7 +159,7 @@ async fn add(args: AddArgs, context: &Context) -> Result<Output, CliError> {
     let id = tx.create_mailbox(&spec, &password, &context.stamp()).await?;
     tx.commit().await?;
     let mut words = format!("mailbox #{id} {:?} added", spec.name);
-    if password == PasswordChange::Keep && spec.protocol == crate::config::Protocol::Imap {
+    if password == PasswordChange::Keep && spec.protocol != Protocol::Maildir {
         words.push_str(", without a password: `maildesk mailbox edit` with --password-file gives it one");
     }
     Ok(Output::said(words, json!({ "id": id, "name": spec.name, "version": 1 })))
@@ -194,12 +195,19 @@ async fn delete(args: DeleteArgs, context: &Context) -> Result<Output, CliError>
 async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
     let unavailable =
         |e: Failure| CliError::unavailable(e.of(format!("mailbox {:?}", row.spec.name)).to_string());
-    if row.spec.protocol != Protocol::Imap {
-        let messages = checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
-        let words = format!("{}: {messages} messages", row.spec.host);
-        return Ok(Output::said(words, json!({ "mailbox": row.spec.name, "messages": messages })));
+    match row.spec.protocol {
+        Protocol::Imap => test_imap(row, checkup::examine(row, context).await.map_err(unavailable)?),
+        Protocol::Pop3 => test_pop3(row, checkup::pop3::examine(row, context).await.map_err(unavailable)?),
+        _ => {
+            let messages =
+                checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
+            let words = format!("{}: {messages} messages", row.spec.host);
+            Ok(Output::said(words, json!({ "mailbox": row.spec.name, "messages": messages })))
+        }
     }
-    let report = checkup::examine(row, context).await.map_err(unavailable)?;
+}
+
+fn test_imap(row: &MailboxRow, report: imap::Report) -> Result<Output, CliError> {
     let is_good = report.folders.iter().all(|folder| folder.messages.is_some());
     let mut human = format!("{}\ncapabilities: {}", report.greeting, report.capabilities.join(" "));
     for folder in &report.folders {
@@ -208,8 +216,29 @@ async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
             None => format!("\nfolder {} failed: {}", folder.name, folder.words),
         });
     }
+    tested(row, &human, json(&report)?, is_good)
+}
+
+fn test_pop3(row: &MailboxRow, report: pop3::Report) -> Result<Output, CliError> {
+    let capabilities = match report.capabilities.as_slice() {
+        [] => "none: the server knows no CAPA".to_owned(),
+        stated => stated.join(", "),
+    };
+    let mut human = format!("{}\ncapabilities: {capabilities}\n{} messages", report.greeting, report.messages);
+    if !report.unlisted.is_empty() {
+        human.push_str(&format!("\nthey cannot be listed: {}", report.unlisted));
+    }
+    tested(row, &human, json(&report)?, report.unlisted.is_empty())
+}
+
+fn tested(
+    row: &MailboxRow,
+    human: &str,
+    report: serde_json::Value,
+    is_good: bool,
+) -> Result<Output, CliError> {
     let mut shown = json!({ "mailbox": row.spec.name });
-    super::relay::lay_over(&mut shown, json(&report)?);
+    super::relay::lay_over(&mut shown, report);
     let human: String = human.lines().map(|line| clean(line) + "\n").collect();
     let code = if is_good { super::code::OK } else { super::code::UNAVAILABLE };
     Ok(Output { code, ..Output::said(human, shown) })

@@ -44,6 +44,8 @@ pub fn read_by(address: &Address, types: &[TypeSpec], usernames: &[String]) -> O
     if let Some(one) = types.iter().find(answers) {
         return Some(format!("type {:?} answers to it", one.name));
     }
-    let is_user = |user: &&String| Address::parse(user).is_some_and(|user| user == address.without_detail());
+    // Not part of the address: Gmail's mark for a POP3 login that shows the recent mail to every client.
+    let bare = |user: &str| Address::parse(user.strip_prefix("recent:").unwrap_or(user));
+    let is_user = |user: &&String| bare(user).is_some_and(|user| user == address.without_detail());
     usernames.iter().find(is_user).map(|user| format!("a mailbox signs in as {user}"))
 }

@@ -12,11 +12,11 @@ section! {
     MailboxSection with MailboxFlags {
         /// Its name, for people and for the types that it serves.
         name: String = String::new(), required "\"support\"";
-        /// imap, or maildir: a folder on this machine, `path`.
+        /// imap, pop3, or maildir: a folder on this machine, `path`.
         protocol: Protocol = Protocol::Imap;
-        /// The IMAP server.
+        /// The IMAP or POP3 server.
         host: String = String::new(), live "\"imap.example.com\"";
-        /// Its port; 0: 993 for tls, else 143.
+        /// Its port; 0: 993 for tls, else 143; of pop3 995, else 110.
         port: u16 = 0;
         /// tls (from the first byte), starttls, or plain (in the clear: for a server on this machine).
         tls: Tls = Tls::Tls;
@@ -24,9 +24,9 @@ section! {
         path: String = String::new(), example "\"Maildir\"";
         /// Who signs in.
         username: String = String::new(), live "\"support@example.com\"";
-        /// The folders to read.
+        /// The folders to read; POP3 has none but the inbox.
         folders: Vec<String> = vec!["INBOX".into()];
-        /// What becomes of mail that is safely taken in: delete, move (to `move_to`) or seen.
+        /// What becomes of mail that is safely taken in: delete, move (to `move_to`) or seen. POP3 can only delete.
         handled: Handled = Handled::Delete;
         /// The folder that handled mail is moved to.
         move_to: String = String::new(), example "\"Done\"";
@@ -75,7 +75,7 @@ impl From<&MailboxSpec> for MailboxSection {
             protocol: spec.protocol,
             host,
             path,
-            port: if spec.port == usual_port(spec.tls) { 0 } else { spec.port },
+            port: if spec.port == usual_port(spec.protocol, spec.tls) { 0 } else { spec.port },
             tls: spec.tls,
             username: spec.username.clone(),
             folders: spec.folders.clone(),
@@ -89,9 +89,11 @@ impl From<&MailboxSpec> for MailboxSection {
     }
 }
 
-fn usual_port(tls: Tls) -> u16 {
-    match tls {
-        Tls::Tls => 993,
+fn usual_port(protocol: Protocol, tls: Tls) -> u16 {
+    match (protocol, tls) {
+        (Protocol::Pop3, Tls::Tls) => 995,
+        (Protocol::Pop3, _) => 110,
+        (_, Tls::Tls) => 993,
         _ => 143,
     }
 }
@@ -106,8 +108,9 @@ impl MailboxSection {
                 let path = under(folder, &needed("path", &self.path)?);
                 (path.to_string_lossy().into_owned(), vec![String::new()])
             }
-            later @ (Protocol::Pop3 | Protocol::Pipe) => {
-                let words = format!("{later} comes in a later version; this one reads imap and maildir");
+            Protocol::Pop3 => (needed("host", &self.host)?, self.pop3_folders()?),
+            later @ Protocol::Pipe => {
+                let words = format!("{later} comes in a later version; this one reads imap, pop3 and maildir");
                 return Err(Wrong::new("protocol", words));
             }
         };
@@ -115,14 +118,14 @@ impl MailboxSection {
             name: checked_name("name", &self.name)?,
             protocol: self.protocol,
             host,
-            port: if self.port == 0 { usual_port(self.tls) } else { self.port },
+            port: if self.port == 0 { usual_port(self.protocol, self.tls) } else { self.port },
             tls: self.tls,
             username: match self.protocol {
-                Protocol::Imap => needed("username", &self.username)?,
+                Protocol::Imap | Protocol::Pop3 => needed("username", &self.username)?,
                 _ => self.username.clone(),
             },
             folders,
-            handled: self.handled,
+            handled: self.checked_handled()?,
             move_to: self.checked_move_to()?,
             size_limit_bytes: within("size_limit_mb", self.size_limit_mb, 1, 2000)? * MB,
             interval_s: within("interval_s", self.interval_s, 1, 7 * 24 * 3600)?,
@@ -149,6 +152,23 @@ impl MailboxSection {
             return Err(Wrong::new("folders", "must name at least one folder, such as INBOX"));
         }
         Ok(folders)
+    }
+
+    /// The one place that POP3 reads. What stands there for IMAP is let pass, so that a mailbox can be edited over.
+    fn pop3_folders(&self) -> Result<Vec<String>, Wrong> {
+        if self.folders.iter().all(|name| name.is_empty() || name.eq_ignore_ascii_case("inbox")) {
+            return Ok(vec![String::new()]);
+        }
+        Err(Wrong::new("folders", "POP3 has no folders, only the inbox: leave it out, or read them by imap"))
+    }
+
+    fn checked_handled(&self) -> Result<Handled, Wrong> {
+        if self.protocol == Protocol::Pop3 && self.handled != Handled::Delete {
+            let words = "POP3 can only delete: it has no folders to move mail to and no flags to mark it with; set \
+                         it to delete, or read the mailbox by imap";
+            return Err(Wrong::new("handled", words));
+        }
+        Ok(self.handled)
     }
 
     fn checked_move_to(&self) -> Result<String, Wrong> {

@@ -77,8 +77,21 @@ fn a_mistake_is_told_with_its_line_and_key_and_what_is_allowed() {
     check("url = \"", "url = ", "3: is no TOML: missing opening quote, expected `\"`");
     check(
         "username = \"support\"",
-        "protocol = \"pop3\"",
-        "14: mailbox.protocol: pop3 comes in a later version; this one reads imap and maildir",
+        "protocol = \"pipe\"",
+        "14: mailbox.protocol: pipe comes in a later version; this one reads imap, pop3 and maildir",
+    );
+    for handled in ["handled = \"move\"\nmove_to = \"Done\"", "handled = \"seen\""] {
+        check(
+            "username = \"support\"",
+            &format!("username = \"support\"\nprotocol = \"pop3\"\n{handled}"),
+            "16: mailbox.handled: POP3 can only delete: it has no folders to move mail to and no flags to mark it with; \
+             set it to delete, or read the mailbox by imap",
+        );
+    }
+    check(
+        "username = \"support\"",
+        "username = \"support\"\nprotocol = \"pop3\"\nfolders = [\"INBOX\", \"Old\"]",
+        "16: mailbox.folders: POP3 has no folders, only the inbox: leave it out, or read them by imap",
     );
     check(
         "relay = \"out\"",
@@ -95,6 +108,25 @@ fn a_mistake_is_told_with_its_line_and_key_and_what_is_allowed() {
         "[\"a@x\", \"b\"]",
         "23: account.addresses: \"b\" is not an address such as name@example.com",
     );
+}
+
+#[test]
+fn pop3_has_ports_of_its_own_and_comes_back_as_it_was_written() {
+    let resolve = |section: &MailboxSection| section.resolve("/".as_ref()).expect("a mailbox");
+    let named = |text: &str| text.to_owned();
+    let written = MailboxSection {
+        name: named("a"),
+        protocol: Protocol::Pop3,
+        host: named("h"),
+        username: named("u"),
+        ..MailboxSection::default()
+    };
+    for (tls, port) in [(Tls::Tls, 995), (Tls::Starttls, 110), (Tls::Plain, 110)] {
+        let spec = resolve(&MailboxSection { tls, ..written.clone() });
+        assert_eq!((spec.port, spec.folders.as_slice()), (port, &[String::new()][..]));
+        let again = MailboxSection::from(&spec);
+        assert_eq!((again.port, resolve(&again)), (0, spec));
+    }
 }
 
 #[test]

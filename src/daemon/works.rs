@@ -18,9 +18,10 @@ use crate::letters::Letters;
 use crate::net::Deadlines;
 use crate::outbound::{Outbound, RelayBook, RelaySettings, Relays, Report};
 use crate::seal::{SealingKey, Secret};
-use crate::sources::Password;
-use crate::sources::imap::{self, ImapSettings, ImapSource};
+use crate::sources::imap::{ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
+use crate::sources::pop3::{Pop3Settings, Pop3Source};
+use crate::sources::{self, Password};
 use crate::store::{MailboxRow, Store};
 use crate::telemetry::Metrics;
 use crate::ticket::MailboxId;
@@ -126,34 +127,57 @@ impl Works {
                 let source = ImapSource::connect(self.imap_settings(mailbox).await?).await?;
                 self.intake.round(mailbox, source).await
             }
+            Protocol::Pop3 => self.pop3_round(mailbox).await,
             Protocol::Maildir => self.intake.round(mailbox, MaildirSource::new(&mailbox.spec.host)).await,
             later => Err(Failure::permanent(format!("protocol {later} comes in a later version"))),
         }
     }
 
+    /// Session after session, until all is taken in: each is short, for it deletes only at its end.
+    async fn pop3_round(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        let mut report = RoundReport { is_cut: true, ..RoundReport::default() };
+        while report.is_cut {
+            let source = Pop3Source::connect(self.pop3_settings(mailbox).await?).await?;
+            report.add(self.intake.round(mailbox, source).await?);
+        }
+        Ok(report)
+    }
+
     pub async fn imap_settings(&self, mailbox: &MailboxRow) -> Result<ImapSettings, Failure> {
-        let password = match mailbox.password {
-            Some(id) => self.store.read().await?.open_secret(id, &self.key).await?,
-            None => {
-                return Err(Failure::permanent("it has no password: set one with `maildesk mailbox edit`"));
-            }
-        };
         let spec = &mailbox.spec;
         Ok(ImapSettings {
             host: spec.host.clone(),
             port: spec.port,
-            tls: match spec.tls {
-                Tls::Tls => imap::Tls::Tls,
-                Tls::Starttls => imap::Tls::StartTls,
-                Tls::Plain => imap::Tls::Plain,
-            },
+            tls: protection(spec.tls),
             username: spec.username.clone(),
-            password: Password::new(password.expose()),
+            password: self.password_of(mailbox).await?,
             folders: spec.folders.clone(),
             extra_roots: None,
             spool_dir: self.intake.settings.spool.clone(),
             deadlines: Deadlines::USUAL,
         })
+    }
+
+    pub async fn pop3_settings(&self, mailbox: &MailboxRow) -> Result<Pop3Settings, Failure> {
+        let spec = &mailbox.spec;
+        Ok(Pop3Settings {
+            host: spec.host.clone(),
+            port: spec.port,
+            tls: protection(spec.tls),
+            username: spec.username.clone(),
+            password: self.password_of(mailbox).await?,
+            extra_roots: None,
+            spool_dir: self.intake.settings.spool.clone(),
+            deadlines: Deadlines::USUAL,
+        })
+    }
+
+    async fn password_of(&self, mailbox: &MailboxRow) -> Result<Password, Failure> {
+        let Some(id) = mailbox.password else {
+            return Err(Failure::permanent("it has no password: set one with `maildesk mailbox edit`"));
+        };
+        let password = self.store.read().await?.open_secret(id, &self.key).await?;
+        Ok(Password::new(password.expose()))
     }
 
     /// What was kept and not decided, before anything else. After an unclean stop one by one (M10).
@@ -231,6 +255,14 @@ impl Works {
             .state_in(&mut tx, &format!("mailbox:{}:failing", mailbox.id), alert.as_deref())
             .await?;
         Ok(tx.commit().await?)
+    }
+}
+
+fn protection(tls: Tls) -> sources::Tls {
+    match tls {
+        Tls::Tls => sources::Tls::Tls,
+        Tls::Starttls => sources::Tls::StartTls,
+        Tls::Plain => sources::Tls::Plain,
     }
 }
 

@@ -14,17 +14,25 @@ pub(super) struct Owed {
     pub source_id: String,
 }
 
+/// Messages that the source was told of.
+pub(super) struct Told {
+    pub arrivals: Vec<ArrivalId>,
+    /// Confirmed only once the session was closed.
+    pub holds_after_close: bool,
+}
+
 impl Intake {
-    /// Tells the source; what it confirms is written with the next commit of the round, or by `confirm`.
+    /// Tells the source; what it confirms is written with the next commit of the round, or by `confirm`, or once it has
+    /// closed.
     /// A crash in between is harmless: the step is repeated, and a message no longer listed counts as acknowledged.
     pub(super) async fn acknowledge<S: Source>(
         &self,
         source: &mut S,
         owed: &[Owed],
         handled: &Handled,
-    ) -> Result<Vec<ArrivalId>, Failure> {
+    ) -> Result<Told, Failure> {
         if owed.is_empty() {
-            return Ok(vec![]);
+            return Ok(Told { arrivals: vec![], holds_after_close: false });
         }
         let ids: Vec<String> = owed.iter().map(|o| o.source_id.clone()).collect();
         crash::point("ack.before_source");
@@ -34,7 +42,7 @@ impl Intake {
         if !done.words.is_empty() {
             self.confirm(&arrivals, &done.words).await?;
         }
-        Ok(arrivals)
+        Ok(Told { arrivals, holds_after_close: done.holds_after_close })
     }
 
     /// Writes what the source has confirmed.

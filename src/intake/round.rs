@@ -4,13 +4,14 @@
 
 use std::collections::HashMap;
 
-use super::acknowledge::Owed;
+use super::acknowledge::{Owed, Told};
 use super::balance::Balance;
 use super::decide::Fates;
 use super::leave::TooBig;
-use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
+use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, SessionLimit, Source};
 use super::{Intake, keep::Kept};
 use crate::config;
+use crate::crash;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
 use crate::store::arrival::{ArrivalState, Known, Place};
@@ -33,13 +34,31 @@ pub struct RoundReport {
     pub acknowledged: u64,
     pub fates: Fates,
     pub balance: Balance,
+    /// The session had its fill, and another one is to go on.
+    pub is_cut: bool,
+}
+
+impl RoundReport {
+    /// What a further session of the same round did.
+    pub fn add(&mut self, session: RoundReport) {
+        // Each session lists what is still there, so the first one listed most.
+        self.listed = self.listed.max(session.listed);
+        self.fetched += session.fetched;
+        self.vanished += session.vanished;
+        self.left += session.left;
+        self.acknowledged += session.acknowledged;
+        self.fates.merge(&session.fates);
+        self.balance = session.balance;
+        self.is_cut = session.is_cut;
+    }
 }
 
 /// What to do with the messages of a listing.
 #[derive(Default)]
 struct Work {
     new: Vec<Item>,
-    /// Known under this identity with another announced size: the bytes decide.
+    /// Known under this identity with another announced size, or let go before by a source that may have given the
+    /// identity to another message: the bytes decide.
     resized: Vec<(Item, Known)>,
     /// With the arrival that it has already, where it had vanished.
     too_big: Vec<(Item, Option<ArrivalId>)>,
@@ -48,8 +67,28 @@ struct Work {
     wanted: Vec<(Item, Known)>,
 }
 
+impl Work {
+    /// Leaves to another session what is more than this one may take, beside what it owes. Whether anything was left.
+    fn cut(&mut self, limit: SessionLimit, owed: usize) -> bool {
+        let mut messages = limit.messages.saturating_sub(owed);
+        let mut bytes = limit.bytes;
+        let mut is_cut = false;
+        let mut fits = |item: &Item| {
+            let fits = messages > 0 && bytes > 0;
+            messages = messages.saturating_sub(1);
+            bytes = bytes.saturating_sub(item.size);
+            is_cut |= !fits;
+            fits
+        };
+        self.wanted.retain(|(item, _)| fits(item));
+        self.resized.retain(|(item, _)| fits(item));
+        self.new.retain(&mut fits);
+        is_cut
+    }
+}
+
 impl Intake {
-    /// One round. Any failure ends it; what was kept by then is decided in the next one.
+    /// One round, of one session. Any failure ends it; what was kept by then is decided in the next one.
     pub async fn round<S: Source>(
         &self,
         mailbox: &MailboxRow,
@@ -64,6 +103,7 @@ impl Intake {
         let folders = source.folders();
         let is_unread = |p: &Place| p.epoch != mailbox.epoch || !folders.contains(&p.folder);
         self.drop_stale(&left_over, is_unread, "its folder is not read, or in another account").await?;
+        let mut at_close = vec![];
         for folder in folders.clone() {
             let listing = source.open(&folder).await?;
             report.listed += listing.items.len() as u64;
@@ -73,7 +113,8 @@ impl Intake {
             self.drop_stale(&left_over, is_renumbered, "the source has renumbered its messages").await?;
             let owed = self.take_up(&place, &listing.items, &left_over).await?;
             let limit = mailbox.spec.size_limit_bytes;
-            let work = self.sort(&place, &listing, limit).await?;
+            let mut work = self.sort(&place, &listing, limit, source.may_give_ids_again()).await?;
+            report.is_cut |= source.session_limit().is_some_and(|limit| work.cut(limit, owed.len()));
             let mut folder_round = FolderRound {
                 intake: self,
                 place: &place,
@@ -81,18 +122,28 @@ impl Intake {
                 handled: handled_of(mailbox),
                 owed,
                 confirmed: vec![],
+                at_close: &mut at_close,
                 report: &mut report,
             };
             folder_round.run(&mut source, work).await?;
             self.settle_gone(&place, &listing).await?;
         }
         source.close().await?;
+        crash::point("ack.after_close");
+        report.acknowledged += at_close.len() as u64;
+        self.confirm(&at_close, "").await?;
         report.balance = self.check_balance(mailbox).await?;
         Ok(report)
     }
 
     /// What of a listing is new, resized or too big.
-    async fn sort(&self, place: &Place, listing: &Listing, limit: u64) -> Result<Work, Failure> {
+    async fn sort(
+        &self,
+        place: &Place,
+        listing: &Listing,
+        limit: u64,
+        may_give_ids_again: bool,
+    ) -> Result<Work, Failure> {
         let ids: Vec<&str> = listing.items.iter().map(|i| i.source_id.as_str()).collect();
         let known = self.desk.store.read().await?.known_arrivals(place, &ids).await?;
         let asked_for = self.desk.store.read().await?.asked_for().await?;
@@ -114,6 +165,9 @@ impl Intake {
                 Some(k) if k.announced_size != item.size && k.state != ArrivalState::BeforeStart => {
                     work.resized.push((item.clone(), (*k).clone()));
                 }
+                Some(k) if may_give_ids_again && k.is_acknowledged_once() => {
+                    work.resized.push((item.clone(), (*k).clone()));
+                }
                 Some(_) => {}
             }
         }
@@ -131,6 +185,8 @@ struct FolderRound<'a> {
     owed: Vec<Owed>,
     /// The source has confirmed; to be written with the next commit.
     confirmed: Vec<ArrivalId>,
+    /// The source confirms these with its `close`.
+    at_close: &'a mut Vec<ArrivalId>,
     report: &'a mut RoundReport,
 }
 
@@ -155,24 +211,31 @@ impl FolderRound<'_> {
             let confirmed = std::mem::take(&mut self.confirmed);
             let (intake, handled) = (self.intake, self.handled.clone());
             let on_the_wire = async {
-                let done = intake.acknowledge(source, &owed, &handled).await?;
+                let told = intake.acknowledge(source, &owed, &handled).await?;
                 let fetched = match &next {
                     Some(batch) => source.fetch(batch).await?,
                     None => vec![],
                 };
-                Ok::<_, Failure>((done, fetched))
+                Ok::<_, Failure>((told, fetched))
             };
             let (wire, decided) = tokio::join!(on_the_wire, self.take_in(fetched, &confirmed));
             self.owed = decided?;
-            let (done, next_fetched) = wire?;
-            self.report.acknowledged += done.len() as u64;
-            self.confirmed = done;
+            let (told, next_fetched) = wire?;
+            self.note(told);
             fetched = next_fetched;
         }
-        let done = self.intake.acknowledge(source, &std::mem::take(&mut self.owed), &self.handled).await?;
-        self.report.acknowledged += done.len() as u64;
-        self.confirmed.extend(done);
+        let told = self.intake.acknowledge(source, &std::mem::take(&mut self.owed), &self.handled).await?;
+        self.note(told);
         self.intake.confirm(&std::mem::take(&mut self.confirmed), "").await
+    }
+
+    fn note(&mut self, told: Told) {
+        if told.holds_after_close {
+            self.at_close.extend(told.arrivals);
+        } else {
+            self.report.acknowledged += told.arrivals.len() as u64;
+            self.confirmed.extend(told.arrivals);
+        }
     }
 
     /// Keeps and decides one batch; gives what the source may let go.
@@ -229,8 +292,8 @@ impl FolderRound<'_> {
         Ok(())
     }
 
-    /// The source announces another size under a known identity. The same bytes: the same message. Others: a new one,
-    /// which takes over the identity.
+    /// The source announces another size under a known identity, or lists again what it had let go. The same bytes: the
+    /// same message. Others: a new one, which takes over the identity.
     async fn renumbered<S: Source>(
         &mut self,
         source: &mut S,
@@ -243,9 +306,7 @@ impl FolderRound<'_> {
             // Gone meanwhile: the next round does not list it.
             let Some(digest) = super::keep::digest(message)? else { continue };
             if digest == known.digest {
-                let mut tx = self.intake.desk.store.write().await?;
-                tx.set_announced_size(known.id, item.size).await?;
-                tx.commit().await?;
+                self.same_again(&item, &known, source.may_give_ids_again()).await?;
                 continue;
             }
             self.give_up(&known).await?;
@@ -255,6 +316,23 @@ impl FolderRound<'_> {
             }
         }
         Ok(new)
+    }
+
+    /// The message is the one that is known. Where its source had confirmed that it let it go, it is told once more; if
+    /// that does not help either, the message is left alone.
+    async fn same_again(
+        &mut self,
+        item: &Item,
+        known: &Known,
+        may_give_ids_again: bool,
+    ) -> Result<(), Failure> {
+        let mut tx = self.intake.desk.store.write().await?;
+        tx.set_announced_size(known.id, item.size).await?;
+        if may_give_ids_again && known.is_acknowledged_once() {
+            tx.owe_again(known.id, "told twice: the source still had it after it had confirmed").await?;
+            self.owed.push(Owed { arrival: known.id, source_id: item.source_id.clone() });
+        }
+        Ok(tx.commit().await?)
     }
 
     /// The identity of a known message is another message's now: what is still owed under it must not be carried out.
@@ -311,5 +389,27 @@ mod tests {
         assert_eq!(sizes(vec![]), Vec::<usize>::new());
         assert_eq!(sizes(vec![item(1, 60), item(2, 40), item(3, 1), item(4, 500), item(5, 1)]), [2, 1, 1, 1]);
         assert_eq!(sizes((0..450).map(|n| item(n, 0)).collect()), [200, 200, 50]);
+    }
+
+    #[test]
+    fn a_session_takes_no_more_than_it_may() {
+        let new = |sizes: &[u64]| Work {
+            new: sizes.iter().map(|size| Item { source_id: String::new(), size: *size }).collect(),
+            ..Work::default()
+        };
+        let limit = SessionLimit { messages: 3, bytes: 100 };
+        for (sizes, owed, taken, is_cut) in [
+            (&[1, 1, 1][..], 0, 3, false),
+            (&[1, 1, 1, 1], 0, 3, true),
+            (&[1, 1], 2, 1, true),
+            (&[1], 5, 0, true),
+            (&[], 5, 0, false),
+            (&[60, 40, 1], 0, 2, true),
+            // One that is larger than all of a session may be is taken alone.
+            (&[500, 1], 0, 1, true),
+        ] {
+            let mut work = new(sizes);
+            assert_eq!((work.cut(limit, owed), work.new.len()), (is_cut, taken), "{sizes:?}, {owed}");
+        }
     }
 }

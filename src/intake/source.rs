@@ -10,6 +10,16 @@ pub trait Source: Send {
     /// The folders to read, in order; a source without folders has one, named "".
     fn folders(&self) -> Vec<String>;
 
+    /// How much one session may take before it is closed; what is left is for another one. `None`: as much as there is.
+    fn session_limit(&self) -> Option<SessionLimit> {
+        None
+    }
+
+    /// Whether the id of a message that is gone may come to name another one (RFC 1939 §7 UIDL).
+    fn may_give_ids_again(&self) -> bool {
+        false
+    }
+
     /// Opens a folder and lists what lies in it. No flag is changed by this or by fetching.
     fn open(&mut self, folder: &str) -> impl Future<Output = Result<Listing, Failure>> + Send;
 
@@ -25,7 +35,8 @@ pub trait Source: Send {
     ) -> impl Future<Output = Result<Option<Vec<u8>>, Failure>> + Send;
 
     /// Does to the messages of the open folder what the mailbox wants done with handled mail.
-    /// `Ok` means the source has confirmed it for each; what it could not do in full stands in the words.
+    /// `Ok` means the source has confirmed it for each, or will with `close`; what it could not do in full stands in the
+    /// words.
     fn acknowledge(
         &mut self,
         ids: &[String],
@@ -34,6 +45,13 @@ pub trait Source: Send {
 
     /// Ends the session in good order (IMAP: LOGOUT; POP3: QUIT, which commits its deletions).
     fn close(self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// What one session takes: of whatever must be fetched or told, so many messages, and bytes as announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimit {
+    pub messages: usize,
+    pub bytes: u64,
 }
 
 /// Messages larger than this are spooled to a file.
@@ -88,4 +106,6 @@ pub struct Acknowledged {
     /// Empty where all went by the book; else what was done instead, in words:
     /// "flagged \Deleted only: the server offers neither UIDPLUS nor MOVE".
     pub words: String,
+    /// It holds only once `close` has succeeded: POP3 deletes at the end of a session.
+    pub holds_after_close: bool,
 }

@@ -1,7 +1,8 @@
 //! Mail from a Maildir: files in `new/` and `cur/`, each named once and for all up to the ':' (https://cr.yp.to/proto/maildir.html).
 //!
 //! Other clients may move a file from `new/` to `cur/` or change its flags at any time, so a file is looked up by its
-//! name before the ':' whenever it is not where it was. Locks there are none, nor needed.
+//! name before the ':' whenever it is not where it was. Locks there are none, nor needed. But a directory that is read
+//! while a file in it is renamed may show neither name, so nothing counts as gone that one reading alone has not shown.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,6 +13,11 @@ use std::path::{Path, PathBuf};
 use crate::clock::Micros;
 use crate::failure::Failure;
 use crate::intake::source::{Acknowledged, Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
+
+/// A file that is renamed all the time is missed by one reading now and then, but not by so many in a row.
+const READINGS: usize = 8;
+/// How often a file is looked up anew that was renamed before it could be opened.
+const LOOKUPS: usize = 20;
 
 /// A Maildir and what was last seen in it.
 #[derive(Debug)]
@@ -80,28 +86,60 @@ struct Folder {
 }
 
 impl Folder {
-    /// Reads both directories anew, in order of delivery.
+    /// Reads both directories anew, in order of delivery; again and again while they change under the reading.
     fn list(&mut self) -> Result<Vec<Item>, Failure> {
         self.seen.clear();
-        let mut items = Vec::new();
+        let mut sizes: HashMap<String, Option<u64>> = HashMap::new();
+        for reading in 1..=READINGS {
+            let before = self.changed()?;
+            let mut is_news = reading == 1;
+            for (id, path) in self.read()? {
+                if !sizes.contains_key(&id) {
+                    is_news = true;
+                    match fs::symlink_metadata(&path) {
+                        Ok(found) => drop(sizes.insert(id.clone(), found.is_file().then_some(found.len()))),
+                        // Renamed again, and found by the next reading; or removed.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                        Err(_) => drop(sizes.insert(id.clone(), None)),
+                    }
+                }
+                self.seen.insert(id, path);
+            }
+            if !is_news && self.changed()? == before {
+                break;
+            }
+        }
+        let is_message = |(id, size): (String, Option<u64>)| Some(Item { source_id: id, size: size? });
+        let mut items: Vec<Item> = sizes.into_iter().filter_map(is_message).collect();
+        items.sort_by(|a, b| delivery_order(&a.source_id).cmp(&delivery_order(&b.source_id)));
+        Ok(items)
+    }
+
+    /// Names and paths as one reading shows them.
+    fn read(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let mut found = vec![];
         // `new` first: clients move files from there to `cur`, and one that moves meanwhile is then seen at least once.
         for name in ["new", "cur"] {
             let dir = self.root.join(name);
             for entry in fs::read_dir(&dir).map_err(|e| unreadable(&dir, e))? {
                 let entry = entry.map_err(|e| unreadable(&dir, e))?;
-                let Some(size) = regular_size(&entry) else { continue };
-                let file_name = entry.file_name();
-                let id = before_colon(&file_name.to_string_lossy()).to_owned();
-                if id.starts_with('.') {
-                    continue;
-                }
-                if self.seen.insert(id.clone(), entry.path()).is_none() {
-                    items.push(Item { source_id: id, size });
+                let id = before_colon(&entry.file_name().to_string_lossy()).to_owned();
+                if !id.starts_with('.') {
+                    found.push((id, entry.path()));
                 }
             }
         }
-        items.sort_by(|a, b| delivery_order(&a.source_id).cmp(&delivery_order(&b.source_id)));
-        Ok(items)
+        Ok(found)
+    }
+
+    /// When each directory last changed.
+    fn changed(&self) -> Result<Vec<(i64, i64)>, Failure> {
+        let of = |name: &str| {
+            let dir = self.root.join(name);
+            let found = fs::metadata(&dir).map_err(|e| unreadable(&dir, e))?;
+            Ok((found.mtime(), found.mtime_nsec()))
+        };
+        ["new", "cur"].into_iter().map(of).collect()
     }
 
     /// Does something with the file of a message, looking it up anew if it is not where it was; nothing if it is gone.
@@ -110,18 +148,19 @@ impl Folder {
         id: &str,
         work: impl Fn(&Path) -> io::Result<T>,
     ) -> Result<Option<T>, Failure> {
-        if let Some(path) = self.seen.get(id) {
-            match work(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                done => return done.map(Some).map_err(|e| unreadable(path, e)),
+        for attempt in 0..LOOKUPS {
+            if attempt > 0 {
+                self.list()?;
+            }
+            match self.seen.get(id).map(|path| (path, work(path))) {
+                Some((_, Ok(done))) => return Ok(Some(done)),
+                Some((_, Err(error))) if error.kind() == io::ErrorKind::NotFound => {}
+                Some((path, Err(error))) => return Err(unreadable(path, error)),
+                None if attempt > 0 => return Ok(None),
+                None => {}
             }
         }
-        self.list()?;
-        let Some(path) = self.seen.get(id) else { return Ok(None) };
-        match work(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            done => done.map(Some).map_err(|e| unreadable(path, e)),
-        }
+        Err(restless(id))
     }
 
     fn fetch(&mut self, item: Item) -> Result<Fetched, Failure> {
@@ -146,15 +185,43 @@ impl Folder {
             (Handled::Move(_), Some(target)) => rename(path, &target.join("cur").join(with_info(path))),
             (Handled::Move(_), None) => Err(io::ErrorKind::InvalidInput.into()),
         };
-        for id in ids {
+        let mut left: Vec<&String> = ids.iter().collect();
+        for _ in 0..LOOKUPS {
+            left = self.each(left, work)?;
+            if left.is_empty() {
+                break;
+            }
+            self.list()?;
             // A message that is gone has been handled by another's hand: nothing is left to do.
-            self.with_file(id, work)?;
+            left.retain(|id| self.seen.contains_key(*id));
+        }
+        if let Some(id) = left.first() {
+            return Err(restless(id));
         }
         for dir in [Some(&self.root), target.as_ref()].into_iter().flatten() {
             sync(&dir.join("new"))?;
             sync(&dir.join("cur"))?;
         }
         Ok(Acknowledged::default())
+    }
+
+    /// Works on each file; those are left that are not where they were.
+    fn each<'i>(
+        &self,
+        ids: Vec<&'i String>,
+        work: impl Fn(&Path) -> io::Result<()>,
+    ) -> Result<Vec<&'i String>, Failure> {
+        let mut left = vec![];
+        for id in ids {
+            match self.seen.get(id).map(|path| (path, work(path))) {
+                Some((_, Ok(()))) => {}
+                Some((path, Err(error))) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(unreadable(path, error));
+                }
+                _ => left.push(id),
+            }
+        }
+        Ok(left)
     }
 
     /// The Maildir to move to, created if need be: an absolute path, or a folder of this one as Maildir++ names it.
@@ -181,12 +248,6 @@ impl Folder {
         }
         Ok(target)
     }
-}
-
-fn regular_size(entry: &fs::DirEntry) -> Option<u64> {
-    // Gone between the directory's reading and now, or no file: in neither case a message.
-    let metadata = entry.metadata().ok()?;
-    metadata.is_file().then_some(metadata.len())
 }
 
 fn before_colon(name: &str) -> &str {
@@ -265,6 +326,10 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// A rename or removal is durable once its directory is.
 fn sync(dir: &Path) -> Result<(), Failure> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| unreadable(dir, e))
+}
+
+fn restless(id: &str) -> Failure {
+    Failure::temporary(format!("message {id} is renamed by another client faster than it can be opened"))
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {

@@ -4,6 +4,9 @@ pub mod files;
 pub mod imap;
 pub mod maildir;
 mod mbox;
+pub mod pop3;
+mod spool;
+mod words;
 
 use std::fmt;
 
@@ -26,3 +29,19 @@ impl fmt::Debug for Password {
         f.write_str("Password(…)")
     }
 }
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// From the first byte: usually port 993 (IMAP) or 995 (POP3).
+    Tls,
+    /// After a few words in the clear, usually port 143 or 110; refused if the server does not offer it.
+    StartTls,
+    /// Never: the password crosses the network in the clear.
+    Plain,
+}
+
+/// Ends a server that sends a message without end, in bytes.
+const MESSAGE_LIMIT: u64 = 2 << 30;
+/// More messages than any folder holds; ends a server that lists without end.
+const LISTING_LIMIT: usize = 5_000_000;

@@ -88,6 +88,15 @@ pub struct Known {
     pub state: ArrivalState,
     pub announced_size: u64,
     pub digest: Vec<u8>,
+    /// What the source did instead of what it was told, or that it was told twice.
+    pub ack_words: String,
+}
+
+impl Known {
+    /// The source has let it go, at its first telling.
+    pub fn is_acknowledged_once(&self) -> bool {
+        self.state == ArrivalState::Acked && self.ack_words.is_empty()
+    }
 }
 
 /// An arrival that is kept and waits for its decision.
@@ -161,7 +170,7 @@ impl Tx {
         let mut known = Vec::new();
         for part in source_ids.chunks(IDS_A_QUERY) {
             let sql = format!(
-                "SELECT id, source_id, state, announced_size, digest FROM arrival WHERE mailbox_id = $1 AND epoch = $2 \
+                "SELECT id, source_id, state, announced_size, digest, ack_words FROM arrival WHERE mailbox_id = $1 AND epoch = $2 \
                  AND folder = $3 AND validity = $4 AND source_id IN ({})",
                 placeholders(5, part.len())
             );
@@ -184,7 +193,7 @@ impl Tx {
         state: ArrivalState,
     ) -> Result<Vec<(Place, Known)>, Error> {
         let query = sqlx::query(
-            "SELECT id, source_id, state, announced_size, digest, epoch, folder, validity FROM arrival \
+            "SELECT id, source_id, state, announced_size, digest, ack_words, epoch, folder, validity FROM arrival \
              WHERE state = $2 AND mailbox_id = $1 ORDER BY id",
         );
         let query = query.bind(mailbox.0).bind(state.as_str());
@@ -193,9 +202,9 @@ impl Tx {
             .map(|row| {
                 let place = Place {
                     mailbox,
-                    epoch: row.try_get(5)?,
-                    folder: row.try_get(6)?,
-                    validity: row.try_get(7)?,
+                    epoch: row.try_get(6)?,
+                    folder: row.try_get(7)?,
+                    validity: row.try_get(8)?,
                 };
                 Ok((place, known_of(row)?))
             })
@@ -214,7 +223,7 @@ impl Tx {
         self.later(query.bind(id.0).bind(size as i64))
     }
 
-    /// The source has confirmed (or what it did instead stands in the words).
+    /// The source has confirmed (or what it did instead stands in the words; without any, earlier ones stay).
     pub async fn mark_acknowledged(
         &mut self,
         ids: &[ArrivalId],
@@ -223,8 +232,8 @@ impl Tx {
     ) -> Result<(), Error> {
         for part in ids.chunks(IDS_A_QUERY) {
             let sql = format!(
-                "UPDATE arrival SET state = 'acked', acked_us = $1, ack_words = $2 WHERE state = 'ack_pending' \
-                 AND id IN ({})",
+                "UPDATE arrival SET state = 'acked', acked_us = $1, \
+                 ack_words = CASE WHEN $2 = '' THEN ack_words ELSE $2 END WHERE state = 'ack_pending' AND id IN ({})",
                 placeholders(3, part.len())
             );
             let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now.0).bind(words);
@@ -234,6 +243,14 @@ impl Tx {
             self.later(query)?;
         }
         Ok(())
+    }
+
+    /// The source still lists what it had confirmed, and is to be told once more.
+    pub async fn owe_again(&mut self, id: ArrivalId, words: &str) -> Result<(), Error> {
+        let query = sqlx::query(
+            "UPDATE arrival SET state = 'ack_pending', ack_words = $2 WHERE id = $1 AND state = 'acked'",
+        );
+        self.later(query.bind(id.0).bind(words))
     }
 
     /// A message that was left at its source is here now: its decision is made anew.
@@ -369,6 +386,7 @@ fn known_of(row: &AnyRow) -> Result<Known, Error> {
         state: ArrivalState::parse(&state)?,
         announced_size: row.try_get::<i64, _>(3)? as u64,
         digest: row.try_get(4)?,
+        ack_words: row.try_get(5)?,
     })
 }
 

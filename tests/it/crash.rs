@@ -6,7 +6,7 @@ use std::time::Duration;
 use maildesk::crash;
 
 use crate::spine::message_id;
-use crate::support::inbox::{self, Inbox};
+use crate::support::inbox::{self, Inbox, Way};
 use crate::support::listing::{assert_same, has_ended_busy};
 use crate::support::program::{Desk, Store};
 use crate::support::scripted_smtp::{ScriptedSmtp, Transaction};
@@ -28,27 +28,50 @@ fn a_crash_at_every_point_loses_and_doubles_nothing_postgres() {
     crash_everywhere(Store::Postgres);
 }
 
+#[test]
+fn a_crash_around_the_end_of_a_pop3_session_loses_and_doubles_nothing_sqlite() {
+    crash_at_acknowledgement(Way::Pop3, Store::Sqlite);
+}
+
+#[test]
+fn a_crash_around_the_end_of_a_pop3_session_loses_and_doubles_nothing_postgres() {
+    crash_at_acknowledgement(Way::Pop3, Store::Postgres);
+}
+
+/// The steps in which the ways differ.
+fn crash_at_acknowledgement(way: Way, store: Store) {
+    if !cfg!(feature = "crash-points") {
+        skipped("built without the feature crash-points, which scripts/test gives");
+        return;
+    }
+    for point in crash::POINTS.iter().filter(|point| point.starts_with("ack.")) {
+        if crash_at(way, store, point, 1).is_none() {
+            return;
+        }
+    }
+}
+
 fn crash_everywhere(store: Store) {
     if !cfg!(feature = "crash-points") {
         skipped("built without the feature crash-points, which scripts/test gives");
         return;
     }
     for point in crash::POINTS {
-        if crash_at(store, point, 1).is_none() {
+        if crash_at(Way::Imap, store, point, 1).is_none() {
             return;
         }
         // In the middle of a batch, where the point is met that often.
         for time in if long_tier() { 2..=4 } else { 2..=2 } {
-            crash_at(store, point, time);
+            crash_at(Way::Imap, store, point, time);
         }
     }
 }
 
 /// Dies at `point` when it is met for the n-th time, starts again, and looks. `None` where the peers are missing.
-fn crash_at(store: Store, point: &str, time: u32) -> Option<()> {
-    let inbox = inbox::new()?;
+fn crash_at(way: Way, store: Store, point: &str, time: u32) -> Option<()> {
+    let inbox = inbox::by(way)?;
     let relay = ScriptedSmtp::start();
-    let desk = Desk::with_support(store, &inbox.account(), relay.port)?;
+    let desk = Desk::with_mailbox(store, &inbox, relay.port)?;
     for message in MESSAGES {
         inbox.deliver(message.replace('\n', "\r\n").as_bytes());
     }
@@ -56,7 +79,7 @@ fn crash_at(store: Store, point: &str, time: u32) -> Option<()> {
     assert!(crashed || time > 1, "{store:?}: the crash point {point} was never met");
     desk.run_until_settled(&inbox, MESSAGES.len(), DEADLINE);
 
-    let words = format!("{store:?}, crash at {point}:{time}");
+    let words = format!("{way:?}, {store:?}, crash at {point}:{time}");
     check_desk(&desk, &words);
     check_mails(&relay.accepted(), MAY_REPEAT.contains(&point), &words);
     Some(())

@@ -8,6 +8,9 @@ use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source
 use maildesk::sources::maildir::MaildirSource;
 use tempfile::TempDir;
 
+use crate::support::inbox::RestlessClient;
+use crate::support::trial::{Letter, Trial, on_both_stores};
+
 struct Maildir(TempDir);
 
 impl Maildir {
@@ -186,4 +189,47 @@ async fn what_is_no_maildir_is_named() {
     let empty = TempDir::new().expect("a temporary directory");
     let failure = MaildirSource::new(empty.path()).open("").await.expect_err("no Maildir");
     assert!(failure.words.contains("is this a Maildir?"), "{failure}");
+}
+
+#[tokio::test]
+async fn mail_that_another_client_moves_and_flags_is_listed_each_time() {
+    let maildir = Maildir::new();
+    let all = 100;
+    for n in 0..all {
+        maildir.put(&format!("new/{n}.a"), b"x\n");
+    }
+    let client = RestlessClient::start(maildir.0.path().to_owned());
+    let mut source = maildir.source();
+    for _ in 0..100 {
+        let items = list(&mut source).await;
+        assert_eq!(items.len(), all, "{items:?}");
+        assert!(items.iter().all(|item| item.size == 2));
+    }
+    let items = list(&mut source).await;
+    let fetched = source.fetch(&items).await.expect("all");
+    assert!(fetched.iter().all(|f| in_memory(f) == b"x\n"));
+    source.acknowledge(&ids(&items), &Handled::Delete).await.expect("deleted");
+    drop(client);
+    assert!(Maildir::files(maildir.0.path()).is_empty());
+}
+
+on_both_stores!(mail_that_another_client_moves_meanwhile_is_taken_in_once);
+
+async fn mail_that_another_client_moves_meanwhile_is_taken_in_once(url: String) {
+    let trial = Trial::new(&url).await;
+    let client = RestlessClient::start(trial.folder.path().join("Maildir"));
+    let mut count = 0;
+    for _ in 0..5 {
+        for _ in 0..30 {
+            trial.deliver(&format!("{count}.a"), &Letter::new(&format!("m{count}")).bytes());
+            count += 1;
+        }
+        trial.poll().await;
+    }
+    // What came to lie there while the last round listed.
+    trial.poll().await;
+    drop(client);
+    assert_eq!((trial.remaining(), trial.tickets().await.len()), (0, count));
+    assert_eq!(trial.states().await, vec!["acked"; count]);
+    trial.assert_balanced().await;
 }

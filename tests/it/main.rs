@@ -21,6 +21,7 @@ mod log_events;
 mod maildir;
 mod outbound;
 mod pages;
+mod pop3;
 mod program;
 mod replay;
 mod scheduler;

@@ -1,4 +1,5 @@
-//! The main job on mixed mail: a mailbox over IMAP becomes tickets, each message where it belongs, every mail owed once.
+//! The main job on mixed mail: a mailbox becomes tickets, each message where it belongs, every mail owed once. By IMAP,
+//! and again by POP3 and from a Maildir in which another client moves and flags the mail meanwhile.
 //!
 //! The mail comes from gen.py: seeds first, which become tickets, then new enquiries, replies, attachments, bounces,
 //! automatic answers and broken messages, with what each should become in its manifest.
@@ -12,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde::Deserialize;
 
-use crate::support::inbox::{self, Inbox};
+use crate::support::inbox::{self, Inbox, Way};
 use crate::support::listing::{JournalRow, TicketRow, assert_same, has_ended_busy};
 use crate::support::program::{Desk, Store};
 use crate::support::smtp::{SmtpSink, Sunk};
@@ -20,43 +21,75 @@ use crate::support::{bench_folder, find_program, long_tier, say, setting, skippe
 
 #[test]
 fn mixed_mail_becomes_tickets_sqlite() {
-    mixed_mail(Store::Sqlite, Replies::AsMade);
+    mixed_mail(Way::Imap, Store::Sqlite, Replies::AsMade);
 }
 
 #[test]
 fn mixed_mail_becomes_tickets_postgres() {
-    mixed_mail(Store::Postgres, Replies::AsMade);
+    mixed_mail(Way::Imap, Store::Postgres, Replies::AsMade);
 }
 
 #[test]
 fn mixed_mail_without_references_sqlite() {
-    mixed_mail(Store::Sqlite, Replies::NoReferences);
+    mixed_mail(Way::Imap, Store::Sqlite, Replies::NoReferences);
 }
 
 #[test]
 fn mixed_mail_without_references_postgres() {
-    mixed_mail(Store::Postgres, Replies::NoReferences);
+    mixed_mail(Way::Imap, Store::Postgres, Replies::NoReferences);
 }
 
 #[test]
 fn mixed_mail_without_tags_sqlite() {
-    mixed_mail(Store::Sqlite, Replies::NoTags);
+    mixed_mail(Way::Imap, Store::Sqlite, Replies::NoTags);
 }
 
 #[test]
 fn mixed_mail_without_tags_postgres() {
-    mixed_mail(Store::Postgres, Replies::NoTags);
+    mixed_mail(Way::Imap, Store::Postgres, Replies::NoTags);
 }
 
 #[test]
 fn twenty_kills_lose_and_double_nothing_sqlite() {
-    mixed_mail_under_kills(Store::Sqlite);
+    mixed_mail_under_kills(Way::Imap, Store::Sqlite);
 }
 
 #[test]
 fn twenty_kills_lose_and_double_nothing_postgres() {
-    mixed_mail_under_kills(Store::Postgres);
+    mixed_mail_under_kills(Way::Imap, Store::Postgres);
 }
+
+/// The same by another way.
+macro_rules! by_way {
+    ($module:ident, $way:expr) => {
+        mod $module {
+            use super::*;
+
+            by_way!(mixed_mail_becomes_tickets, mixed_mail, $way, Replies::AsMade);
+            by_way!(mixed_mail_without_references, mixed_mail, $way, Replies::NoReferences);
+            by_way!(mixed_mail_without_tags, mixed_mail, $way, Replies::NoTags);
+            by_way!(kills_lose_and_double_nothing, mixed_mail_under_kills, $way);
+        }
+    };
+    ($name:ident, $run:ident, $way:expr $(, $replies:expr)?) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn sqlite() {
+                $run($way, Store::Sqlite $(, $replies)?);
+            }
+
+            #[test]
+            fn postgres() {
+                $run($way, Store::Postgres $(, $replies)?);
+            }
+        }
+    };
+}
+
+by_way!(by_pop3, Way::Pop3);
+by_way!(by_maildir, Way::Maildir);
 
 /// What the replies of a run carry to be known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,21 +109,24 @@ impl Replies {
     }
 }
 
-fn mixed_mail(store: Store, replies: Replies) {
-    let Some(spine) = Spine::set_up(store) else { return };
+fn mixed_mail(way: Way, store: Store, replies: Replies) {
+    let Some(spine) = Spine::set_up(way, store) else { return };
     let main = spine.take_seeds(replies);
     for message in main.messages() {
         spine.inbox.deliver(&main.bytes(message));
     }
     let begun = Instant::now();
+    let other = spine.inbox.restless_client();
     spine.desk.run(&["poll", "--json"]).ok();
-    let words = format!("{store:?}, {replies:?}: {} messages in {:?}", spine.size.messages, begun.elapsed());
+    drop(other);
+    let words =
+        format!("{way:?}, {store:?}, {replies:?}: {} messages in {:?}", spine.size.messages, begun.elapsed());
     spine.check(&main, replies, &words);
 }
 
-/// `kill -9` at 20 random moments, of `poll` and of the daemon in turn; then all of it must be as if nothing had been.
-fn mixed_mail_under_kills(store: Store) {
-    let Some(spine) = Spine::set_up(store) else { return };
+/// `kill -9` at random moments, of `poll` and of the daemon in turn; then all of it must be as if nothing had been.
+fn mixed_mail_under_kills(way: Way, store: Store) {
+    let Some(spine) = Spine::set_up(way, store) else { return };
     let begun = Instant::now();
     let main = spine.take_seeds(Replies::AsMade);
     let seeds_took = begun.elapsed();
@@ -102,28 +138,34 @@ fn mixed_mail_under_kills(store: Store) {
     }
     // So that the kills fall all over the work: what it should take, shared out among them.
     let work = seeds_took.mul_f64(spine.size.messages as f64 / spine.size.seeds as f64);
+    let begun = Instant::now();
+    let other = spine.inbox.restless_client();
     let kills = spine.kill_often(start_takes, work);
     let all = spine.size.messages + spine.size.seeds;
     spine.desk.run_until_settled(&spine.inbox, all, Duration::from_secs(300));
-    let words = format!("{store:?}, {kills} kills: {} messages", spine.size.messages);
+    drop(other);
+    let took = begun.elapsed();
+    let words = format!("{way:?}, {store:?}, {kills} kills: {} messages in {took:?}", spine.size.messages);
     spine.check(&main, Replies::AsMade, &words);
     check_sent(&spine.sink.received(), spine.desk.queue().len(), kills);
 }
 
-const KILLS: usize = 20;
-
-/// How much mail: `MAILDESK_SPINE_MESSAGES`, else 300 in the landing tier and 2,000 in the long one.
+/// How much mail: `MAILDESK_SPINE_MESSAGES`, else 2,000 in the long tier, and in the landing tier 300 by IMAP and a few
+/// by the others.
 #[derive(Clone, Copy)]
 struct Size {
     messages: usize,
     seeds: usize,
+    kills: usize,
 }
 
 impl Size {
-    fn of_this_run() -> Size {
+    fn of_this_run(way: Way) -> Size {
         let asked = setting("MAILDESK_SPINE_MESSAGES").map(|n| n.parse().expect("a number of messages"));
+        let is_short = asked.is_none() && !long_tier() && way != Way::Imap;
         let messages = asked.unwrap_or(if long_tier() { 2000 } else { 300 });
-        Size { messages, seeds: (messages / 10).clamp(10, 200) }
+        let messages = if is_short { 60 } else { messages };
+        Size { messages, seeds: (messages / 10).clamp(10, 200), kills: if is_short { 5 } else { 20 } }
     }
 }
 
@@ -138,7 +180,7 @@ struct Spine {
 
 impl Spine {
     /// `None` where something of it cannot be had here: the reason has been printed.
-    fn set_up(store: Store) -> Option<Spine> {
+    fn set_up(way: Way, store: Store) -> Option<Spine> {
         let Some(bench) = bench_folder() else {
             skipped("no gen.py in ../shared/bench; MAILDESK_BENCH names its folder");
             return None;
@@ -147,11 +189,11 @@ impl Spine {
             skipped("no python3 here, which gen.py needs");
             return None;
         }
-        let inbox = inbox::new()?;
+        let inbox = inbox::by(way)?;
         let sink = SmtpSink::start()?;
-        let desk = Desk::with_support(store, &inbox.account(), sink.port)?;
+        let desk = Desk::with_mailbox(store, &inbox, sink.port)?;
         let folder = tempfile::tempdir().expect("a folder for the mail");
-        Some(Spine { size: Size::of_this_run(), folder, generator: bench.join("gen.py"), inbox, sink, desk })
+        Some(Spine { size: Size::of_this_run(way), folder, generator: bench.join("gen.py"), inbox, sink, desk })
     }
 
     /// Takes the seeds in, closes half of their tickets, answers some of the others, and makes the main mail with the
@@ -203,14 +245,14 @@ impl Spine {
         Mail { manifest: manifest.lines().map(read).collect(), folder }
     }
 
-    /// Kills at random moments until `KILLS` of them have met the program alive. Answers with their number.
+    /// Kills at random moments until enough of them have met the program alive. Answers with their number.
     fn kill_often(&self, start_takes: Duration, work: Duration) -> usize {
         let mut random = StdRng::seed_from_u64(11);
         let mut kills = 0;
         for attempt in 0.. {
             let mut running = self.desk.spawn(&[if attempt % 2 == 0 { "poll" } else { "run" }]);
             let start = start_takes.mul_f64(random.random_range(0.2..1.0));
-            let moment = start + work.mul_f64(random.random_range(0.0..2.0) / KILLS as f64);
+            let moment = start + work.mul_f64(random.random_range(0.0..2.0) / self.size.kills as f64);
             std::thread::sleep(moment);
             match running.ended() {
                 None => {
@@ -221,10 +263,10 @@ impl Spine {
                 Some(end) if end.success() => {}
                 Some(_) => assert!(has_ended_busy(&mut running)),
             }
-            if kills == KILLS {
+            if kills == self.size.kills {
                 break;
             }
-            assert!(attempt < 10 * KILLS, "{kills} kills only in {attempt} attempts: {}", running.log());
+            assert!(attempt < 10 * self.size.kills, "{kills} kills only in {attempt} attempts: {}", running.log());
         }
         kills
     }

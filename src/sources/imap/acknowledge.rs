@@ -23,7 +23,7 @@ pub(super) async fn acknowledge(
         };
     }
     let words = if is_whole { String::new() } else { FLAGGED_ONLY.to_owned() };
-    Ok(Acknowledged { words })
+    Ok(Acknowledged { words, ..Acknowledged::default() })
 }
 
 async fn store(wire: &mut Wire, set: &str, flags: &str) -> Result<(), Failure> {

@@ -8,19 +8,18 @@ use std::path::Path;
 
 use super::answer::{Part, Section, part, unquoted};
 use super::command::Command;
-use super::spool::Spool;
 use super::uids;
 use super::wire::Wire;
 use crate::clock::Micros;
 use crate::failure::Failure;
 use crate::intake::source::{Bytes, Fetched, Item, SPOOL_FROM};
+use crate::sources::MESSAGE_LIMIT;
+use crate::sources::spool::Spool;
 
 const PIECE: u64 = 1 << 20;
 /// How much a message may exceed its announced size and stay in memory: line ends counted otherwise, a header added.
 const SLACK: u64 = 64 << 10;
 const SMALL_PIECE: u64 = SPOOL_FROM + SLACK;
-/// Ends a server that sends a message without end.
-const MESSAGE_LIMIT: u64 = 2 << 30;
 
 /// What has come of a message with the first command.
 struct Begun<'a> {

@@ -9,9 +9,8 @@ use super::utf7;
 use super::wire::Wire;
 use crate::failure::Failure;
 use crate::intake::source::{Item, Listing};
+use crate::sources::LISTING_LIMIT;
 
-/// More messages than any folder holds; ends a server that lists without end.
-const LISTING_LIMIT: usize = 5_000_000;
 /// Stands for a size that imap-proto cannot read: 4 GiB or more.
 const BEYOND_32_BITS: u64 = 1 << 32;
 

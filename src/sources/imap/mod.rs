@@ -11,7 +11,6 @@ mod examine;
 mod fetch;
 mod list;
 mod login;
-mod spool;
 mod uids;
 mod utf7;
 mod wire;
@@ -19,6 +18,7 @@ mod words;
 
 use std::path::PathBuf;
 
+pub use super::Tls;
 pub use examine::{FolderReport, Report, examine};
 
 use self::command::Command;
@@ -42,16 +42,6 @@ pub struct ImapSettings {
     /// Where large messages lie while they are taken in.
     pub spool_dir: PathBuf,
     pub deadlines: Deadlines,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// From the first byte, usually port 993.
-    Tls,
-    /// After a few words in the clear, usually port 143; refused if the server does not offer it.
-    StartTls,
-    /// Never: the password crosses the network in the clear.
-    Plain,
 }
 
 /// A session that is logged in.

@@ -1,36 +1,15 @@
-//! What the server says, made fit for one line of words: short, printable, without the password.
+//! What a failed answer means, in words that show no mail.
 
 use std::io;
 
 use crate::failure::Failure;
-
-const WORDS_LIMIT: usize = 200;
-
-/// One line of the server's own text. Servers echo what they did not understand, the password too.
-pub(super) fn clean(text: &str, secrets: &[String]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|s| !s.is_empty()) {
-        text = text.replace(secret.as_str(), "…");
-    }
-    let mut line: String = text
-        .chars()
-        .take(WORDS_LIMIT)
-        .map(|c| if c.is_control() || c == '\u{fffd}' { '?' } else { c })
-        .collect();
-    if text.chars().nth(WORDS_LIMIT).is_some() {
-        line.push('…');
-    }
-    line
-}
+pub(super) use crate::sources::words::clean;
+use crate::sources::words::lost as lost_connection;
 
 /// What a failed read or write means. async-imap puts its whole buffer into the text of a parse error, mail and all,
 /// so of such a text only the start of the first line is shown.
 pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
     match error.kind() {
-        io::ErrorKind::TimedOut => Failure::temporary(format!("the server is {error}")),
-        io::ErrorKind::UnexpectedEof => {
-            Failure::temporary("the server closed the connection within an answer")
-        }
         io::ErrorKind::InvalidData => Failure::temporary(format!("the server's answer {error}")),
         io::ErrorKind::Other => {
             let text = error.to_string();
@@ -40,7 +19,7 @@ pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
                 clean(start, secrets).chars().take(60).collect::<String>()
             ))
         }
-        _ => Failure::temporary("the connection to the server broke").because(error),
+        _ => lost_connection(error),
     }
 }
 
@@ -54,20 +33,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_echoed_password_is_blotted_out() {
-        let secrets = ["hunter2".to_owned()];
-        assert_eq!(clean("unknown: LOGIN joe hunter2\x07", &secrets), "unknown: LOGIN joe …?");
-    }
-
-    #[test]
     fn a_parse_error_shows_no_mail() {
         let text = "Error during parsing of \"* 1 FETCH (UID 1 BODY[] ~{20}\\r\\nDear doctor, I have\"";
         let words = lost(io::Error::other(text), &[]).to_string();
         assert!(words.contains("* 1 FETCH (UID 1 BODY[] ~{20}") && !words.contains("doctor"), "{words}");
-    }
-
-    #[test]
-    fn long_words_are_cut() {
-        assert_eq!(clean(&"ä".repeat(1000), &[]).chars().count(), WORDS_LIMIT + 1);
     }
 }

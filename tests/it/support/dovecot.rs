@@ -30,7 +30,6 @@ pub struct Dovecot {
     pub imap: u16,
     pub imaps: u16,
     pub pop3: u16,
-    #[expect(dead_code, reason = "for the POP3 source")]
     pub pop3s: u16,
     pub ca_file: PathBuf,
     dir: PathBuf,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::dovecot::PASSWORD;
+use super::inbox::Inbox;
 use super::{find_program, postgres, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_maildesk");
@@ -52,6 +54,14 @@ impl Desk {
         let desk = Desk::new(store)?;
         fs::write(desk.folder.path().join("password"), &imap.password).expect("the password file is written");
         desk.configure(&support_sections(imap, smtp_port));
+        Some(desk)
+    }
+
+    /// The same on a mailbox that is read in another way.
+    pub fn with_mailbox(store: Store, inbox: &Inbox, smtp_port: u16) -> Option<Desk> {
+        let desk = Desk::new(store)?;
+        fs::write(desk.folder.path().join("password"), PASSWORD).expect("the password file is written");
+        desk.configure(&sections_around(&inbox.section(), smtp_port));
         Some(desk)
     }
 
@@ -130,16 +140,13 @@ impl Desk {
 
 /// The sections of [`Desk::with_support`], for a test that adds its own.
 pub fn support_sections(imap: &Imap, smtp_port: u16) -> String {
-    format!(
-        r#"[[relay]]
-name = "out"
-host = "127.0.0.1"
-port = {smtp_port}
-tls = "plain"
-sender = "support@example.com"
-verp = true
+    sections_around(&imap_section(imap), smtp_port)
+}
 
-[[mailbox]]
+/// A mailbox named `support`.
+pub fn imap_section(imap: &Imap) -> String {
+    format!(
+        r#"[[mailbox]]
 name = "support"
 protocol = "imap"
 host = "127.0.0.1"
@@ -150,7 +157,24 @@ password_file = "password"
 folders = ["INBOX"]
 handled = "delete"
 size_limit_mb = 50
+"#,
+        port = imap.port,
+        username = imap.username,
+    )
+}
 
+/// A mailbox named `support` with all that it takes to answer its mail.
+pub fn sections_around(mailbox: &str, smtp_port: u16) -> String {
+    format!(
+        r#"[[relay]]
+name = "out"
+host = "127.0.0.1"
+port = {smtp_port}
+tls = "plain"
+sender = "support@example.com"
+verp = true
+
+{mailbox}
 [[type]]
 name = "Support"
 tag = "Support"
@@ -164,9 +188,7 @@ login = "agent"
 name = "Agent"
 role = "agent"
 addresses = ["agent@example.com"]
-"#,
-        port = imap.port,
-        username = imap.username,
+"#
     )
 }
 

@@ -1,0 +1,180 @@
+//! From an address to a session that is signed in: greeting, STLS, password, capabilities.
+//!
+//! The password goes out in the clear only when the settings ask for a connection without TLS, and once a session:
+//! servers count failed tries.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Pop3Settings;
+use super::session::{Command, Session};
+use super::wire::{Capabilities, code};
+use crate::failure::Failure;
+use crate::net::{self, Stream};
+use crate::sources::Tls;
+
+/// RFC 2449 §4: the longest command, its end included.
+const COMMAND_LIMIT: usize = 255;
+
+/// The session and the server's greeting.
+pub(super) async fn log_in(settings: &Pop3Settings) -> Result<(Session, String), Failure> {
+    let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
+    let stream = match settings.tls {
+        Tls::Tls => wrap(tcp, settings).await?,
+        Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
+    };
+    let mut session = Session::new(stream, settings.deadlines);
+    session.secrets = secrets(settings);
+    let greeting = greet(&mut session, settings.tls).await?;
+    ask_capabilities(&mut session).await?;
+    if settings.tls == Tls::StartTls {
+        session = start_tls(session, settings).await?;
+        ask_capabilities(&mut session).await?;
+    }
+    authenticate(&mut session, settings).await?;
+    // RFC 2449 §5: they may differ once it is known who asks.
+    if session.capabilities.is_some() {
+        ask_capabilities(&mut session).await?;
+    }
+    Ok((session, greeting))
+}
+
+async fn wrap(tcp: tokio::net::TcpStream, settings: &Pop3Settings) -> Result<Stream, Failure> {
+    let roots = settings.extra_roots.as_deref();
+    net::tls::wrap(tcp, &settings.host, roots, settings.deadlines.handshake).await
+}
+
+async fn greet(session: &mut Session, tls: Tls) -> Result<String, Failure> {
+    let greeting = session.greeting().await.map_err(|failure| {
+        failure.of(match tls {
+            Tls::Tls => "no POP3 greeting",
+            Tls::StartTls | Tls::Plain => "no POP3 greeting; a port that wants TLS from the start keeps silent",
+        })
+    })?;
+    match greeting {
+        Ok(reply) if reply.is_ok => Ok(reply.words),
+        Ok(reply) => Err(Failure::temporary(format!("the server turns us away: -ERR {}", reply.words))),
+        Err(start) => Err(Failure::temporary(format!(
+            "this is not a POP3 server, it says {start:?}: check host and port"
+        ))),
+    }
+}
+
+/// CAPA came with RFC 2449; who refuses it is asked for nothing that is optional.
+async fn ask_capabilities(session: &mut Session) -> Result<(), Failure> {
+    let mut capabilities = Capabilities::default();
+    let reply = session
+        .ask_lines(Command::new("CAPA"), &mut |line| {
+            capabilities.note(line);
+            Ok(())
+        })
+        .await?;
+    session.capabilities = reply.is_ok.then_some(capabilities);
+    Ok(())
+}
+
+/// RFC 2595 §4.
+async fn start_tls(mut session: Session, settings: &Pop3Settings) -> Result<Session, Failure> {
+    if session.capabilities.as_ref().is_some_and(|c| !c.has("STLS")) {
+        return Err(Failure::temporary(
+            "the server does not offer STLS: use its TLS port, or ask for a connection in the clear",
+        ));
+    }
+    session.tell(Command::new("STLS")).await?;
+    let secrets = std::mem::take(&mut session.secrets);
+    let Stream::Plain(tcp) = session.into_stream()? else {
+        return Err(Failure::permanent("STLS under TLS"));
+    };
+    // A new session: what was said before TLS, capabilities too, anyone may have said.
+    let mut session = Session::new(wrap(tcp, settings).await?, settings.deadlines);
+    session.secrets = secrets;
+    Ok(session)
+}
+
+async fn authenticate(session: &mut Session, settings: &Pop3Settings) -> Result<(), Failure> {
+    let (user, password) = (settings.username.as_str(), settings.password.reveal());
+    if user.contains('\0') || password.contains('\0') {
+        return Err(Failure::permanent("a user name or password with a NUL byte cannot be sent"));
+    }
+    let offered = session.capabilities.as_ref();
+    let can_user = offered.is_none_or(|c| c.has("USER"));
+    let can_plain = offered.is_some_and(|c| c.has_mechanism("PLAIN"));
+    let is_simple = |text: &str| text.is_ascii() && !text.contains(['\r', '\n']);
+    // PASS knows no charset; RFC 4616 says UTF-8.
+    let fits_user = is_simple(user) && is_simple(password);
+    match (can_user, can_plain) {
+        (true, false) if !user.contains(['\r', '\n']) && !password.contains(['\r', '\n']) => {
+            by_user(session, user, password).await
+        }
+        (true, true) if fits_user => by_user(session, user, password).await,
+        (_, true) => {
+            let reply = session.ask(sasl("PLAIN", &plain(user, password))).await?;
+            signed_in(user, reply.is_ok, &reply.words)
+        }
+        (true, false) => Err(Failure::permanent("a user name or password with a line end cannot be sent")),
+        (false, false) => Err(Failure::temporary(match settings.tls {
+            Tls::Plain => "the server takes no password in the clear (no USER, no SASL PLAIN): use TLS or STLS",
+            _ => "the server takes no password (no USER, no SASL PLAIN): it may want OAuth",
+        })),
+    }
+}
+
+async fn by_user(session: &mut Session, user: &str, password: &str) -> Result<(), Failure> {
+    let named = session.ask(Command::new("USER").word(user)).await?;
+    if !named.is_ok {
+        return signed_in(user, false, &named.words);
+    }
+    let reply = session.ask(Command::new("PASS").word(password)).await?;
+    signed_in(user, reply.is_ok, &reply.words)
+}
+
+/// AUTH with all that the client has to say, RFC 5034 §4: in the command where it is short enough, else once the server
+/// asks for it. A further challenge is a refusal with its reason, which an empty line brings to its end (XOAUTH2).
+fn sasl(mechanism: &str, response: &str) -> Command {
+    let short = Command::new("AUTH").word(mechanism).word(response);
+    let fits = "AUTH".len() + mechanism.len() + response.len() + 4 <= COMMAND_LIMIT;
+    let command = if fits { short } else { Command::new("AUTH").word(mechanism).then_line(response) };
+    command.then_line("")
+}
+
+fn signed_in(user: &str, is_ok: bool, words: &str) -> Result<(), Failure> {
+    if is_ok {
+        return Ok(());
+    }
+    let said = format!("-ERR {words}");
+    // RFC 3206, RFC 2449 §8.1: only AUTH says that the password is at fault and not the server.
+    Err(match code(words) {
+        "AUTH" => Failure::permanent(format!(
+            "the server refuses the login of {user:?}: {said} (check user name and password)"
+        )),
+        "IN-USE" => Failure::temporary(format!("another client has the mailbox of {user:?} open: {said}")),
+        "LOGIN-DELAY" => Failure::temporary(format!(
+            "the server wants more time between two logins of {user:?}: {said} (raise interval_s)"
+        )),
+        _ => Failure::temporary(format!("the server refuses the login of {user:?}: {said}")),
+    })
+}
+
+/// RFC 4616: authorisation identity (none), user, password.
+fn plain(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("\0{user}\0{password}"))
+}
+
+/// The password as it may be written on the wire, and so echoed by it.
+fn secrets(settings: &Pop3Settings) -> Vec<String> {
+    let (user, password) = (settings.username.as_str(), settings.password.reveal());
+    vec![plain(user, password), password.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_response_waits_to_be_asked_for() {
+        let short = "x".repeat(COMMAND_LIMIT - "AUTH PLAIN \r\n".len());
+        assert_eq!(sasl("PLAIN", &short).lines(), [format!("AUTH PLAIN {short}"), String::new()]);
+        let long = format!("{short}x");
+        assert_eq!(sasl("PLAIN", &long).lines(), ["AUTH PLAIN", &long, ""]);
+    }
+}
