@@ -93,7 +93,8 @@ pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
             Err(e) => it.fail(e.to_string(), "check host, port, tls, username and password of the mailbox"),
         },
         Protocol::Maildir => maildir(&mut it, row).await,
-        later => it.fail(format!("protocol {later} comes in a later version"), "use imap or maildir"),
+        Protocol::Pipe => it.ok("an MTA brings its mail by `maildesk deliver`"),
+        later => it.fail(format!("protocol {later} comes in a later version"), "use imap, maildir or pipe"),
     }
     if row.is_held {
         let words = "it is held: most of its mail was suddenly unknown";

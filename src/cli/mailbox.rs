@@ -194,6 +194,10 @@ async fn delete(args: DeleteArgs, context: &Context) -> Result<Output, CliError>
 async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
     let unavailable =
         |e: Failure| CliError::unavailable(e.of(format!("mailbox {:?}", row.spec.name)).to_string());
+    if row.spec.protocol == Protocol::Pipe {
+        let words = "there is no server to ask: an MTA brings its mail by `maildesk deliver`";
+        return Ok(Output::said(words, json!({ "mailbox": row.spec.name })));
+    }
     if row.spec.protocol != Protocol::Imap {
         let messages = checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
         let words = format!("{}: {messages} messages", row.spec.host);

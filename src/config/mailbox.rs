@@ -12,7 +12,7 @@ section! {
     MailboxSection with MailboxFlags {
         /// Its name, for people and for the types that it serves.
         name: String = String::new(), required "\"support\"";
-        /// imap, or maildir: a folder on this machine, `path`.
+        /// imap; maildir: a folder on this machine, `path`; or pipe: what an MTA brings by `maildesk deliver`.
         protocol: Protocol = Protocol::Imap;
         /// The IMAP server.
         host: String = String::new(), live "\"imap.example.com\"";
@@ -30,7 +30,7 @@ section! {
         handled: Handled = Handled::Delete;
         /// The folder that handled mail is moved to.
         move_to: String = String::new(), example "\"Done\"";
-        /// Larger messages stay in the mailbox and show as error tickets.
+        /// Larger messages stay in the mailbox and show as error tickets. Of protocol pipe they are kept here.
         size_limit_mb: u64 = 50;
         /// Seconds between two rounds.
         interval_s: u64 = 600;
@@ -106,8 +106,10 @@ impl MailboxSection {
                 let path = under(folder, &needed("path", &self.path)?);
                 (path.to_string_lossy().into_owned(), vec![String::new()])
             }
-            later @ (Protocol::Pop3 | Protocol::Pipe) => {
-                let words = format!("{later} comes in a later version; this one reads imap and maildir");
+            Protocol::Pipe => (String::new(), vec![String::new()]),
+            later @ Protocol::Pop3 => {
+                let words =
+                    format!("{later} comes in a later version; this one reads imap, maildir and pipe");
                 return Err(Wrong::new("protocol", words));
             }
         };

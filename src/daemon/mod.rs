@@ -1,6 +1,8 @@
 //! The process on one screen: what it starts, and in which order it stops.
 
 mod mailboxes;
+mod pipes;
+mod space;
 mod works;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub async fn run(
     tasks.spawn(control::serve(listener, shutdown.clone(), handler));
     tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
     tasks.spawn(send(works.clone(), shutdown.clone()));
+    tasks.spawn(space::watch(works.clone(), shutdown.clone()));
     tasks.spawn(tell(works.clone(), shutdown.clone()));
     let lost = tokio::select! {
         lost = watch(hold, shutdown.clone()) => lost,

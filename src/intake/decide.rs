@@ -12,6 +12,7 @@ use super::keep::{Held, Kept};
 use super::lookup::{Ahead, Asked, InHand, Sight, Touched, clues, look_up};
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
+use crate::desk::review::too_big_alert;
 use crate::failure::Failure;
 use crate::mail::{self, Message, Skeleton};
 use crate::store::arrival::Pending;
@@ -223,6 +224,7 @@ impl Intake {
         it: Settling<'_>,
         decision: Decision,
     ) -> Result<(Decision, Applied), Error> {
+        let decision = if it.pending.is_too_big { self.too_big(tx, it.pending).await? } else { decision };
         let key = MailKey::of(it.message, &it.pending.digest, &self.desk.keys);
         let applying = Applying {
             pending: it.pending,
@@ -254,6 +256,18 @@ impl Intake {
             key.message_id.as_ref().map_or("", |m| m.as_str()),
         );
         Ok((decision, applied))
+    }
+
+    /// A message that an MTA has brought, over its mailbox's limit (B2): it has no source to stay at.
+    async fn too_big(&self, tx: &mut Tx, pending: &Pending) -> Result<Decision, Error> {
+        let told = format!(
+            "a message of {} bytes is over the limit of its mailbox and is kept undecided: `maildesk error list` shows it, \
+             `maildesk error retry` decides it, `maildesk error discard` lets it go",
+            pending.size
+        );
+        self.desk.alerts.state_in(tx, &too_big_alert(pending.id), Some(&told)).await?;
+        let reason = format!("{} bytes, over the mailbox's limit; they are here", pending.size);
+        Ok(Decision { reason, ..set_aside(Code::TooBig) })
     }
 
     /// The parser or the desk died of this message: a try more, and after the last one an error ticket with its bytes.
@@ -362,7 +376,9 @@ fn parse_one((pending, bytes): (Pending, Result<Skeleton, Held>), tries: i64) ->
             Err(Held::Spool(file)) => mail::scan(&mut BufReader::with_capacity(RAW_CHUNK, file)).ok()?,
             Err(Held::Store) => return None,
         };
-        Some(mail::parse(&skeleton))
+        let mut message = mail::parse(&skeleton);
+        message.add_envelope(&pending.envelope_to);
+        Some(message)
     };
     let message = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse)).unwrap_or_default();
     Parsed { pending, message }

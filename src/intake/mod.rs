@@ -6,6 +6,7 @@
 mod acknowledge;
 pub mod balance;
 pub mod decide;
+pub mod deliver;
 pub mod import;
 mod keep;
 mod leave;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use crate::clock::Clock;
 use crate::desk::Desk;
+use crate::store::Space;
 
 pub use decide::Fates;
 pub use round::RoundReport;
@@ -28,6 +30,8 @@ pub struct Intake {
     pub desk: Desk,
     pub clock: Clock,
     pub settings: Settings,
+    /// Below it nothing is taken in.
+    pub space: Space,
 }
 
 #[derive(Clone, Debug)]

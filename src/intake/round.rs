@@ -33,6 +33,8 @@ pub struct RoundReport {
     pub acknowledged: u64,
     pub fates: Fates,
     pub balance: Balance,
+    /// There was no room for more: what is left at the source is taken in when there is.
+    pub is_cut_short: bool,
 }
 
 /// What to do with the messages of a listing.
@@ -91,6 +93,19 @@ impl Intake {
         Ok(report)
     }
 
+    /// A round over a mailbox that an MTA fills: what it has brought is decided. Nobody is to be told.
+    pub async fn round_of_pipe(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        let fates = self.decide_pending(Some(mailbox.id), false).await?;
+        let balance = self.check_balance(mailbox).await?;
+        Ok(RoundReport {
+            listed: fates.total(),
+            fetched: fates.total(),
+            fates,
+            balance,
+            ..RoundReport::default()
+        })
+    }
+
     /// What of a listing is new, resized or too big.
     async fn sort(&self, place: &Place, listing: &Listing, limit: u64) -> Result<Work, Failure> {
         let ids: Vec<&str> = listing.items.iter().map(|i| i.source_id.as_str()).collect();
@@ -137,19 +152,24 @@ struct FolderRound<'a> {
 impl FolderRound<'_> {
     async fn run<S: Source>(&mut self, source: &mut S, work: Work) -> Result<(), Failure> {
         for (item, known) in &work.too_big {
-            self.leave(source, item, *known).await?;
+            if self.has_room() {
+                self.leave(source, item, *known).await?;
+            }
         }
         for (item, known) in &work.wanted {
-            self.take_in_left(source, item, known).await?;
+            if self.has_room() {
+                self.take_in_left(source, item, known).await?;
+            }
         }
-        let new = work.new.into_iter().chain(self.renumbered(source, work.resized).await?);
+        let (new, resized) = if self.has_room() { (work.new, work.resized) } else { (vec![], vec![]) };
+        let new = new.into_iter().chain(self.renumbered(source, resized).await?);
         let mut batches = batches(new.collect(), self.intake.settings.batch_bytes).into_iter();
         let mut fetched = match batches.next() {
             Some(first) => source.fetch(&first).await?,
             None => vec![],
         };
         // The next batch is on the wire while this one is decided; the source is told of the last one in between.
-        while !fetched.is_empty() {
+        while !fetched.is_empty() && self.has_room() {
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);
@@ -173,6 +193,12 @@ impl FolderRound<'_> {
         self.report.acknowledged += done.len() as u64;
         self.confirmed.extend(done);
         self.intake.confirm(&std::mem::take(&mut self.confirmed), "").await
+    }
+
+    /// Asked before anything is taken in. Where there is none, what is in hand is ended in good order.
+    fn has_room(&mut self) -> bool {
+        self.report.is_cut_short |= self.intake.space.shortage().is_some();
+        !self.report.is_cut_short
     }
 
     /// Keeps and decides one batch; gives what the source may let go.

@@ -4,6 +4,8 @@ pub mod files;
 pub mod imap;
 pub mod maildir;
 mod mbox;
+mod spool;
+pub mod stdin;
 
 use std::fmt;
 

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Row as _};
@@ -17,13 +18,21 @@ use crate::clock::Micros;
 /// The key of the advisory lock, one for each database: "desk" in ASCII.
 const ADVISORY_KEY: i64 = 0x6465_736b;
 
+/// How a `deliver` that found no daemon is called in `Error::Held`. It holds the desk while it keeps one message, so it is
+/// waited for.
+const PASSING: &str = "`maildesk deliver`";
+const PASSES_WITHIN: Duration = Duration::from_secs(20);
+/// Who has just taken hold has not said yet who it is: what stands there is its predecessor's.
+const INTRODUCED_WITHIN: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(10);
+
 /// How long PostgreSQL may take to say that it is there.
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Who holds, in words for the one who is refused.
 #[derive(Clone, Debug)]
 pub struct Owner {
-    /// `run`, `poll`, `import`.
+    /// `run`, `poll`, `import`, `deliver`.
     pub command: &'static str,
     pub pid: u32,
     pub since: Micros,
@@ -49,6 +58,23 @@ enum Held {
 impl Store {
     /// Takes hold of the desk. `Error::Held` says who has it.
     pub async fn hold(&self, owner: &Owner) -> Result<Hold, Error> {
+        let begun = Instant::now();
+        loop {
+            match self.try_hold(owner).await {
+                Err(Error::Held(words)) => {
+                    let patience = if words.contains(PASSING) { PASSES_WITHIN } else { INTRODUCED_WITHIN };
+                    if begun.elapsed() > patience {
+                        return Err(Error::Held(words));
+                    }
+                }
+                held => return held,
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The same, now or not at all.
+    pub async fn try_hold(&self, owner: &Owner) -> Result<Hold, Error> {
         match self.engine {
             Engine::Sqlite => hold_file(&lock_path(&self.options), owner),
             Engine::Postgres => hold_session(&self.options, owner).await,
@@ -82,7 +108,7 @@ fn lock_path(options: &AnyConnectOptions) -> PathBuf {
 }
 
 fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
-    let failed = |e: std::io::Error| Error::Unavailable(sqlx::Error::Io(e));
+    let failed = |e: std::io::Error| Error::Unreachable(format!("{}: {e}", path.display()));
     let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
     let mut file = open.map_err(failed)?;
     match file.try_lock() {

@@ -7,6 +7,7 @@ mod big_mail;
 mod commands;
 mod corpora;
 mod crash;
+mod deliver;
 mod demo;
 mod docs;
 mod explain;

@@ -60,7 +60,7 @@ fn twenty_kills_lose_and_double_nothing_postgres() {
 
 /// What the replies of a run carry to be known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Replies {
+pub enum Replies {
     AsMade,
     NoReferences,
     NoTags,
@@ -80,7 +80,7 @@ fn mixed_mail(store: Store, replies: Replies) {
     let Some(spine) = Spine::set_up(store) else { return };
     let main = spine.take_seeds(replies);
     for message in main.messages() {
-        spine.inbox.deliver(&main.bytes(message));
+        spine.inbox().deliver(&main.bytes(message));
     }
     let begun = Instant::now();
     spine.desk.run(&["poll", "--json"]).ok();
@@ -98,13 +98,13 @@ fn mixed_mail_under_kills(store: Store) {
     spine.desk.run(&["poll"]).ok();
     let start_takes = begun.elapsed();
     for message in main.messages() {
-        spine.inbox.deliver(&main.bytes(message));
+        spine.inbox().deliver(&main.bytes(message));
     }
     // So that the kills fall all over the work: what it should take, shared out among them.
     let work = seeds_took.mul_f64(spine.size.messages as f64 / spine.size.seeds as f64);
     let kills = spine.kill_often(start_takes, work);
     let all = spine.size.messages + spine.size.seeds;
-    spine.desk.run_until_settled(&spine.inbox, all, Duration::from_secs(300));
+    spine.desk.run_until_settled(spine.inbox(), all, Duration::from_secs(300));
     let words = format!("{store:?}, {kills} kills: {} messages", spine.size.messages);
     spine.check(&main, Replies::AsMade, &words);
     check_sent(&spine.sink.received(), spine.desk.queue().len(), kills);
@@ -114,31 +114,44 @@ const KILLS: usize = 20;
 
 /// How much mail: `MAILDESK_SPINE_MESSAGES`, else 300 in the landing tier and 2,000 in the long one.
 #[derive(Clone, Copy)]
-struct Size {
-    messages: usize,
-    seeds: usize,
+pub struct Size {
+    pub messages: usize,
+    pub seeds: usize,
 }
 
 impl Size {
-    fn of_this_run() -> Size {
+    /// `landing`: how many in the landing tier.
+    fn of_this_run(landing: usize) -> Size {
         let asked = setting("MAILDESK_SPINE_MESSAGES").map(|n| n.parse().expect("a number of messages"));
-        let messages = asked.unwrap_or(if long_tier() { 2000 } else { 300 });
+        let messages = asked.unwrap_or(if long_tier() { 2000 } else { landing });
         Size { messages, seeds: (messages / 10).clamp(10, 200) }
     }
 }
 
-struct Spine {
-    size: Size,
+pub struct Spine {
+    pub size: Size,
     folder: tempfile::TempDir,
     generator: PathBuf,
-    inbox: Inbox,
-    sink: SmtpSink,
-    desk: Desk,
+    /// None: what comes in is brought by `deliver`.
+    inbox: Option<Inbox>,
+    pub sink: SmtpSink,
+    pub desk: Desk,
 }
 
 impl Spine {
     /// `None` where something of it cannot be had here: the reason has been printed.
     fn set_up(store: Store) -> Option<Spine> {
+        let inbox = inbox::new()?;
+        let spine = Spine::with_desk(300, |port| Desk::with_support(store, &inbox.account(), port))?;
+        Some(Spine { inbox: Some(inbox), ..spine })
+    }
+
+    /// On a desk of type Support whose mailbox is an MTA's pipe. `landing`: messages in the landing tier.
+    pub fn on_pipe(store: Store, landing: usize) -> Option<Spine> {
+        Spine::with_desk(landing, |port| Desk::with_pipe(store, port))
+    }
+
+    fn with_desk(landing: usize, desk: impl FnOnce(u16) -> Option<Desk>) -> Option<Spine> {
         let Some(bench) = bench_folder() else {
             skipped("no gen.py in ../shared/bench; MAILDESK_BENCH names its folder");
             return None;
@@ -147,19 +160,30 @@ impl Spine {
             skipped("no python3 here, which gen.py needs");
             return None;
         }
-        let inbox = inbox::new()?;
         let sink = SmtpSink::start()?;
-        let desk = Desk::with_support(store, &inbox.account(), sink.port)?;
+        let desk = desk(sink.port)?;
         let folder = tempfile::tempdir().expect("a folder for the mail");
-        Some(Spine { size: Size::of_this_run(), folder, generator: bench.join("gen.py"), inbox, sink, desk })
+        let size = Size::of_this_run(landing);
+        Some(Spine { size, folder, generator: bench.join("gen.py"), inbox: None, sink, desk })
+    }
+
+    fn bring(&self, bytes: &[u8]) {
+        match &self.inbox {
+            Some(inbox) => inbox.deliver(bytes),
+            None => drop(self.desk.run_with_input(&["deliver"], bytes).ok()),
+        }
+    }
+
+    fn inbox(&self) -> &Inbox {
+        self.inbox.as_ref().expect("a mailbox on a server")
     }
 
     /// Takes the seeds in, closes half of their tickets, answers some of the others, and makes the main mail with the
     /// tag lines as they are then.
-    fn take_seeds(&self, replies: Replies) -> Mail {
+    pub fn take_seeds(&self, replies: Replies) -> Mail {
         let seeds = self.generate("seeds", &[]);
         for seed in seeds.seeds() {
-            self.inbox.deliver(&seeds.bytes(seed));
+            self.bring(&seeds.bytes(seed));
         }
         self.desk.run(&["poll", "--json"]).ok();
         for (ordinal, ticket) in seed_tickets(&seeds, &self.desk.tickets()) {
@@ -230,7 +254,7 @@ impl Spine {
     }
 
     /// Holds the desk against the manifest.
-    fn check(&self, main: &Mail, replies: Replies, words: &str) {
+    pub fn check(&self, main: &Mail, replies: Replies, words: &str) {
         let journal = self.desk.journal();
         let tickets = self.desk.tickets();
         let seeds = seed_tickets(main, &tickets);
@@ -248,8 +272,11 @@ impl Spine {
         assert_eq!(identities.len(), all, "distinct identities at the source");
         let arrivals: BTreeSet<i64> = journal.iter().map(|row| row.arrival).collect();
         assert_eq!(arrivals.len(), all, "distinct arrivals");
-        assert_eq!(self.inbox.remaining(), 0, "messages left in the mailbox");
-        let left: Vec<&JournalRow> = journal.iter().filter(|row| row.state != "acked").collect();
+        let remaining = self.inbox.as_ref().map_or(0, Inbox::remaining);
+        assert_eq!(remaining, 0, "messages left in the mailbox");
+        // A pipe's messages are acknowledged when they are kept, by the exit code.
+        let end = if self.inbox.is_some() { "acked" } else { "decided" };
+        let left: Vec<&JournalRow> = journal.iter().filter(|row| row.state != end).collect();
         assert!(left.is_empty(), "not acknowledged: {left:?}");
         assert!(self.desk.balance().values().all(|difference| *difference == 0), "{:?}", self.desk.balance());
         assert_eq!(
@@ -319,7 +346,7 @@ fn is_answered(seed: usize) -> bool {
 }
 
 /// All that gen.py wrote in one go.
-struct Mail {
+pub struct Mail {
     folder: PathBuf,
     manifest: Vec<Message>,
 }
@@ -329,11 +356,11 @@ impl Mail {
         self.manifest.iter().filter(|m| m.kind == "seed")
     }
 
-    fn messages(&self) -> impl Iterator<Item = &Message> {
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
         self.manifest.iter().filter(|m| m.kind != "seed")
     }
 
-    fn bytes(&self, message: &Message) -> Vec<u8> {
+    pub fn bytes(&self, message: &Message) -> Vec<u8> {
         let file: &Path = message.file.as_ref();
         std::fs::read(self.folder.join(file)).expect("gen.py wrote the message")
     }
@@ -341,7 +368,7 @@ impl Mail {
 
 /// A line of gen.py's manifest.
 #[derive(Clone, Debug, Deserialize)]
-struct Message {
+pub struct Message {
     /// The token that stands in its subject and in its text.
     key: String,
     kind: String,
@@ -459,7 +486,7 @@ fn table(mail: &Mail, fates: &BTreeMap<&str, &JournalRow>, words: &str) -> Strin
 }
 
 /// Every mail of the queue went out. A second copy is one whose end a kill has hidden: same Message-ID, same bytes.
-fn check_sent(received: &[Sunk], owed: usize, kills: usize) {
+pub fn check_sent(received: &[Sunk], owed: usize, kills: usize) {
     let mut by_id: BTreeMap<String, Vec<&Sunk>> = BTreeMap::new();
     for mail in received {
         by_id.entry(message_id(&mail.bytes)).or_default().push(mail);

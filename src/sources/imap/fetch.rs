@@ -8,12 +8,12 @@ use std::path::Path;
 
 use super::answer::{Part, Section, part, unquoted};
 use super::command::Command;
-use super::spool::Spool;
 use super::uids;
 use super::wire::Wire;
 use crate::clock::Micros;
 use crate::failure::Failure;
 use crate::intake::source::{Bytes, Fetched, Item, SPOOL_FROM};
+use crate::sources::spool::Spool;
 
 const PIECE: u64 = 1 << 20;
 /// How much a message may exceed its announced size and stay in memory: line ends counted otherwise, a header added.

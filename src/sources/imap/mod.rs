@@ -11,7 +11,6 @@ mod examine;
 mod fetch;
 mod list;
 mod login;
-mod spool;
 mod uids;
 mod utf7;
 mod wire;
