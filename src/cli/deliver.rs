@@ -25,7 +25,8 @@ use crate::store::{Error, MailboxRow, Owner, Space, Store, free_bytes};
 
 /// How long it waits for another one that works on the store.
 const PATIENCE: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(20);
+/// How often it looks whether that is a daemon, which answers by now.
+const LOOK: Duration = Duration::from_millis(500);
 /// Read from standard input at a time.
 const PIECE: usize = 64 << 10;
 
@@ -73,13 +74,12 @@ async fn to_daemon_or_store(args: &Args, cli: &Cli, argv: Vec<String>) -> Result
     let owner = Owner { command: "deliver", pid: std::process::id(), since: Clock::system().now() };
     let begun = Instant::now();
     loop {
-        match store.try_hold(&owner).await {
+        match store.hold_within(&owner, LOOK).await {
             Ok(_hold) => return Ok(keep(args, &config, &store, bytes).await.into()),
             Err(Error::Held(words)) if begun.elapsed() > PATIENCE => return Err(Error::Held(words).into()),
             Err(Error::Held(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        tokio::time::sleep(LOOK).await;
         // Whoever holds it may be a daemon that has just been started.
         if let Some(response) = again(socket, &request, &mut bytes).await? {
             return Ok(response);

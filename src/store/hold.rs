@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 use super::refusal::{refusal, sqlite_path};
 use super::{Engine, Error, Store};
@@ -23,8 +23,9 @@ const ADVISORY_KEY: i64 = 0x6465_736b;
 const PASSING: &str = "`maildesk deliver`";
 const PASSES_WITHIN: Duration = Duration::from_secs(20);
 /// Who has just taken hold has not said yet who it is: what stands there is its predecessor's.
-const INTRODUCED_WITHIN: Duration = Duration::from_millis(200);
-const LOOK: Duration = Duration::from_millis(10);
+const INTRODUCED_WITHIN: Duration = Duration::from_millis(300);
+/// How often a file's lock is tried.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How long PostgreSQL may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -56,28 +57,31 @@ enum Held {
 }
 
 impl Store {
-    /// Takes hold of the desk. `Error::Held` says who has it.
+    /// Takes hold of the desk. `Error::Held` says who has it. A `deliver` is waited for: it is done in a moment.
     pub async fn hold(&self, owner: &Owner) -> Result<Hold, Error> {
         let begun = Instant::now();
         loop {
-            match self.try_hold(owner).await {
-                Err(Error::Held(words)) => {
-                    let patience = if words.contains(PASSING) { PASSES_WITHIN } else { INTRODUCED_WITHIN };
-                    if begun.elapsed() > patience {
-                        return Err(Error::Held(words));
-                    }
-                }
+            match self.hold_within(owner, INTRODUCED_WITHIN).await {
+                Err(Error::Held(words)) if words.contains(PASSING) && begun.elapsed() < PASSES_WITHIN => {}
                 held => return held,
             }
-            tokio::time::sleep(LOOK).await;
         }
     }
 
-    /// The same, now or not at all.
-    pub async fn try_hold(&self, owner: &Owner) -> Result<Hold, Error> {
+    /// The same, and waits so long for whoever has it.
+    pub async fn hold_within(&self, owner: &Owner, patience: Duration) -> Result<Hold, Error> {
         match self.engine {
-            Engine::Sqlite => hold_file(&lock_path(&self.options), owner),
-            Engine::Postgres => hold_session(&self.options, owner).await,
+            Engine::Sqlite => {
+                let begun = Instant::now();
+                loop {
+                    match hold_file(&lock_path(&self.options), owner) {
+                        Err(Error::Held(_)) if begun.elapsed() < patience => {}
+                        held => return held,
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            Engine::Postgres => hold_session(&self.options, owner, patience).await,
         }
     }
 }
@@ -128,12 +132,18 @@ fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
     Ok(Hold(Held::File(file)))
 }
 
-async fn hold_session(options: &AnyConnectOptions, owner: &Owner) -> Result<Hold, Error> {
+async fn hold_session(options: &AnyConnectOptions, owner: &Owner, patience: Duration) -> Result<Hold, Error> {
     let connect = AnyConnection::connect_with(options).await;
     let mut connection = connect.map_err(|e| refusal(Engine::Postgres, options, e))?;
-    let lock = sqlx::query("SELECT CAST(pg_try_advisory_lock($1) AS INT)").bind(ADVISORY_KEY);
-    let is_ours: i32 = lock.fetch_one(&mut connection).await?.try_get(0)?;
-    if is_ours == 0 {
+    // Who waits stands in a queue: a daemon comes in its turn, however many deliver at the time.
+    let limit = format!("SET lock_timeout = {}", patience.as_millis().max(1));
+    sqlx::query(AssertSqlSafe(limit)).execute(&mut connection).await?;
+    let lock = sqlx::query("SELECT CAST(pg_advisory_lock($1) AS TEXT)").bind(ADVISORY_KEY);
+    if let Err(error) = lock.execute(&mut connection).await {
+        // lock_not_available
+        if error.as_database_error().and_then(|e| e.code()).as_deref() != Some("55P03") {
+            return Err(error.into());
+        }
         let query = sqlx::query("SELECT owner FROM lease WHERE name = 'desk'");
         let row = query.fetch_optional(&mut connection).await?;
         let holder = row.map(|row| row.try_get::<String, _>(0)).transpose()?;

@@ -20,5 +20,6 @@ mod maildir;
 mod outbound;
 mod program;
 mod replay;
+mod space;
 mod spine;
 mod store_contract;

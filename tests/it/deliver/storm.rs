@@ -14,7 +14,8 @@ use crate::support::program::{Desk, Running, Store};
 use crate::support::wait_until;
 
 const AT_A_TIME: usize = 8;
-const KILLS: usize = 20;
+/// Of the daemon, in a long run and in a short one.
+const KILLS: (usize, usize) = (20, 6);
 
 #[test]
 fn many_calls_under_kills_lose_and_double_nothing_sqlite() {
@@ -119,8 +120,9 @@ fn kill_while_they_come(desk: &Desk, messages: usize, counts: &Counts) -> (usize
     let brought = || counts.brought.load(Ordering::Relaxed);
     let mut daemon = desk.spawn(&["run"]);
     let mut kills = 0;
-    for n in 0..KILLS {
-        let until = messages * (n + 1) / (KILLS + 1);
+    let wanted = if messages >= 1000 { KILLS.0 } else { KILLS.1 };
+    for n in 0..wanted {
+        let until = messages * (n + 1) / (wanted + 1);
         wait_until("more messages to be taken", Duration::from_secs(300), || {
             if has_ended_busy(&mut daemon) {
                 daemon = desk.spawn(&["run"]);
