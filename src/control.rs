@@ -1,7 +1,8 @@
 //! The daemon's local socket: commands go to the process that has the desk open, and the peer's uid is their actor.
 //!
 //! A frame is a length (32 bits, big end first) and so many bytes of JSON. One request a connection; the answer is any
-//! number of steps and one response. What a command does is not known here: a handler is passed in.
+//! number of steps and one response. A request may have a body, a mail: pieces of a length and so many bytes each, the
+//! last one empty; without that last one it is not whole. What a command does is not known here: a handler is passed in.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -12,7 +13,8 @@ use base64::Engine as _;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -26,6 +28,12 @@ const REQUEST_LIMIT: u32 = 64 << 20;
 const RESPONSE_LIMIT: u32 = 512 << 20;
 /// A peer that sends nothing for so long is let go.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// A piece of a body, at most.
+const PIECE: usize = 64 << 10;
+/// A peer that sends nothing more of a body for so long is let go.
+const PIECE_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the answer to a body may take. A mail that is kept after that is known when it is brought again.
+const BODY_ANSWER: Duration = Duration::from_secs(300);
 /// Commands in hand at a time; more wait in the listener's queue.
 const CONNECTIONS: usize = 32;
 /// Steps that wait for an asker who is slow.
@@ -39,6 +47,9 @@ pub struct Request {
     pub stdin: Vec<u8>,
     /// Where relative paths of the arguments start.
     pub cwd: std::path::PathBuf,
+    /// A body follows.
+    #[serde(default)]
+    pub has_body: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +95,41 @@ pub struct Call {
     /// `uid:1000`, from the kernel.
     pub actor: String,
     pub steps: mpsc::Sender<Step>,
+    pub body: Body,
+}
+
+/// What comes behind a request, piece by piece: it may be too much for memory.
+pub struct Body {
+    stream: OwnedReadHalf,
+    has_more: bool,
+    shutdown: CancellationToken,
+}
+
+impl Body {
+    /// The next piece; none once all of it has come. A peer that stops before is an error, and so is a daemon that stops.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        if !self.has_more {
+            return Ok(None);
+        }
+        let read = tokio::time::timeout(PIECE_DEADLINE, read_piece(&mut self.stream));
+        let piece = tokio::select! {
+            () = self.shutdown.cancelled() => return Err(Failure::temporary("the daemon stops")),
+            read = read => read.map_err(|_| Failure::temporary("no more of the message came in time"))??,
+        };
+        self.has_more = !piece.is_empty();
+        Ok(self.has_more.then_some(piece))
+    }
+}
+
+async fn read_piece(stream: &mut OwnedReadHalf) -> Result<Vec<u8>, Failure> {
+    let cut = |e: std::io::Error| Failure::temporary("the message was cut off").because(e);
+    let length = stream.read_u32().await.map_err(cut)? as usize;
+    if length > PIECE {
+        return Err(Failure::permanent(format!("a piece of {length} bytes is over the limit of {PIECE}")));
+    }
+    let mut piece = vec![0; length];
+    stream.read_exact(&mut piece).await.map_err(cut)?;
+    Ok(piece)
 }
 
 pub type Handler = Arc<dyn Fn(Call) -> BoxFuture<'static, Response> + Send + Sync>;
@@ -126,7 +172,7 @@ pub async fn serve(listener: UnixListener, shutdown: CancellationToken, handler:
         };
         match accepted {
             Ok((stream, _)) => {
-                calls.spawn(answer(stream, handler.clone()));
+                calls.spawn(answer(stream, handler.clone(), shutdown.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "control.accept_failed");
@@ -148,12 +194,14 @@ fn report(ended: Result<Result<(), Failure>, tokio::task::JoinError>) {
     }
 }
 
-async fn answer(mut stream: UnixStream, handler: Handler) -> Result<(), Failure> {
+async fn answer(stream: UnixStream, handler: Handler, shutdown: CancellationToken) -> Result<(), Failure> {
     let peer = stream.peer_cred().map_err(|e| Failure::temporary("peer credentials").because(e))?;
-    let request = tokio::time::timeout(REQUEST_DEADLINE, read_frame(&mut stream, REQUEST_LIMIT));
+    let (mut reader, mut stream) = stream.into_split();
+    let request = tokio::time::timeout(REQUEST_DEADLINE, read_frame::<Request>(&mut reader, REQUEST_LIMIT));
     let request = request.await.map_err(|_| Failure::temporary("no request in time"))??;
     let (sender, mut steps) = mpsc::channel(STEPS);
-    let mut response = handler(Call { request, actor: format!("uid:{}", peer.uid()), steps: sender });
+    let body = Body { stream: reader, has_more: request.has_body, shutdown };
+    let mut response = handler(Call { request, actor: format!("uid:{}", peer.uid()), steps: sender, body });
     let response = loop {
         tokio::select! {
             Some(step) = steps.recv() => {
@@ -177,24 +225,86 @@ pub async fn call(
     request: &Request,
     mut on_step: impl FnMut(Step),
 ) -> Result<Option<Response>, Failure> {
-    use std::io::ErrorKind::{ConnectionRefused, NotFound};
-    let mut stream = match UnixStream::connect(path).await {
-        Ok(stream) => stream,
-        Err(e) if matches!(e.kind(), NotFound | ConnectionRefused) => return Ok(None),
-        Err(e) => {
-            return Err(Failure::permanent(format!("the daemon's socket {}", path.display())).because(e));
-        }
+    let Some(stream) = connect(path).await? else { return Ok(None) };
+    let (mut reader, mut writer) = stream.into_split();
+    write_frame(&mut writer, request).await?;
+    read_response(&mut reader, &mut on_step).await.map(Some)
+}
+
+/// Asks the daemon with a body. Reading it blocks this thread; nothing of it is read where no daemon answers.
+pub async fn call_with_body(
+    path: &Path,
+    request: &Request,
+    body: &mut dyn std::io::Read,
+) -> Result<Option<Response>, Failure> {
+    let Some(stream) = connect(path).await? else { return Ok(None) };
+    let (mut reader, mut writer) = stream.into_split();
+    let request = Request { has_body: true, ..request.clone() };
+    let sent = async {
+        write_frame(&mut writer, &request).await?;
+        write_body(&mut writer, body).await
     };
-    write_frame(&mut stream, request).await?;
+    let sent = sent.await;
+    if sent.is_err() {
+        // The daemon need not wait for the rest.
+        drop(writer);
+    }
+    // A daemon that wants no more of it has said why, and that is what counts.
+    let answer = tokio::time::timeout(BODY_ANSWER, read_response(&mut reader, &mut |_| ())).await;
+    let answer = answer.unwrap_or_else(|_| Err(Failure::temporary("the daemon gives no answer")));
+    match (sent, answer) {
+        (Ok(()), answer) => answer.map(Some),
+        (Err(_), Ok(refusal)) if refusal.code != 0 => Ok(Some(refusal)),
+        (Err(error), _) => Err(error),
+    }
+}
+
+async fn connect(path: &Path) -> Result<Option<UnixStream>, Failure> {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound};
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(e) if matches!(e.kind(), NotFound | ConnectionRefused) => Ok(None),
+        Err(e) => Err(Failure::permanent(format!("the daemon's socket {}", path.display())).because(e)),
+    }
+}
+
+async fn write_body(stream: &mut OwnedWriteHalf, body: &mut dyn std::io::Read) -> Result<(), Failure> {
+    let cut = |e: std::io::Error| Failure::temporary("control connection").because(e);
+    let mut buffer = vec![0; PIECE];
     loop {
-        match read_frame(&mut stream, RESPONSE_LIMIT).await? {
-            Frame::Step(step) => on_step(step),
-            Frame::Response(response) => return Ok(Some(response)),
+        let length = match body.read(&mut buffer) {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read.map_err(|e| Failure::temporary("the message cannot be read").because(e))?,
+        };
+        let write = async {
+            stream.write_u32(length as u32).await?;
+            stream.write_all(&buffer[..length]).await?;
+            stream.flush().await
+        };
+        let written = tokio::time::timeout(BODY_ANSWER, write).await;
+        written.map_err(|_| Failure::temporary("the daemon takes no more of the message"))?.map_err(cut)?;
+        if length == 0 {
+            return Ok(());
         }
     }
 }
 
-async fn read_frame<T: DeserializeOwned>(stream: &mut UnixStream, limit: u32) -> Result<T, Failure> {
+async fn read_response(
+    stream: &mut OwnedReadHalf,
+    on_step: &mut impl FnMut(Step),
+) -> Result<Response, Failure> {
+    loop {
+        match read_frame(stream, RESPONSE_LIMIT).await? {
+            Frame::Step(step) => on_step(step),
+            Frame::Response(response) => return Ok(response),
+        }
+    }
+}
+
+async fn read_frame<T: DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+    limit: u32,
+) -> Result<T, Failure> {
     let cut =
         |e: std::io::Error| Failure::temporary("the control connection ended without an answer").because(e);
     let length = stream.read_u32().await.map_err(cut)?;
@@ -212,7 +322,7 @@ async fn read_frame<T: DeserializeOwned>(stream: &mut UnixStream, limit: u32) ->
         .map_err(|e| Failure::permanent("a control frame does not parse").because(e))
 }
 
-async fn write_frame<T: Serialize>(stream: &mut UnixStream, frame: &T) -> Result<(), Failure> {
+async fn write_frame<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), frame: &T) -> Result<(), Failure> {
     let cut = |e: std::io::Error| Failure::temporary("control connection").because(e);
     let bytes = serde_json::to_vec(frame).map_err(|e| Failure::permanent("control frame").because(e))?;
     let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= RESPONSE_LIMIT);
@@ -242,7 +352,7 @@ mod tests {
 
     fn request(argv: &[&str]) -> Request {
         let argv = argv.iter().map(|a| (*a).to_owned()).collect();
-        Request { argv, stdin: b"\x00secret".to_vec(), cwd: "/".into() }
+        Request { argv, stdin: b"\x00secret".to_vec(), cwd: "/".into(), has_body: false }
     }
 
     /// Says back what it was asked, by whom.
@@ -289,6 +399,75 @@ mod tests {
         // A stale socket is no daemon, and gives way to the next one.
         assert_eq!(call(&path, &request(&["x"]), |_| ()).await.unwrap(), None);
         bind(&path).await.unwrap();
+    }
+
+    /// Counts the body's bytes; whoever is called `refused` is refused before any of it is read.
+    fn weigh() -> Handler {
+        Arc::new(|mut call: Call| {
+            Box::pin(async move {
+                let refusal = |words: String| Response { code: 75, error: words, ..Response::default() };
+                if call.request.argv[0] == "refused" {
+                    return refusal("there is no room".into());
+                }
+                let mut bytes = 0;
+                loop {
+                    match call.body.next().await {
+                        Ok(Some(piece)) => bytes += piece.len(),
+                        Ok(None) => {
+                            return Response { human: bytes.to_string(), ..Response::default() };
+                        }
+                        Err(e) => return refusal(e.to_string()),
+                    }
+                }
+            })
+        })
+    }
+
+    /// Gives so many bytes, and then fails.
+    struct Breaks(usize);
+
+    impl std::io::Read for Breaks {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let length = buffer.len().min(self.0);
+            self.0 -= length;
+            if length == 0 { Err(std::io::ErrorKind::Other.into()) } else { Ok(length) }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_body_comes_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("maildesk.sock");
+        let stop = CancellationToken::new();
+        let serving = serve(bind(&path).await.unwrap(), stop.clone(), weigh());
+        let client = async {
+            let bring = async |name: &str, body: &mut dyn std::io::Read| {
+                call_with_body(&path, &request(&[name]), body).await.map(|answer| answer.expect("a daemon"))
+            };
+            for size in [0_usize, 1, PIECE, 5_000_000] {
+                let answer = bring("x", &mut &vec![b'x'; size][..]).await.unwrap();
+                assert_eq!((answer.code, answer.human), (0, size.to_string()));
+            }
+            // The words of the one that wants no more, and not that the connection was cut.
+            let refused = bring("refused", &mut &vec![b'x'; 5_000_000][..]).await.unwrap();
+            assert_eq!((refused.code, &refused.error[..]), (75, "there is no room"));
+            assert_ne!(bring("x", &mut Breaks(100_000)).await.map_or(75, |answer| answer.code), 0);
+            // Without a body the handler is given none.
+            let none = call(&path, &request(&["x"]), |_| ()).await.unwrap().unwrap();
+            assert_eq!(none.human, "0");
+            // A daemon that stops does not wait for the rest of a slow one.
+            let mut slow = UnixStream::connect(&path).await.unwrap();
+            write_frame(&mut slow, &Request { has_body: true, ..request(&["x"]) }).await.unwrap();
+            slow.write_u32(10).await.unwrap();
+            slow.flush().await.unwrap();
+            // It is in hand once a later one was answered.
+            bring("x", &mut &b"x"[..]).await.unwrap();
+            stop.cancel();
+            let (mut reader, _writer) = slow.into_split();
+            assert_eq!(read_response(&mut reader, &mut |_| ()).await.unwrap().error, "the daemon stops");
+        };
+        tokio::join!(serving, client);
+        assert_eq!(call_with_body(&path, &request(&["x"]), &mut Breaks(0)).await.unwrap(), None);
     }
 
     #[tokio::test]

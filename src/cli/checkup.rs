@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::Context;
 use crate::config::{Handled, Protocol, RelayKind, Tls};
 use crate::failure::Failure;
-use crate::outbound::{self, RelaySettings, Session};
 use crate::net::Deadlines;
+use crate::outbound::{self, RelaySettings, Session};
 use crate::sources::imap::{self, Report};
 use crate::store::{MailboxRow, RelayRow};
 
@@ -104,7 +104,7 @@ pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
             pop3::provider(&mut it, &row.spec.host, &row.spec.username);
         }
         Protocol::Maildir => maildir(&mut it, row).await,
-        later => it.fail(format!("protocol {later} comes in a later version"), "use imap, pop3 or maildir"),
+        Protocol::Pipe => it.ok("an MTA brings its mail by `maildesk deliver`"),
     }
     if row.is_held {
         let words = "it is held: most of its mail was suddenly unknown";

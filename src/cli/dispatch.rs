@@ -6,8 +6,8 @@ use clap::Parser as _;
 
 use super::output::{CliError, Output};
 use super::{
-    Cli, Command, Context, account, alert, bounce, contact, doctor, error_ticket, explain, import, invalid,
-    journal, mailbox, migrate, poll, queue, relay, ticket, ticket_type,
+    Cli, Command, Context, account, alert, bounce, contact, deliver, doctor, error_ticket, explain, import,
+    invalid, journal, mailbox, migrate, poll, queue, relay, ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
 
@@ -32,6 +32,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Run(_)
+        | Command::Deliver(_)
         | Command::Demo(_)
         | Command::Config(_)
         | Command::Completions(_)
@@ -66,5 +67,8 @@ async fn answer(call: Call, context: Context) -> Response {
         is_daemon: true,
         ..context
     };
-    dispatch(cli.command, &context).await.into()
+    match cli.command {
+        Command::Deliver(args) => deliver::take_in(args, call.body, &context).await.into(),
+        other => dispatch(other, &context).await.into(),
+    }
 }

@@ -198,11 +198,14 @@ async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
     match row.spec.protocol {
         Protocol::Imap => test_imap(row, checkup::examine(row, context).await.map_err(unavailable)?),
         Protocol::Pop3 => test_pop3(row, checkup::pop3::examine(row, context).await.map_err(unavailable)?),
-        _ => {
-            let messages =
-                checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
+        Protocol::Maildir => {
+            let messages = checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
             let words = format!("{}: {messages} messages", row.spec.host);
             Ok(Output::said(words, json!({ "mailbox": row.spec.name, "messages": messages })))
+        }
+        Protocol::Pipe => {
+            let words = "there is no server to ask: an MTA brings its mail by `maildesk deliver`";
+            Ok(Output::said(words, json!({ "mailbox": row.spec.name })))
         }
     }
 }
@@ -224,7 +227,8 @@ fn test_pop3(row: &MailboxRow, report: pop3::Report) -> Result<Output, CliError>
         [] => "none: the server knows no CAPA".to_owned(),
         stated => stated.join(", "),
     };
-    let mut human = format!("{}\ncapabilities: {capabilities}\n{} messages", report.greeting, report.messages);
+    let mut human =
+        format!("{}\ncapabilities: {capabilities}\n{} messages", report.greeting, report.messages);
     if !report.unlisted.is_empty() {
         human.push_str(&format!("\nthey cannot be listed: {}", report.unlisted));
     }

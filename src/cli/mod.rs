@@ -12,6 +12,7 @@ mod config_file;
 mod contact;
 mod context;
 mod conversation;
+mod deliver;
 mod demo;
 mod dispatch;
 mod doctor;
@@ -95,6 +96,7 @@ pub enum Command {
     Run(run::Args),
     Demo(demo::Args),
     Poll(poll::Args),
+    Deliver(deliver::Args),
     Import(import::Args),
     Explain(explain::Args),
     /// Mailboxes: list, show, add, edit, delete, test, resume, balance

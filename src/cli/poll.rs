@@ -35,7 +35,7 @@ pub async fn run(args: Args, context: &Context) -> Result<Output, CliError> {
         context.tell(at as u64, mailboxes.len() as u64, format!("mailbox {}", mailbox.spec.name));
         let polled = works.poll(mailbox).await;
         works.wake.notify_one();
-        if polled.is_err() {
+        if polled.as_ref().map_or(true, |report| report.is_cut_short) {
             code = super::code::TRY_AGAIN;
         }
         lines.push(Line::of(mailbox, polled));
@@ -71,6 +71,8 @@ impl Line {
     fn of(mailbox: &MailboxRow, polled: Result<RoundReport, Failure>) -> Line {
         let error = polled.as_ref().err().map(Failure::to_string);
         let report = polled.unwrap_or_default();
+        let cut_short = || "cut short: the disk is nearly full".to_owned();
+        let error = error.or_else(|| report.is_cut_short.then(cut_short));
         let became = report.fates.0.iter().map(|((act, code), count)| Became { act, code, count: *count });
         Line {
             mailbox: mailbox.spec.name.clone(),

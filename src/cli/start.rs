@@ -10,7 +10,8 @@ use super::context::Schema;
 use super::output::{CliError, Output};
 use super::sink::Sink;
 use super::{
-    Cli, Command, Context, code, config_file, demo, dispatch, explain, input, install, man, queue, run,
+    Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, queue,
+    run,
 };
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
@@ -51,7 +52,8 @@ pub fn main() -> ExitCode {
 /// To standard output what was asked for, to standard error what is wrong.
 pub(super) fn print(response: &Response, wants_json: bool) -> ExitCode {
     if !response.error.is_empty() {
-        eprintln!("maildesk: {}", response.error);
+        // Who typed may have closed it, and the exit code tells all the same.
+        drop(writeln!(std::io::stderr(), "maildesk: {}", response.error));
     }
     let mut out = std::io::stdout().lock();
     let written = match response {
@@ -71,6 +73,9 @@ pub(super) fn exit_code(written: std::io::Result<()>, response: &Response) -> Ex
 }
 
 async fn start(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Response {
+    if let Command::Deliver(args) = &cli.command {
+        return deliver::bring(args, &cli, argv).await;
+    }
     match place(cli, argv, sink).await {
         Ok(response) => response,
         Err(error) => Err(error).into(),
@@ -89,7 +94,7 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
     let stdin = input::gather(&cli.command)?;
     let cwd = std::env::current_dir().map_err(|e| CliError::unavailable(format!("this folder: {e}")))?;
     if !matches!(cli.command, Command::Run(_)) {
-        let request = Request { argv, stdin: stdin.clone(), cwd: cwd.clone() };
+        let request = Request { argv, stdin: stdin.clone(), cwd: cwd.clone(), has_body: false };
         let asked = control::call(&config.run.socket, &request, |step| sink.take(step)).await;
         if let Some(response) = asked.map_err(|f| daemon_words(&f))? {
             return Ok(response);
@@ -178,7 +183,7 @@ async fn watched(command: Command, context: Context, sink: &mut Sink) -> Result<
     tokio::join!(work, take).0
 }
 
-fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliError> {
+pub(super) fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result<(), CliError> {
     let is_daemon = matches!(cli.command, Command::Run(_));
     let levels = match (cli.global.verbose, &env.log, config) {
         (1, ..) => "info,maildesk=debug".to_owned(),

@@ -37,6 +37,9 @@ section! {
         spool: String = "spool".into();
         /// Mail is fetched and decided in batches of at most so many MB.
         batch_mb: u64 = 4;
+        /// With less free disk than so many MB, where the SQLite file or the spool lies, no mail is taken in; sending and
+        /// commands go on. 0: never look.
+        min_free_mb: u64 = 500;
         /// A message that stopped the daemon or the parser so many times becomes an error ticket.
         tries: u32 = 3;
         /// A folder with templates that take the place of the built-in ones of the same name.
@@ -65,6 +68,7 @@ pub struct Run {
     pub socket: PathBuf,
     pub spool: PathBuf,
     pub batch_bytes: u64,
+    pub min_free_bytes: u64,
     pub tries: u32,
     pub templates: Option<PathBuf>,
     pub log: String,
@@ -129,6 +133,7 @@ impl RunSection {
             socket: under(folder, &self.socket),
             spool: under(folder, &self.spool),
             batch_bytes: self.batch_mb * MB,
+            min_free_bytes: self.min_free_mb.saturating_mul(MB),
             tries: self.tries,
             templates: (!self.templates.is_empty()).then(|| under(folder, &self.templates)),
             log: self.log.clone(),

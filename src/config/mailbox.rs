@@ -12,7 +12,7 @@ section! {
     MailboxSection with MailboxFlags {
         /// Its name, for people and for the types that it serves.
         name: String = String::new(), required "\"support\"";
-        /// imap, pop3, or maildir: a folder on this machine, `path`.
+        /// imap; pop3; maildir: a folder on this machine, `path`; or pipe: what an MTA brings by `maildesk deliver`.
         protocol: Protocol = Protocol::Imap;
         /// The IMAP or POP3 server.
         host: String = String::new(), live "\"imap.example.com\"";
@@ -30,7 +30,7 @@ section! {
         handled: Handled = Handled::Delete;
         /// The folder that handled mail is moved to.
         move_to: String = String::new(), example "\"Done\"";
-        /// Larger messages stay in the mailbox and show as error tickets.
+        /// Larger messages stay in the mailbox and show as error tickets. Of protocol pipe they are kept here.
         size_limit_mb: u64 = 50;
         /// Seconds between two rounds.
         interval_s: u64 = 600;
@@ -109,10 +109,7 @@ impl MailboxSection {
                 (path.to_string_lossy().into_owned(), vec![String::new()])
             }
             Protocol::Pop3 => (needed("host", &self.host)?, self.pop3_folders()?),
-            later @ Protocol::Pipe => {
-                let words = format!("{later} comes in a later version; this one reads imap, pop3 and maildir");
-                return Err(Wrong::new("protocol", words));
-            }
+            Protocol::Pipe => (String::new(), vec![String::new()]),
         };
         Ok(MailboxSpec {
             name: checked_name("name", &self.name)?,

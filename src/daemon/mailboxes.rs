@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Works;
+use super::space::in_room;
+use super::{Works, pipes};
+use crate::config::Protocol;
 use crate::store::MailboxRow;
 use crate::ticket::MailboxId;
 
@@ -33,7 +35,12 @@ pub(super) async fn run(works: Works, shutdown: CancellationToken) {
                 for mailbox in mailboxes {
                     running.entry(mailbox.id).or_insert_with(|| {
                         let stop = shutdown.child_token();
-                        tasks.spawn(rounds(works.clone(), mailbox.clone(), stop.clone()));
+                        match mailbox.spec.protocol {
+                            Protocol::Pipe => {
+                                tasks.spawn(pipes::rounds(works.clone(), mailbox.clone(), stop.clone()))
+                            }
+                            _ => tasks.spawn(rounds(works.clone(), mailbox.clone(), stop.clone())),
+                        };
                         (mailbox.version, stop)
                     });
                 }
@@ -56,7 +63,7 @@ async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
         let polled = tokio::select! {
             // Dropping a round in mid-flight is safe at any await: it is what a crash would do.
             () = stop.cancelled() => return,
-            polled = works.poll(&mailbox) => polled,
+            polled = in_room(&works, works.poll(&mailbox)) => polled,
         };
         let pause = match polled {
             Ok(report) => {
@@ -64,7 +71,11 @@ async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
                 if report.fates.total() > 0 {
                     works.wake.notify_one();
                 }
-                Duration::from_secs(mailbox.spec.interval_s)
+                if report.is_cut_short {
+                    Duration::ZERO
+                } else {
+                    Duration::from_secs(mailbox.spec.interval_s)
+                }
             }
             Err(failure) => {
                 tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
@@ -79,7 +90,7 @@ async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
     }
 }
 
-fn retry_after(failures: u32) -> Duration {
+pub(super) fn retry_after(failures: u32) -> Duration {
     FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_RETRY)
 }
 

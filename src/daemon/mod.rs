@@ -4,6 +4,8 @@ mod health;
 mod jobs;
 mod mailboxes;
 mod notify;
+mod pipes;
+mod space;
 mod works;
 
 use std::net::SocketAddr;
@@ -56,6 +58,7 @@ pub async fn run(
     tasks.spawn(control::serve(front.listener, shutdown.clone(), front.handler));
     tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
     tasks.spawn(send(works.clone(), shutdown.clone()));
+    tasks.spawn(space::watch(works.clone(), shutdown.clone()));
     tasks.spawn(tell(works.clone(), shutdown.clone()));
     tasks.spawn(jobs::jobs(&works).run(shutdown.clone()));
     let lost = tokio::select! {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::Heard;
@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Protocol, Run, Tls};
 use crate::desk::Desk;
 use crate::failure::Failure;
+use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, Settings};
 use crate::letters::Letters;
@@ -22,7 +23,7 @@ use crate::sources::imap::{ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
 use crate::sources::{self, Password};
-use crate::store::{MailboxRow, Store};
+use crate::store::{MailboxRow, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
 use crate::ticket::MailboxId;
 
@@ -37,6 +38,8 @@ pub struct Works {
     /// Told when mail was queued.
     pub wake: Arc<Notify>,
     pub metrics: Metrics,
+    /// Told when an MTA has brought mail.
+    pub(super) delivered: watch::Sender<()>,
     pub(super) heard: Heard,
     /// One round at a time over a mailbox, whoever asks for it.
     rounds: Arc<std::sync::Mutex<HashMap<MailboxId, Arc<tokio::sync::Mutex<()>>>>>,
@@ -54,7 +57,9 @@ impl Works {
         let settings =
             Settings { batch_bytes: run.batch_bytes, tries: i64::from(run.tries), spool: run.spool.clone() };
         let metrics = Metrics::default();
-        let intake = Intake { desk: desk.clone(), clock: clock.clone(), settings, metrics: metrics.clone() };
+        let space = Space::of(&store, &run.spool, run.min_free_bytes, free_bytes());
+        let intake =
+            Intake { desk: desk.clone(), clock: clock.clone(), settings, metrics: metrics.clone(), space };
         Ok(Works {
             store,
             key: Arc::new(key),
@@ -63,6 +68,7 @@ impl Works {
             intake,
             wake: Arc::new(Notify::new()),
             metrics,
+            delivered: watch::Sender::default(),
             heard: Heard::default(),
             rounds: Arc::default(),
         })
@@ -84,8 +90,9 @@ impl Works {
     }
 
     /// One round over one mailbox, on a task of its own: a panic in a parser of the wire ends the round, nothing else.
-    /// How it went is written on the mailbox, and an alert is raised or cleared.
+    /// How it went is written on the mailbox, and an alert is raised or cleared. Too little disk is no fault of its.
     pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        self.intake.space.require()?;
         let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
         let (works, row) = (self.clone(), mailbox.clone());
@@ -117,6 +124,27 @@ impl Works {
         Ok(report)
     }
 
+    /// Keeps what an MTA has brought; it is decided at once afterwards. A failure is shown and told as that of a round.
+    pub async fn keep_delivered(
+        &self,
+        mailbox: &MailboxRow,
+        delivery: Delivery,
+    ) -> Result<Delivered, Failure> {
+        let kept = keep_delivered(&self.store, mailbox, delivery, self.clock.now()).await;
+        match &kept {
+            Ok(_) => drop(self.delivered.send_replace(())),
+            Err(failure) => {
+                let failure = Failure::temporary(failure.to_string());
+                let failure = failure.of(format!("mailbox {:?}", mailbox.spec.name));
+                tracing::warn!(mailbox.name = mailbox.spec.name, "intake.delivery_failed {failure}");
+                if let Err(e) = self.record(mailbox, Some(&failure)).await {
+                    tracing::warn!("daemon.alert_failed {e}");
+                }
+            }
+        }
+        kept
+    }
+
     fn turn(&self, mailbox: &MailboxRow) -> Arc<tokio::sync::Mutex<()>> {
         self.rounds.lock().expect("nobody panics while holding it").entry(mailbox.id).or_default().clone()
     }
@@ -129,7 +157,7 @@ impl Works {
             }
             Protocol::Pop3 => self.pop3_round(mailbox).await,
             Protocol::Maildir => self.intake.round(mailbox, MaildirSource::new(&mailbox.spec.host)).await,
-            later => Err(Failure::permanent(format!("protocol {later} comes in a later version"))),
+            Protocol::Pipe => self.intake.round_of_pipe(mailbox).await,
         }
     }
 

@@ -117,6 +117,7 @@ impl Desk {
             )));
         }
         tx.settle_error(id, "retried", self.clock.now()).await?;
+        self.alerts.state_in(&mut tx, &too_big_alert(arrival), None).await?;
         tx.reopen_journal(arrival).await?;
         self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} retried")), cause)
             .await?;
@@ -193,8 +194,13 @@ impl Desk {
 
     /// The message of an invalid ticket, read before the desk lock is taken: it may weigh much.
     async fn message_of(&self, id: InvalidId) -> Result<Message, Error> {
-        let arrival = self.store.read().await?.invalid(id).await?.arrival;
-        Ok(mail::parse(&self.store.skeleton(arrival).await?))
+        let mut tx = self.store.read().await?;
+        let arrival = tx.invalid(id).await?.arrival;
+        let pending = tx.arrival(arrival).await?;
+        drop(tx);
+        let mut message = mail::parse(&self.store.skeleton(arrival).await?);
+        message.add_envelope(&pending.envelope_to);
+        Ok(message)
     }
 
     /// A stranger belongs to the ticket from now on. Where nobody has his address yet, it is one more of the contact's.

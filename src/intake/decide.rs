@@ -13,6 +13,7 @@ use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all};
 use super::told::Told;
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
+use crate::desk::review::too_big_alert;
 use crate::failure::Failure;
 use crate::mail::{self, Message, Skeleton};
 use crate::store::arrival::Pending;
@@ -231,6 +232,7 @@ impl Intake {
         it: Settling<'_>,
         decision: Decision,
     ) -> Result<(Decision, Told), Error> {
+        let decision = if it.pending.is_too_big { self.too_big(tx, it.pending).await? } else { decision };
         let key = MailKey::of(it.message, &it.pending.digest, &self.desk.keys);
         let applying = Applying {
             pending: it.pending,
@@ -255,6 +257,18 @@ impl Intake {
         tx.settle_arrival(it.pending.id, &key, it.round.is_owed).await?;
         let told = Told::new(it.pending, &decision, applied, &key);
         Ok((decision, told))
+    }
+
+    /// A message that an MTA has brought, over its mailbox's limit (B2): it has no source to stay at.
+    async fn too_big(&self, tx: &mut Tx, pending: &Pending) -> Result<Decision, Error> {
+        let told = format!(
+            "a message of {} bytes is over the limit of its mailbox and is kept undecided: `maildesk error list` shows it, \
+             `maildesk error retry` decides it, `maildesk error discard` lets it go",
+            pending.size
+        );
+        self.desk.alerts.state_in(tx, &too_big_alert(pending.id), Some(&told)).await?;
+        let reason = format!("{} bytes, over the mailbox's limit; they are here", pending.size);
+        Ok(Decision { reason, ..set_aside(Code::TooBig) })
     }
 
     /// The parser or the desk died of this message: a try more, and after the last one an error ticket with its bytes.
@@ -363,7 +377,9 @@ fn parse_one((pending, bytes): (Pending, Result<Skeleton, Held>), tries: i64) ->
             Err(Held::Spool(file)) => mail::scan(&mut BufReader::with_capacity(RAW_CHUNK, file)).ok()?,
             Err(Held::Store) => return None,
         };
-        Some(mail::parse(&skeleton))
+        let mut message = mail::parse(&skeleton);
+        message.add_envelope(&pending.envelope_to);
+        Some(message)
     };
     let message = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse)).unwrap_or_default();
     Parsed { pending, message }

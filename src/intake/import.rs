@@ -36,6 +36,7 @@ impl Intake {
         messages: Vec<Imported>,
         is_silent: bool,
     ) -> Result<ImportReport, Failure> {
+        self.space.require()?;
         let place = Place { mailbox: mailbox.id, epoch: 0, folder: "import".into(), validity: 0 };
         let mut new: Vec<Fetched> = messages.into_iter().map(fetched).collect::<Result<_, _>>()?;
         let ids: Vec<&str> = new.iter().map(|f| f.source_id.as_str()).collect();

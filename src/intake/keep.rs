@@ -79,11 +79,7 @@ impl Intake {
             return Ok(None);
         };
         tx.refill_arrival(id, row.size, &row.digest).await?;
-        match &mut held {
-            Held::Memory(bytes) => tx.insert_raw(&chunks(id, bytes).collect::<Vec<_>>()).await?,
-            Held::Spool(file) => insert_spooled(&mut tx, id, file).await?,
-            Held::Store => {}
-        }
+        insert_bytes(&mut tx, id, &mut held).await?;
         self.settle_fetched(&mut tx, id).await?;
         let pending = tx.arrival(id).await?;
         tx.commit().await?;
@@ -113,13 +109,23 @@ fn gather(place: &Place, ids: Vec<ArrivalId>, rows: Vec<NewArrival>, bytes: Vec<
             received: row.received,
             is_silent: row.is_silent,
             tries: 0,
+            is_too_big: false,
         };
         batch.kept.push(Kept { pending, bytes });
     }
     batch
 }
 
-fn describe(
+/// Writes the bytes of one message.
+pub(super) async fn insert_bytes(tx: &mut Tx, id: ArrivalId, held: &mut Held) -> Result<(), Error> {
+    match held {
+        Held::Memory(bytes) => tx.insert_raw(&chunks(id, bytes).collect::<Vec<_>>()).await,
+        Held::Spool(file) => insert_spooled(tx, id, file).await,
+        Held::Store => Ok(()),
+    }
+}
+
+pub(super) fn describe(
     message: Fetched,
     is_silent: bool,
     now: crate::clock::Micros,

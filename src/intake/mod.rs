@@ -6,6 +6,7 @@
 mod acknowledge;
 pub mod balance;
 pub mod decide;
+pub mod deliver;
 pub mod import;
 mod keep;
 mod leave;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 use crate::clock::Clock;
 use crate::desk::Desk;
+use crate::store::Space;
 use crate::telemetry::Metrics;
 
 pub use decide::Fates;
@@ -31,6 +33,8 @@ pub struct Intake {
     pub clock: Clock,
     pub settings: Settings,
     pub metrics: Metrics,
+    /// Below it nothing is taken in.
+    pub space: Space,
 }
 
 #[derive(Clone, Debug)]

@@ -39,12 +39,14 @@ impl Intake {
         if let Some(code) = undecidable(&row) {
             return Ok(Again { row, message: Message::default(), clues: stored, decision: set_aside(code) });
         }
-        let message = mail::parse(&self.desk.store.skeleton(arrival).await?);
+        let pending = tx.arrival(arrival).await?;
+        let mut message = mail::parse(&self.desk.store.skeleton(arrival).await?);
+        message.add_envelope(&pending.envelope_to);
         let rules = tx.load_rules().await?;
         let clues = match grounds {
             Grounds::Stored => stored,
             Grounds::AsOfThen => {
-                let in_hand = InHand::of(&tx.arrival(arrival).await?);
+                let in_hand = InHand::of(&pending);
                 let as_of = EventNumber(row.number.0 - 1);
                 let sight = Sight { rules: &rules, keys: &self.desk.keys, as_of };
                 look_up(&mut tx, &message, &in_hand, sight).await?

@@ -36,6 +36,8 @@ pub struct RoundReport {
     pub balance: Balance,
     /// The session had its fill, and another one is to go on.
     pub is_cut: bool,
+    /// There was no room for more: what is left at the source is taken in when there is.
+    pub is_cut_short: bool,
 }
 
 impl RoundReport {
@@ -50,6 +52,7 @@ impl RoundReport {
         self.fates.merge(&session.fates);
         self.balance = session.balance;
         self.is_cut = session.is_cut;
+        self.is_cut_short |= session.is_cut_short;
     }
 }
 
@@ -136,6 +139,19 @@ impl Intake {
         Ok(report)
     }
 
+    /// A round over a mailbox that an MTA fills: what it has brought is decided. Nobody is to be told.
+    pub async fn round_of_pipe(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        let fates = self.decide_pending(Some(mailbox.id), false).await?;
+        let balance = self.check_balance(mailbox).await?;
+        Ok(RoundReport {
+            listed: fates.total(),
+            fetched: fates.total(),
+            fates,
+            balance,
+            ..RoundReport::default()
+        })
+    }
+
     /// What of a listing is new, resized or too big.
     async fn sort(
         &self,
@@ -193,19 +209,24 @@ struct FolderRound<'a> {
 impl FolderRound<'_> {
     async fn run<S: Source>(&mut self, source: &mut S, work: Work) -> Result<(), Failure> {
         for (item, known) in &work.too_big {
-            self.leave(source, item, *known).await?;
+            if self.has_room() {
+                self.leave(source, item, *known).await?;
+            }
         }
         for (item, known) in &work.wanted {
-            self.take_in_left(source, item, known).await?;
+            if self.has_room() {
+                self.take_in_left(source, item, known).await?;
+            }
         }
-        let new = work.new.into_iter().chain(self.renumbered(source, work.resized).await?);
+        let (new, resized) = if self.has_room() { (work.new, work.resized) } else { (vec![], vec![]) };
+        let new = new.into_iter().chain(self.renumbered(source, resized).await?);
         let mut batches = batches(new.collect(), self.intake.settings.batch_bytes).into_iter();
         let mut fetched = match batches.next() {
             Some(first) => source.fetch(&first).await?,
             None => vec![],
         };
         // The next batch is on the wire while this one is decided; the source is told of the last one in between.
-        while !fetched.is_empty() {
+        while !fetched.is_empty() && self.has_room() {
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);
@@ -236,6 +257,12 @@ impl FolderRound<'_> {
             self.report.acknowledged += told.arrivals.len() as u64;
             self.confirmed.extend(told.arrivals);
         }
+    }
+
+    /// Asked before anything is taken in. Where there is none, what is in hand is ended in good order.
+    fn has_room(&mut self) -> bool {
+        self.report.is_cut_short |= self.intake.space.shortage().is_some();
+        !self.report.is_cut_short
     }
 
     /// Keeps and decides one batch; gives what the source may let go.

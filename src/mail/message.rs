@@ -124,6 +124,15 @@ impl Message {
         self.header(name).is_some()
     }
 
+    /// The recipients that the MTA named when it brought the mail, in one text. They go before those that headers name:
+    /// headers may be anybody's.
+    pub fn add_envelope(&mut self, recipients: &str) {
+        let mut named: Vec<Address> = recipients.split(", ").filter_map(Address::parse).collect();
+        self.envelope_to.retain(|address| !named.contains(address));
+        named.append(&mut self.envelope_to);
+        self.envelope_to = named;
+    }
+
     /// Nothing of it can be read: no header a person would know it by, and no text.
     pub fn is_unreadable(&self) -> bool {
         self.from.is_none()

@@ -6,6 +6,7 @@ pub mod maildir;
 mod mbox;
 pub mod pop3;
 mod spool;
+pub mod stdin;
 mod words;
 
 use std::fmt;

@@ -54,6 +54,7 @@ impl ArrivalState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub mailbox: MailboxId,
+    /// 0: what no account holds, imported or brought by an MTA; nobody is told that it is taken in.
     pub epoch: i64,
     pub folder: String,
     pub validity: i64,
@@ -110,6 +111,8 @@ pub struct Pending {
     pub received: Micros,
     pub is_silent: bool,
     pub tries: i64,
+    /// Brought by an MTA, over the limit of its mailbox, and nobody has looked at it yet.
+    pub is_too_big: bool,
 }
 
 /// Ids in one IN list; SQLite's statement cache and PostgreSQL's planner both like it short.
@@ -118,8 +121,11 @@ const ARRIVAL_COLUMNS: usize = 14;
 /// Rows in one INSERT of arrivals.
 const ROWS_AN_INSERT: usize = 100;
 
-const PENDING: &str =
-    "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries FROM arrival";
+const PENDING: &str = "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries, \
+     CAST(CASE WHEN epoch = 0 AND folder = 'pipe' \
+     AND size > (SELECT m.size_limit_bytes FROM mailbox m WHERE m.id = arrival.mailbox_id) \
+     AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT) \
+     FROM arrival";
 
 impl Tx {
     /// Writes arrivals of one place; their ids in the same order. The caller has checked that none is known.
@@ -400,5 +406,6 @@ fn pending_of(row: &AnyRow) -> Result<Pending, Error> {
         received: Micros(row.try_get(5)?),
         is_silent: row.try_get::<i64, _>(6)? != 0,
         tries: row.try_get(7)?,
+        is_too_big: row.try_get::<i64, _>(8)? != 0,
     })
 }

@@ -6,9 +6,10 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sqlx::any::AnyConnectOptions;
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 use super::refusal::{refusal, sqlite_path};
 use super::{Engine, Error, Store};
@@ -17,13 +18,22 @@ use crate::clock::Micros;
 /// The key of the advisory lock, one for each database: "desk" in ASCII.
 const ADVISORY_KEY: i64 = 0x6465_736b;
 
+/// How a `deliver` that found no daemon is called in `Error::Held`. It holds the desk while it keeps one message, so it is
+/// waited for.
+const PASSING: &str = "`maildesk deliver`";
+const PASSES_WITHIN: Duration = Duration::from_secs(20);
+/// Who has just taken hold has not said yet who it is: what stands there is its predecessor's.
+const INTRODUCED_WITHIN: Duration = Duration::from_millis(300);
+/// How often a file's lock is tried.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// How long PostgreSQL may take to say that it is there.
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Who holds, in words for the one who is refused.
 #[derive(Clone, Debug)]
 pub struct Owner {
-    /// `run`, `poll`, `import`.
+    /// `run`, `poll`, `import`, `deliver`.
     pub command: &'static str,
     pub pid: u32,
     pub since: Micros,
@@ -47,11 +57,31 @@ enum Held {
 }
 
 impl Store {
-    /// Takes hold of the desk. `Error::Held` says who has it.
+    /// Takes hold of the desk. `Error::Held` says who has it. A `deliver` is waited for: it is done in a moment.
     pub async fn hold(&self, owner: &Owner) -> Result<Hold, Error> {
+        let begun = Instant::now();
+        loop {
+            match self.hold_within(owner, INTRODUCED_WITHIN).await {
+                Err(Error::Held(words)) if words.contains(PASSING) && begun.elapsed() < PASSES_WITHIN => {}
+                held => return held,
+            }
+        }
+    }
+
+    /// The same, and waits so long for whoever has it.
+    pub async fn hold_within(&self, owner: &Owner, patience: Duration) -> Result<Hold, Error> {
         match self.engine {
-            Engine::Sqlite => hold_file(&lock_path(&self.options), owner),
-            Engine::Postgres => hold_session(&self.options, owner).await,
+            Engine::Sqlite => {
+                let begun = Instant::now();
+                loop {
+                    match hold_file(&lock_path(&self.options), owner) {
+                        Err(Error::Held(_)) if begun.elapsed() < patience => {}
+                        held => return held,
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            Engine::Postgres => hold_session(&self.options, owner, patience).await,
         }
     }
 }
@@ -82,7 +112,7 @@ fn lock_path(options: &AnyConnectOptions) -> PathBuf {
 }
 
 fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
-    let failed = |e: std::io::Error| Error::Unavailable(sqlx::Error::Io(e));
+    let failed = |e: std::io::Error| Error::Unreachable(format!("{}: {e}", path.display()));
     let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
     let mut file = open.map_err(failed)?;
     match file.try_lock() {
@@ -102,12 +132,18 @@ fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
     Ok(Hold(Held::File(file)))
 }
 
-async fn hold_session(options: &AnyConnectOptions, owner: &Owner) -> Result<Hold, Error> {
+async fn hold_session(options: &AnyConnectOptions, owner: &Owner, patience: Duration) -> Result<Hold, Error> {
     let connect = AnyConnection::connect_with(options).await;
     let mut connection = connect.map_err(|e| refusal(Engine::Postgres, options, e))?;
-    let lock = sqlx::query("SELECT CAST(pg_try_advisory_lock($1) AS INT)").bind(ADVISORY_KEY);
-    let is_ours: i32 = lock.fetch_one(&mut connection).await?.try_get(0)?;
-    if is_ours == 0 {
+    // Who waits stands in a queue: a daemon comes in its turn, however many deliver at the time.
+    let limit = format!("SET lock_timeout = {}", patience.as_millis().max(1));
+    sqlx::query(AssertSqlSafe(limit)).execute(&mut connection).await?;
+    let lock = sqlx::query("SELECT CAST(pg_advisory_lock($1) AS TEXT)").bind(ADVISORY_KEY);
+    if let Err(error) = lock.execute(&mut connection).await {
+        // lock_not_available
+        if error.as_database_error().and_then(|e| e.code()).as_deref() != Some("55P03") {
+            return Err(error.into());
+        }
         let query = sqlx::query("SELECT owner FROM lease WHERE name = 'desk'");
         let row = query.fetch_optional(&mut connection).await?;
         let holder = row.map(|row| row.try_get::<String, _>(0)).transpose()?;

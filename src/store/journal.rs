@@ -98,10 +98,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends the keeping of a message: its keys, and what its source is still owed.
+    /// Ends the keeping of a message: its keys, and what its source is still owed: nothing where no account holds it.
     pub async fn settle_arrival(&mut self, id: ArrivalId, key: &MailKey, is_owed: bool) -> Result<(), Error> {
         let query = sqlx::query(
-            "UPDATE arrival SET state = column2, message_id = column3, mail_key = column4, id_hash = column5, \
+            "UPDATE arrival SET state = CASE WHEN epoch = 0 THEN 'decided' ELSE column2 END, message_id = column3, mail_key = column4, id_hash = column5, \
              in_hand = 0 FROM (VALUES ($1, $2, $3, $4, $5)) AS v WHERE arrival.id = column1",
         )
         .bind(id.0)

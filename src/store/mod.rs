@@ -34,6 +34,7 @@ mod relay;
 mod rules;
 mod secret;
 mod settings;
+mod space;
 pub mod ticket;
 mod ticket_type;
 mod tx;
@@ -53,6 +54,7 @@ pub use mailbox::MailboxRow;
 pub use migrate::Schema;
 pub use relay::RelayRow;
 pub use secret::{PasswordChange, Stamp};
+pub use space::{FreeBytes, Shortage, Space, free_bytes};
 pub use ticket_type::TypeRow;
 pub use tx::{Counter, Tx};
 
@@ -114,6 +116,19 @@ impl Store {
                 Store { engine, options: options.clone(), writer: all.clone(), readers: all }
             }
         })
+    }
+
+    /// Opens a store that is there already: of a SQLite file none is made.
+    pub async fn connect_existing(url: &str) -> Result<Store, Error> {
+        let wrong = |e| Error::CannotOpen(format!("store.url cannot be read: {e}"));
+        if Engine::of_url(url)? == Engine::Sqlite {
+            let path = refusal::sqlite_path(&AnyConnectOptions::from_str(url).map_err(wrong)?);
+            if !path.exists() {
+                let words = "is not there: `maildesk run` or `maildesk migrate` sets the desk up";
+                return Err(Error::CannotOpen(format!("{} {words}", path.display())));
+            }
+        }
+        Store::connect(url).await
     }
 
     pub fn engine(&self) -> Engine {

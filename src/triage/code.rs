@@ -60,7 +60,7 @@ codes! {
     BlockedSender "blocked_sender" "the sender is on the block list",
     NoSender "no_sender" "it names no sender that could be answered",
     // error
-    TooBig "too_big" "over the mailbox's size limit, left at the source",
+    TooBig "too_big" "over the mailbox's size limit",
     Unreadable "unreadable" "nothing of it can be read",
     Poison "poison" "it stopped the daemon, or the parser, several times",
     // discard

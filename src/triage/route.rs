@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::case::Case;
 use super::trace::Trace;
-use super::{Flow, TypeRule};
+use super::{Flow, Rules, TypeRule};
 use crate::mail::{Address, Message};
 
 pub enum Route<'a> {
@@ -92,6 +92,13 @@ fn recipients(message: &Message) -> impl Iterator<Item = (&'static str, &Address
     let named = [("To", &message.to), ("Cc", &message.cc), ("Bcc", &message.bcc)];
     let named = named.into_iter().flat_map(|(field, list)| list.iter().map(move |n| (field, &n.address)));
     named.chain(message.envelope_to.iter().map(|address| ("envelope", address)))
+}
+
+impl Rules {
+    /// The active type that answers to an address.
+    pub fn type_of(&self, address: &Address) -> Option<&TypeRule> {
+        type_of(&self.types, address)
+    }
 }
 
 /// The type that answers to an address: the most precise pattern of all, among equals the first type. The address that

@@ -93,7 +93,7 @@ by_way!(by_maildir, Way::Maildir);
 
 /// What the replies of a run carry to be known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Replies {
+pub enum Replies {
     AsMade,
     NoReferences,
     NoTags,
@@ -113,10 +113,10 @@ fn mixed_mail(way: Way, store: Store, replies: Replies) {
     let Some(spine) = Spine::set_up(way, store) else { return };
     let main = spine.take_seeds(replies);
     for message in main.messages() {
-        spine.inbox.deliver(&main.bytes(message));
+        spine.inbox().deliver(&main.bytes(message));
     }
     let begun = Instant::now();
-    let other = spine.inbox.restless_client();
+    let other = spine.inbox().restless_client();
     spine.desk.run(&["poll", "--json"]).ok();
     drop(other);
     let words =
@@ -134,15 +134,15 @@ fn mixed_mail_under_kills(way: Way, store: Store) {
     spine.desk.run(&["poll"]).ok();
     let start_takes = begun.elapsed();
     for message in main.messages() {
-        spine.inbox.deliver(&main.bytes(message));
+        spine.inbox().deliver(&main.bytes(message));
     }
     // So that the kills fall all over the work: what it should take, shared out among them.
     let work = seeds_took.mul_f64(spine.size.messages as f64 / spine.size.seeds as f64);
     let begun = Instant::now();
-    let other = spine.inbox.restless_client();
+    let other = spine.inbox().restless_client();
     let kills = spine.kill_often(start_takes, work);
     let all = spine.size.messages + spine.size.seeds;
-    spine.desk.run_until_settled(&spine.inbox, all, Duration::from_secs(300));
+    spine.desk.run_until_settled(spine.inbox(), all, Duration::from_secs(300));
     drop(other);
     let took = begun.elapsed();
     let words = format!("{way:?}, {store:?}, {kills} kills: {} messages in {took:?}", spine.size.messages);
@@ -153,34 +153,47 @@ fn mixed_mail_under_kills(way: Way, store: Store) {
 /// How much mail: `MAILDESK_SPINE_MESSAGES`, else 2,000 in the long tier, and in the landing tier 300 by IMAP and a few
 /// by the others.
 #[derive(Clone, Copy)]
-struct Size {
-    messages: usize,
-    seeds: usize,
+pub struct Size {
+    pub messages: usize,
+    pub seeds: usize,
     kills: usize,
 }
 
 impl Size {
-    fn of_this_run(way: Way) -> Size {
+    /// `landing`: how many in the landing tier.
+    fn of_this_run(landing: usize) -> Size {
         let asked = setting("MAILDESK_SPINE_MESSAGES").map(|n| n.parse().expect("a number of messages"));
-        let is_short = asked.is_none() && !long_tier() && way != Way::Imap;
-        let messages = asked.unwrap_or(if long_tier() { 2000 } else { 300 });
-        let messages = if is_short { 60 } else { messages };
-        Size { messages, seeds: (messages / 10).clamp(10, 200), kills: if is_short { 5 } else { 20 } }
+        let messages = asked.unwrap_or(if long_tier() { 2000 } else { landing });
+        let kills = if messages < 100 { 5 } else { 20 };
+        Size { messages, seeds: (messages / 10).clamp(10, 200), kills }
     }
 }
 
-struct Spine {
-    size: Size,
+pub struct Spine {
+    pub size: Size,
     folder: tempfile::TempDir,
     generator: PathBuf,
-    inbox: Inbox,
-    sink: SmtpSink,
-    desk: Desk,
+    /// None: what comes in is brought by `deliver`.
+    inbox: Option<Inbox>,
+    pub sink: SmtpSink,
+    pub desk: Desk,
 }
 
 impl Spine {
     /// `None` where something of it cannot be had here: the reason has been printed.
     fn set_up(way: Way, store: Store) -> Option<Spine> {
+        let inbox = inbox::by(way)?;
+        let landing = if way == Way::Imap { 300 } else { 60 };
+        let spine = Spine::with_desk(landing, |port| Desk::with_mailbox(store, &inbox, port))?;
+        Some(Spine { inbox: Some(inbox), ..spine })
+    }
+
+    /// On a desk of type Support whose mailbox is an MTA's pipe. `landing`: messages in the landing tier.
+    pub fn on_pipe(store: Store, landing: usize) -> Option<Spine> {
+        Spine::with_desk(landing, |port| Desk::with_pipe(store, port))
+    }
+
+    fn with_desk(landing: usize, desk: impl FnOnce(u16) -> Option<Desk>) -> Option<Spine> {
         let Some(bench) = bench_folder() else {
             skipped("no gen.py in ../shared/bench; MAILDESK_BENCH names its folder");
             return None;
@@ -189,19 +202,30 @@ impl Spine {
             skipped("no python3 here, which gen.py needs");
             return None;
         }
-        let inbox = inbox::by(way)?;
         let sink = SmtpSink::start()?;
-        let desk = Desk::with_mailbox(store, &inbox, sink.port)?;
+        let desk = desk(sink.port)?;
         let folder = tempfile::tempdir().expect("a folder for the mail");
-        Some(Spine { size: Size::of_this_run(way), folder, generator: bench.join("gen.py"), inbox, sink, desk })
+        let size = Size::of_this_run(landing);
+        Some(Spine { size, folder, generator: bench.join("gen.py"), inbox: None, sink, desk })
+    }
+
+    fn bring(&self, bytes: &[u8]) {
+        match &self.inbox {
+            Some(inbox) => inbox.deliver(bytes),
+            None => drop(self.desk.run_with_input(&["deliver"], bytes).ok()),
+        }
+    }
+
+    fn inbox(&self) -> &Inbox {
+        self.inbox.as_ref().expect("a mailbox on a server")
     }
 
     /// Takes the seeds in, closes half of their tickets, answers some of the others, and makes the main mail with the
     /// tag lines as they are then.
-    fn take_seeds(&self, replies: Replies) -> Mail {
+    pub fn take_seeds(&self, replies: Replies) -> Mail {
         let seeds = self.generate("seeds", &[]);
         for seed in seeds.seeds() {
-            self.inbox.deliver(&seeds.bytes(seed));
+            self.bring(&seeds.bytes(seed));
         }
         self.desk.run(&["poll", "--json"]).ok();
         for (ordinal, ticket) in seed_tickets(&seeds, &self.desk.tickets()) {
@@ -266,13 +290,17 @@ impl Spine {
             if kills == self.size.kills {
                 break;
             }
-            assert!(attempt < 10 * self.size.kills, "{kills} kills only in {attempt} attempts: {}", running.log());
+            assert!(
+                attempt < 10 * self.size.kills,
+                "{kills} kills only in {attempt} attempts: {}",
+                running.log()
+            );
         }
         kills
     }
 
     /// Holds the desk against the manifest.
-    fn check(&self, main: &Mail, replies: Replies, words: &str) {
+    pub fn check(&self, main: &Mail, replies: Replies, words: &str) {
         let journal = self.desk.journal();
         let tickets = self.desk.tickets();
         let seeds = seed_tickets(main, &tickets);
@@ -290,8 +318,11 @@ impl Spine {
         assert_eq!(identities.len(), all, "distinct identities at the source");
         let arrivals: BTreeSet<i64> = journal.iter().map(|row| row.arrival).collect();
         assert_eq!(arrivals.len(), all, "distinct arrivals");
-        assert_eq!(self.inbox.remaining(), 0, "messages left in the mailbox");
-        let left: Vec<&JournalRow> = journal.iter().filter(|row| row.state != "acked").collect();
+        let remaining = self.inbox.as_ref().map_or(0, Inbox::remaining);
+        assert_eq!(remaining, 0, "messages left in the mailbox");
+        // A pipe's messages are acknowledged when they are kept, by the exit code.
+        let end = if self.inbox.is_some() { "acked" } else { "decided" };
+        let left: Vec<&JournalRow> = journal.iter().filter(|row| row.state != end).collect();
         assert!(left.is_empty(), "not acknowledged: {left:?}");
         assert!(self.desk.balance().values().all(|difference| *difference == 0), "{:?}", self.desk.balance());
         assert_eq!(
@@ -361,7 +392,7 @@ fn is_answered(seed: usize) -> bool {
 }
 
 /// All that gen.py wrote in one go.
-struct Mail {
+pub struct Mail {
     folder: PathBuf,
     manifest: Vec<Message>,
 }
@@ -371,11 +402,11 @@ impl Mail {
         self.manifest.iter().filter(|m| m.kind == "seed")
     }
 
-    fn messages(&self) -> impl Iterator<Item = &Message> {
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
         self.manifest.iter().filter(|m| m.kind != "seed")
     }
 
-    fn bytes(&self, message: &Message) -> Vec<u8> {
+    pub fn bytes(&self, message: &Message) -> Vec<u8> {
         let file: &Path = message.file.as_ref();
         std::fs::read(self.folder.join(file)).expect("gen.py wrote the message")
     }
@@ -383,7 +414,7 @@ impl Mail {
 
 /// A line of gen.py's manifest.
 #[derive(Clone, Debug, Deserialize)]
-struct Message {
+pub struct Message {
     /// The token that stands in its subject and in its text.
     key: String,
     kind: String,
@@ -501,7 +532,7 @@ fn table(mail: &Mail, fates: &BTreeMap<&str, &JournalRow>, words: &str) -> Strin
 }
 
 /// Every mail of the queue went out. A second copy is one whose end a kill has hidden: same Message-ID, same bytes.
-fn check_sent(received: &[Sunk], owed: usize, kills: usize) {
+pub fn check_sent(received: &[Sunk], owed: usize, kills: usize) {
     let mut by_id: BTreeMap<String, Vec<&Sunk>> = BTreeMap::new();
     for mail in received {
         by_id.entry(message_id(&mail.bytes)).or_default().push(mail);

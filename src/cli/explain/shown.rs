@@ -72,7 +72,7 @@ fn fate(e: &Explanation) -> String {
         Act::Bounce if e.ticket.is_some() => format!("a bounce, shown on ticket{ticket}{entry}"),
         Act::Bounce => "a bounce in the review list".into(),
         Act::Invalid => "kept in the invalid queue, for an admin to look at".into(),
-        Act::Error if e.code == Code::TooBig => "an error ticket; its bytes stay at the source".into(),
+        Act::Error if e.code == Code::TooBig => "an error ticket; nobody has looked into it".into(),
         Act::Error => "an error ticket, with its bytes".into(),
         Act::Discard if e.ticket.is_some() => format!("discarded; it stands on ticket{ticket} already"),
         Act::Discard => "discarded, and journalled".into(),

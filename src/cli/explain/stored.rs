@@ -57,16 +57,17 @@ async fn arrivals(args: &Args, context: &Context) -> Result<Vec<ArrivalId>, CliE
 
 async fn explain(arrival: ArrivalId, anew: bool, context: &Context) -> Result<Stored, CliError> {
     let mut tx = context.store.read().await?;
-    tx.arrival(arrival).await?;
+    let pending = tx.arrival(arrival).await?;
     let row = tx.journal_row(arrival).await?.ok_or_else(|| {
         CliError::data(format!("arrival {arrival} is not decided: `maildesk journal list` shows its state"))
     })?;
     let headers = tx.headers_of_error(arrival).await?;
     drop(tx);
-    let message = match headers.is_empty() {
+    let mut message = match headers.is_empty() {
         true => parsed(context.store.skeleton(arrival).await?).await?,
         false => parsed(mail::scan(&mut &headers[..]).map_err(|e| Error::Corrupt(e.to_string()))?).await?,
     };
+    message.add_envelope(&pending.envelope_to);
     let is_here = headers.is_empty();
     let decision = match anew {
         true if !is_here => {

@@ -130,7 +130,10 @@ impl RestlessClient {
                         let base = name.split(':').next().unwrap_or_default();
                         let flags = ["", "S", "FS", "RS"][turn % 4];
                         // It may be gone by now: then there is nothing to move.
-                        drop(std::fs::rename(entry.path(), maildir.join("cur").join(format!("{base}:2,{flags}"))));
+                        drop(std::fs::rename(
+                            entry.path(),
+                            maildir.join("cur").join(format!("{base}:2,{flags}")),
+                        ));
                     }
                 }
                 std::thread::yield_now();

@@ -65,6 +65,14 @@ impl Desk {
         Some(desk)
     }
 
+    /// The same type on a mailbox that an MTA fills.
+    pub fn with_pipe(store: Store, smtp_port: u16) -> Option<Desk> {
+        let desk = Desk::new(store)?;
+        desk.configure(&pipe_sections(smtp_port));
+        desk.run(&["migrate"]).ok();
+        Some(desk)
+    }
+
     /// Writes config.toml: the store and the key, then `sections`. Without a `[web]` there the daemon takes no port.
     pub fn configure(&self, sections: &str) {
         let web = if sections.contains("[web]") { "" } else { "[web]\nlisten = \"\"\n\n" };
@@ -77,6 +85,14 @@ impl Desk {
 
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("config.toml")
+    }
+
+    /// Meddles with the tables of a desk on PostgreSQL.
+    pub fn psql(&self, sql: &str) {
+        let psql =
+            Command::new("psql").args(["-q", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.store_url]).output();
+        let output = psql.expect("psql comes with PostgreSQL");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The program with this desk's config and these arguments, to be added to.
@@ -98,13 +114,12 @@ impl Desk {
     /// Runs a command to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).output().expect("maildesk starts");
-        Output {
-            command: arguments.join(" "),
-            code: output.status.code(),
-            signal: output.status.signal(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Output::of(arguments, output)
+    }
+
+    /// The same with something on its standard input.
+    pub fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        give(self.command(arguments), arguments, input)
     }
 
     /// Runs a command that must end well, and reads the JSON it prints.
@@ -192,6 +207,15 @@ addresses = ["agent@example.com"]
     )
 }
 
+/// The sections of [`Desk::with_pipe`], for a test that adds its own.
+pub fn pipe_sections(smtp_port: u16) -> String {
+    let imap = Imap { port: 1, username: "u".to_owned(), password: String::new() };
+    let sections = support_sections(&imap, smtp_port);
+    let (before, rest) = sections.split_once("[[mailbox]]").expect("a mailbox");
+    let (_, behind) = rest.split_once("[[type]]").expect("a type");
+    format!("{before}[[mailbox]]\nname = \"support\"\nprotocol = \"pipe\"\n\n[[type]]{behind}")
+}
+
 /// How a command ended, and what it said.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -203,7 +227,27 @@ pub struct Output {
     pub stderr: String,
 }
 
+/// Runs a command with something on its standard input.
+pub fn give(mut command: Command, arguments: &[&str], input: &[u8]) -> Output {
+    use std::io::Write as _;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("maildesk starts");
+    // One that refuses what it is given ends before it has read all of it.
+    drop(child.stdin.take().expect("a pipe").write_all(input));
+    Output::of(arguments, child.wait_with_output().expect("maildesk ends"))
+}
+
 impl Output {
+    fn of(arguments: &[&str], output: std::process::Output) -> Output {
+        Output {
+            command: arguments.join(" "),
+            code: output.status.code(),
+            signal: output.status.signal(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     /// Insists on exit code 0.
     #[track_caller]
     pub fn ok(self) -> Output {

@@ -1,0 +1,58 @@
+//! Mailboxes that an MTA fills: what it brings is decided at once, and nothing is asked of any server.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Works;
+use super::mailboxes::retry_after;
+use super::space::in_room;
+use crate::failure::Failure;
+use crate::store::MailboxRow;
+
+/// How often the store is asked for mail that a `deliver` has kept past the daemon, while that was starting.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Round after round, each when there is something to decide.
+pub(super) async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
+    let mut delivered = works.delivered.subscribe();
+    let mut failures = 0;
+    while !stop.is_cancelled() {
+        let polled = tokio::select! {
+            () = stop.cancelled() => return,
+            polled = in_room(&works, works.poll(&mailbox)) => polled,
+        };
+        match polled {
+            Ok(report) => {
+                failures = 0;
+                if report.fates.total() > 0 {
+                    works.wake.notify_one();
+                }
+            }
+            Err(failure) => {
+                tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
+                failures += 1;
+            }
+        }
+        let more = async {
+            match failures {
+                0 => {
+                    while !matches!(has_pending(&works, &mailbox).await, Ok(true)) {
+                        // Either will do: somebody has told, or it is time to look.
+                        drop(tokio::time::timeout(LOOK, delivered.changed()).await);
+                    }
+                }
+                _ => tokio::time::sleep(retry_after(failures)).await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = more => {}
+        }
+    }
+}
+
+async fn has_pending(works: &Works, mailbox: &MailboxRow) -> Result<bool, Failure> {
+    let mut tx = works.store.read().await?;
+    Ok(!tx.pending_arrivals(Some(mailbox.id), 1).await?.is_empty())
+}
