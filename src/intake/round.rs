@@ -64,31 +64,49 @@ impl Intake {
         let folders = source.folders();
         let is_unread = |p: &Place| p.epoch != mailbox.epoch || !folders.contains(&p.folder);
         self.drop_stale(&left_over, is_unread, "its folder is not read, or in another account").await?;
-        for folder in folders.clone() {
-            let listing = source.open(&folder).await?;
-            report.listed += listing.items.len() as u64;
-            let place =
-                Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
-            let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
-            self.drop_stale(&left_over, is_renumbered, "the source has renumbered its messages").await?;
-            let owed = self.take_up(&place, &listing.items, &left_over).await?;
-            let limit = mailbox.spec.size_limit_bytes;
-            let work = self.sort(&place, &listing, limit).await?;
-            let mut folder_round = FolderRound {
-                intake: self,
-                place: &place,
-                limit,
-                handled: handled_of(mailbox),
-                owed,
-                confirmed: vec![],
-                report: &mut report,
-            };
-            folder_round.run(&mut source, work).await?;
-            self.settle_gone(&place, &listing).await?;
+        let mut refused = None;
+        for folder in folders {
+            match self.folder_round(mailbox, folder, &left_over, (&mut source, &mut report)).await {
+                Ok(()) => {}
+                // One folder is missing or closed to us: the others are read all the same.
+                Err(failure) if source.is_usable() && !failure.kind.is_store_away() => {
+                    refused.get_or_insert(failure);
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         source.close().await?;
         report.balance = self.check_balance(mailbox).await?;
-        Ok(report)
+        refused.map_or(Ok(report), Err)
+    }
+
+    async fn folder_round<S: Source>(
+        &self,
+        mailbox: &MailboxRow,
+        folder: String,
+        left_over: &[(Place, Known)],
+        (source, report): (&mut S, &mut RoundReport),
+    ) -> Result<(), Failure> {
+        let listing = source.open(&folder).await?;
+        report.listed += listing.items.len() as u64;
+        let place = Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
+        let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
+        self.drop_stale(left_over, is_renumbered, "the source has renumbered its messages").await?;
+        let owed = self.take_up(&place, &listing.items, left_over).await?;
+        let limit = mailbox.spec.size_limit_bytes;
+        let work = self.sort(&place, &listing, limit).await?;
+        let mut folder_round = FolderRound {
+            intake: self,
+            place: &place,
+            limit,
+            handled: handled_of(mailbox),
+            owed,
+            confirmed: vec![],
+            refused: None,
+            report,
+        };
+        folder_round.run(source, work).await?;
+        self.settle_gone(&place, &listing).await
     }
 
     /// What of a listing is new, resized or too big.
@@ -131,6 +149,8 @@ struct FolderRound<'a> {
     owed: Vec<Owed>,
     /// The source has confirmed; to be written with the next commit.
     confirmed: Vec<ArrivalId>,
+    /// The source has refused to let mail go: nothing more is asked of it in this round, but mail is still taken in.
+    refused: Option<Failure>,
     report: &'a mut RoundReport,
 }
 
@@ -153,9 +173,9 @@ impl FolderRound<'_> {
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);
-            let (intake, handled) = (self.intake, self.handled.clone());
+            let (intake, handled, mut refused) = (self.intake, self.handled.clone(), self.refused.take());
             let on_the_wire = async {
-                let done = intake.acknowledge(source, &owed, &handled).await?;
+                let done = acknowledge(intake, source, (&owed, &handled), &mut refused).await?;
                 let fetched = match &next {
                     Some(batch) => source.fetch(batch).await?,
                     None => vec![],
@@ -163,16 +183,19 @@ impl FolderRound<'_> {
                 Ok::<_, Failure>((done, fetched))
             };
             let (wire, decided) = tokio::join!(on_the_wire, self.take_in(fetched, &confirmed));
+            self.refused = refused;
             self.owed = decided?;
             let (done, next_fetched) = wire?;
             self.report.acknowledged += done.len() as u64;
             self.confirmed = done;
             fetched = next_fetched;
         }
-        let done = self.intake.acknowledge(source, &std::mem::take(&mut self.owed), &self.handled).await?;
+        let owed = std::mem::take(&mut self.owed);
+        let done = acknowledge(self.intake, source, (&owed, &self.handled), &mut self.refused).await?;
         self.report.acknowledged += done.len() as u64;
         self.confirmed.extend(done);
-        self.intake.confirm(&std::mem::take(&mut self.confirmed), "").await
+        self.intake.confirm(&std::mem::take(&mut self.confirmed), "").await?;
+        self.refused.take().map_or(Ok(()), Err)
     }
 
     /// Keeps and decides one batch; gives what the source may let go.
@@ -265,6 +288,25 @@ impl FolderRound<'_> {
         let words = "dropped: the source has given its number to another message";
         tx.mark_acknowledged(&[known.id], words, self.intake.clock.now()).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+/// Tells the source what may go, unless it has refused that before.
+async fn acknowledge<S: Source>(
+    intake: &Intake,
+    source: &mut S,
+    (owed, handled): (&[Owed], &Handled),
+    refused: &mut Option<Failure>,
+) -> Result<Vec<ArrivalId>, Failure> {
+    if refused.is_some() {
+        return Ok(vec![]);
+    }
+    match intake.acknowledge(source, owed, handled).await {
+        Err(failure) if source.is_usable() && !failure.kind.is_store_away() => {
+            *refused = Some(failure);
+            Ok(vec![])
+        }
+        done => done,
     }
 }
 

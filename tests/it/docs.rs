@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use maildesk::failure::Kind;
 use maildesk::triage::Code;
-use maildesk::{config, crash};
+use maildesk::{alert, config, crash};
 
 use crate::support::setting;
 
@@ -32,6 +33,21 @@ fn docs_list_every_reason_code() {
         table.push_str(&format!("| {act} | `{}` | {} |\n", code.as_str(), code.words()));
     }
     generated_part("docs/reason-codes.md", "codes", &table);
+}
+
+#[test]
+fn docs_say_what_an_alert_means_and_what_to_do() {
+    let mut table = String::from("| alert | what it means | what to do |\n| --- | --- | --- |\n");
+    for entry in alert::CATALOGUE {
+        table.push_str(&format!("| `{}` | {} | {} |\n", entry.name, entry.meaning, entry.advice));
+    }
+    generated_part("docs/operations.md", "alerts", &table);
+    let mut table = String::from("| kind | what it means | told | what to do |\n| --- | --- | --- | --- |\n");
+    for kind in Kind::ALL {
+        let told = if kind.needs_somebody() { "at once" } else { "the second time" };
+        table.push_str(&format!("| `{}` | {} | {told} | {} |\n", kind.word(), kind.meaning(), kind.advice()));
+    }
+    generated_part("docs/operations.md", "kinds", &table);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 const WORDS_LIMIT: usize = 200;
 
@@ -27,11 +27,13 @@ pub(super) fn clean(text: &str, secrets: &[String]) -> String {
 /// so of such a text only the start of the first line is shown.
 pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
     match error.kind() {
-        io::ErrorKind::TimedOut => Failure::temporary(format!("the server is {error}")),
+        io::ErrorKind::TimedOut => Failure::temporary(format!("the server is {error}")).kind(Kind::Silent),
         io::ErrorKind::UnexpectedEof => {
-            Failure::temporary("the server closed the connection within an answer")
+            Failure::temporary("the server closed the connection within an answer").kind(Kind::Cut)
         }
-        io::ErrorKind::InvalidData => Failure::temporary(format!("the server's answer {error}")),
+        io::ErrorKind::InvalidData => {
+            Failure::temporary(format!("the server's answer {error}")).kind(Kind::Garbage)
+        }
         io::ErrorKind::Other => {
             let text = error.to_string();
             let start = text.split_once("during parsing of \"").map_or("", |(_, buffer)| first_line(buffer));
@@ -39,8 +41,9 @@ pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
                 "the server's answer cannot be read; it starts with {:?}",
                 clean(start, secrets).chars().take(60).collect::<String>()
             ))
+            .kind(Kind::Garbage)
         }
-        _ => Failure::temporary("the connection to the server broke").because(error),
+        _ => Failure::temporary("the connection to the server broke").kind(Kind::Cut).because(error),
     }
 }
 
