@@ -492,9 +492,14 @@ CREATE TABLE event_cursor (
 CREATE TABLE alert (
   id BIGINT NOT NULL PRIMARY KEY,
   name TEXT NOT NULL,                 -- mailbox:3:failing, balance:3, template:notification, relay:1:failing
+  kind TEXT NOT NULL DEFAULT '',      -- the stage it is in: of a failure its kind, such as login or cut
   words TEXT NOT NULL,
+  advice TEXT NOT NULL DEFAULT '',
+  urgent BIGINT NOT NULL DEFAULT 0,   -- somebody has to act, now or in an earlier stage
   raised_us BIGINT NOT NULL,
   told_us BIGINT,
-  cleared_us BIGINT
+  cleared_us BIGINT,
+  owed BIGINT NOT NULL DEFAULT 1      -- a mail about it is to be sent: that it stands, or that it is over
 );
 CREATE UNIQUE INDEX alert_open ON alert (name) WHERE cleared_us IS NULL;
+CREATE INDEX alert_owed ON alert (id) WHERE owed = 1;

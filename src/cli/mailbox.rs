@@ -12,7 +12,7 @@ use crate::clock::Micros;
 use crate::config::{MailboxFlags, MailboxSection, Protocol};
 use crate::failure::Failure;
 use crate::sources::{imap, pop3};
-use crate::store::listing::{BalanceLine, MailboxLine};
+use crate::store::listing::{AlertLine, BalanceLine, MailboxLine};
 use crate::store::{MailboxRow, PasswordChange};
 
 #[derive(Debug, clap::Subcommand)]
@@ -86,8 +86,10 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
     match verb {
         Verb::List => list(context).await,
         Verb::Show { mailbox } => {
-            let row = context.store.read().await?.find_mailbox(&mailbox).await?;
-            Ok(Output::thing(shown(&row)?))
+            let mut tx = context.store.read().await?;
+            let row = tx.find_mailbox(&mailbox).await?;
+            let alert = tx.standing_alert(&format!("mailbox:{}:failing", row.id)).await?;
+            Ok(Output::thing(shown(&row, alert.as_ref())?))
         }
         Verb::Add(args) => add(args, context).await,
         Verb::Edit(args) => edit(args, context).await,
@@ -128,7 +130,7 @@ async fn list(context: &Context) -> Result<Output, CliError> {
 }
 
 /// Its settings as they would be written, and how it fares. Never its password.
-fn shown(row: &MailboxRow) -> Result<serde_json::Value, CliError> {
+fn shown(row: &MailboxRow, alert: Option<&AlertLine>) -> Result<serde_json::Value, CliError> {
     let mut shown = json!({ "id": row.id });
     super::relay::lay_over(&mut shown, json(MailboxSection::from(&row.spec))?);
     let fares = json!({
@@ -144,6 +146,8 @@ fn shown(row: &MailboxRow) -> Result<serde_json::Value, CliError> {
         "failing_since": row.failing_since.map(Micros::rfc3339),
         "failures": row.failures,
         "last_error": row.last_error,
+        "failure": alert.map(|a| &a.kind),
+        "advice": alert.map(|a| &a.advice),
         "shown": row.shown,
     });
     super::relay::lay_over(&mut shown, fares);

@@ -154,7 +154,7 @@ async fn send(args: &SendArgs, context: &Context) -> Result<Output, CliError> {
     }
     let report = outbound.pass(i64::from(args.limit)).await?;
     context.works.state_relays(&report).await?;
-    let failing: Vec<&String> = report.failing.iter().map(|(_, words)| words).collect();
+    let failing: Vec<&String> = report.failing.iter().map(|failure| &failure.words).collect();
     let mut human =
         format!("sent to {}, deferred {}, failed {}", report.sent, report.deferred, report.failed);
     for words in &failing {

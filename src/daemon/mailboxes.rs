@@ -14,9 +14,6 @@ use crate::ticket::MailboxId;
 
 /// How often the list of mailboxes is read anew: they are added, edited and held while we run.
 const LOOK: Duration = Duration::from_secs(2);
-/// After a failure: this, doubled with each further one.
-const FIRST_RETRY: Duration = Duration::from_secs(15);
-const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 /// Keeps one task running for each mailbox that is to be read.
 pub(super) async fn run(works: Works, shutdown: CancellationToken) {
@@ -80,27 +77,12 @@ async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
             Err(failure) => {
                 tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
                 failures += 1;
-                retry_after(failures)
+                failure.pause(failures)
             }
         };
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-    }
-}
-
-pub(super) fn retry_after(failures: u32) -> Duration {
-    FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_RETRY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_back_off_to_an_hour() {
-        let seconds: Vec<u64> = (1..=10).map(|n| retry_after(n).as_secs()).collect();
-        assert_eq!(seconds, [15, 30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Works;
-use super::mailboxes::retry_after;
 use super::space::in_room;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
@@ -22,6 +21,7 @@ pub(super) async fn rounds(works: Works, mailbox: MailboxRow, stop: Cancellation
             () = stop.cancelled() => return,
             polled = in_room(&works, works.poll(&mailbox)) => polled,
         };
+        let mut pause = None;
         match polled {
             Ok(report) => {
                 failures = 0;
@@ -32,17 +32,18 @@ pub(super) async fn rounds(works: Works, mailbox: MailboxRow, stop: Cancellation
             Err(failure) => {
                 tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
                 failures += 1;
+                pause = Some(failure.pause(failures));
             }
         }
         let more = async {
-            match failures {
-                0 => {
+            match pause {
+                None => {
                     while !matches!(has_pending(&works, &mailbox).await, Ok(true)) {
                         // Either will do: somebody has told, or it is time to look.
                         drop(tokio::time::timeout(LOOK, delivered.changed()).await);
                     }
                 }
-                _ => tokio::time::sleep(retry_after(failures)).await,
+                Some(pause) => tokio::time::sleep(pause).await,
             }
         };
         tokio::select! {

@@ -1,6 +1,7 @@
 //! The rooms put together: what the daemon runs all the time, and a command does once.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -8,16 +9,17 @@ use tokio::task::JoinSet;
 
 use super::Heard;
 
+use crate::alert::{self, Alarm};
 use crate::clock::Clock;
 use crate::config::{Protocol, Run, Tls};
 use crate::desk::Desk;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, Settings};
 use crate::letters::Letters;
 use crate::net::Deadlines;
-use crate::outbound::{Outbound, RelayBook, RelaySettings, Relays, Report};
+use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
 use crate::seal::{SealingKey, Secret};
 use crate::sources::imap::{ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
@@ -35,6 +37,10 @@ pub struct Works {
     pub clock: Clock,
     pub desk: Desk,
     pub intake: Intake,
+    /// How long the servers of the mailboxes may take.
+    pub deadlines: Deadlines,
+    /// A PEM file of CAs that are trusted beside the system's, by every mailbox.
+    pub extra_roots: Option<PathBuf>,
     /// Told when mail was queued.
     pub wake: Arc<Notify>,
     pub metrics: Metrics,
@@ -66,6 +72,8 @@ impl Works {
             clock,
             desk,
             intake,
+            deadlines: Deadlines::USUAL,
+            extra_roots: None,
             wake: Arc::new(Notify::new()),
             metrics,
             delivered: watch::Sender::default(),
@@ -101,7 +109,7 @@ impl Works {
         task.spawn(async move { works.round(&row).await });
         let ended = match task.join_next().await {
             Some(Ok(ended)) => ended,
-            Some(Err(e)) => Err(Failure::temporary("the round broke off").because(e)),
+            Some(Err(e)) => Err(broken_off("the round", e)),
             None => Err(Failure::temporary("the round never began")),
         };
         self.metrics.round(begun.elapsed(), ended.is_ok());
@@ -180,9 +188,9 @@ impl Works {
             username: spec.username.clone(),
             password: self.password_of(mailbox).await?,
             folders: spec.folders.clone(),
-            extra_roots: None,
+            extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
-            deadlines: Deadlines::USUAL,
+            deadlines: self.deadlines,
         })
     }
 
@@ -194,15 +202,16 @@ impl Works {
             tls: protection(spec.tls),
             username: spec.username.clone(),
             password: self.password_of(mailbox).await?,
-            extra_roots: None,
+            extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
-            deadlines: Deadlines::USUAL,
+            deadlines: self.deadlines,
         })
     }
 
     async fn password_of(&self, mailbox: &MailboxRow) -> Result<Password, Failure> {
         let Some(id) = mailbox.password else {
-            return Err(Failure::permanent("it has no password: set one with `maildesk mailbox edit`"));
+            let words = "it has no password: set one with `maildesk mailbox edit`";
+            return Err(Failure::permanent(words).kind(Kind::Settings));
         };
         let password = self.store.read().await?.open_secret(id, &self.key).await?;
         Ok(Password::new(password.expose()))
@@ -261,27 +270,42 @@ impl Works {
         for relay in &report.working {
             self.desk.alerts.state(&format!("relay:{relay}:failing"), None).await?;
         }
-        for (relay, words) in &report.failing {
-            let words = format!(
-                "mail waits: {words}. It is tried again by itself; `maildesk queue list` shows what waits, and \
-                 `maildesk doctor` tries the relay"
-            );
-            self.desk.alerts.state(&format!("relay:{relay}:failing"), Some(&words)).await?;
+        for RelayFailure { relay, kind, words } in &report.failing {
+            let alarm = Alarm {
+                kind: Some(*kind),
+                words: format!("mail waits: {words}"),
+                advice: format!(
+                    "{} It is tried again by itself; `maildesk queue list` shows what waits, and `maildesk doctor` \
+                     tries the relay.",
+                    kind.advice()
+                ),
+            };
+            self.desk.alerts.keep(&format!("relay:{relay}:failing"), Some(&alarm)).await?;
         }
         Ok(())
     }
 
     async fn record(&self, mailbox: &MailboxRow, failure: Option<&Failure>) -> Result<(), Failure> {
+        // The store's trouble is not the mailbox's, and cannot be written either.
+        if failure.is_some_and(|f| f.kind.is_store_away()) {
+            return Ok(());
+        }
         let now = self.clock.now();
         let mut tx = self.store.write().await?;
         let words = failure.map(Failure::to_string);
-        tx.record_round(mailbox.id, words.as_deref(), now).await?;
-        let alert = words
-            .map(|w| format!("{w}. It is tried again by itself; `maildesk mailbox list` shows since when"));
-        self.desk
-            .alerts
-            .state_in(&mut tx, &format!("mailbox:{}:failing", mailbox.id), alert.as_deref())
-            .await?;
+        let (failures, since) = tx.record_round(mailbox.id, words.as_deref(), now).await?;
+        let name = format!("mailbox:{}:failing", mailbox.id);
+        match failure {
+            None => self.desk.alerts.keep_in(&mut tx, &name, None).await?,
+            // What may pass is not told the first time; what stands is kept up to date.
+            Some(failure)
+                if failure.kind.is_told_after(failures) || tx.open_alert(&name).await?.is_some() =>
+            {
+                let alarm = alert::alarm(failure, since.unwrap_or(now));
+                self.desk.alerts.keep_in(&mut tx, &name, Some(&alarm)).await?;
+            }
+            Some(_) => {}
+        }
         Ok(tx.commit().await?)
     }
 }
@@ -292,6 +316,19 @@ fn protection(tls: Tls) -> sources::Tls {
         Tls::Starttls => sources::Tls::StartTls,
         Tls::Plain => sources::Tls::Plain,
     }
+}
+
+/// A task that panicked, or was ended.
+pub(super) fn broken_off(what: &str, error: tokio::task::JoinError) -> Failure {
+    let words = match error.try_into_panic() {
+        Ok(panic) => {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("{what} broke off: {}", said.unwrap_or("without words"))
+        }
+        Err(_) => format!("{what} was ended"),
+    };
+    Failure::temporary(words).kind(Kind::BrokeOff)
 }
 
 /// The operator's own templates: every file below the folder, by its path in it.

@@ -2,6 +2,7 @@
 
 use super::Desk;
 use super::mails::Envelope;
+use crate::clock::Micros;
 use crate::letters::{Alert, Letter};
 use crate::mail::NamedAddress;
 use crate::mail::compose::Auto;
@@ -11,7 +12,7 @@ use crate::ticket::EventNumber;
 use crate::triage::Rules;
 
 impl Desk {
-    /// Queues a mail for each alert that nobody was told of; gives their number. `failing`: names of alerts about relays
+    /// Queues a mail for each alert that nobody was told of, or nobody that it is over; gives their number. `failing`: names of alerts about relays
     /// that do not work are known by `relay:`, and such a relay is not chosen while another works.
     pub async fn tell_alerts(&self) -> Result<usize, Error> {
         let untold = self.store.read().await?.untold_alerts().await?;
@@ -44,7 +45,7 @@ impl Desk {
                 in_reply_to: None,
                 references: vec![],
                 attachments: vec![],
-                operation: format!("alert:{}", alert.id),
+                operation: operation(alert),
                 number,
             };
             self.enqueue(&mut tx, envelope).await?;
@@ -57,7 +58,9 @@ impl Desk {
 
 fn admins(rules: &Rules) -> Vec<NamedAddress> {
     let mut found: Vec<NamedAddress> = vec![];
-    for address in rules.types.iter().filter_map(|t| t.admin.as_ref()) {
+    // An address that is polled would bring the mail back as a ticket.
+    let admins = rules.types.iter().filter_map(|t| t.admin.as_ref()).filter(|a| !rules.is_own_address(a));
+    for address in admins {
         if found.iter().all(|known| known.address != *address) {
             found.push(address.clone().into());
         }
@@ -65,15 +68,23 @@ fn admins(rules: &Rules) -> Vec<NamedAddress> {
     found
 }
 
+/// The same operation queues nothing twice: each stage that is told is one of its own.
+fn operation(alert: &Untold) -> String {
+    match (alert.cleared, alert.is_told) {
+        (Some(_), _) => format!("alert:{}:over", alert.id),
+        (None, true) => format!("alert:{}:worse", alert.id),
+        (None, false) => format!("alert:{}", alert.id),
+    }
+}
+
 fn letter(alert: &Untold) -> Letter {
-    let (words, advice) = alert.words.split_once("; ").unwrap_or((&alert.words, ""));
-    let subject: String = words.chars().take(80).collect();
     Letter::Alert(Alert {
-        subject,
+        subject: alert.words.chars().take(80).collect(),
         name: alert.name.clone(),
-        words: words.to_owned(),
-        advice: advice.to_owned(),
+        words: alert.words.clone(),
+        advice: alert.advice.clone(),
         raised: alert.raised.rfc3339(),
+        over: alert.cleared.map(Micros::rfc3339).unwrap_or_default(),
         command: "maildesk alert list".into(),
     })
 }

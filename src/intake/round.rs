@@ -106,37 +106,55 @@ impl Intake {
         let folders = source.folders();
         let is_unread = |p: &Place| p.epoch != mailbox.epoch || !folders.contains(&p.folder);
         self.drop_stale(&left_over, is_unread, "its folder is not read, or in another account").await?;
-        let mut at_close = vec![];
-        for folder in folders.clone() {
-            let listing = source.open(&folder).await?;
-            report.listed += listing.items.len() as u64;
-            let place =
-                Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
-            let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
-            self.drop_stale(&left_over, is_renumbered, "the source has renumbered its messages").await?;
-            let owed = self.take_up(&place, &listing.items, &left_over).await?;
-            let limit = mailbox.spec.size_limit_bytes;
-            let mut work = self.sort(&place, &listing, limit, source.may_give_ids_again()).await?;
-            report.is_cut |= source.session_limit().is_some_and(|limit| work.cut(limit, owed.len()));
-            let mut folder_round = FolderRound {
-                intake: self,
-                place: &place,
-                limit,
-                handled: handled_of(mailbox),
-                owed,
-                confirmed: vec![],
-                at_close: &mut at_close,
-                report: &mut report,
-            };
-            folder_round.run(&mut source, work).await?;
-            self.settle_gone(&place, &listing).await?;
+        let (mut refused, mut at_close) = (None, vec![]);
+        for folder in folders {
+            let seen = Seen { left_over: &left_over, at_close: &mut at_close, report: &mut report };
+            match self.folder_round(mailbox, folder, &mut source, seen).await {
+                Ok(()) => {}
+                // One folder is missing or closed to us: the others are read all the same.
+                Err(failure) if source.is_usable() && !failure.kind.is_store_away() => {
+                    refused.get_or_insert(failure);
+                }
+                Err(failure) => return Err(failure),
+            }
         }
         source.close().await?;
         crash::point("ack.after_close");
         report.acknowledged += at_close.len() as u64;
         self.confirm(&at_close, "").await?;
         report.balance = self.check_balance(mailbox).await?;
-        Ok(report)
+        refused.map_or(Ok(report), Err)
+    }
+
+    async fn folder_round<S: Source>(
+        &self,
+        mailbox: &MailboxRow,
+        folder: String,
+        source: &mut S,
+        Seen { left_over, at_close, report }: Seen<'_>,
+    ) -> Result<(), Failure> {
+        let listing = source.open(&folder).await?;
+        report.listed += listing.items.len() as u64;
+        let place = Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
+        let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
+        self.drop_stale(left_over, is_renumbered, "the source has renumbered its messages").await?;
+        let owed = self.take_up(&place, &listing.items, left_over).await?;
+        let limit = mailbox.spec.size_limit_bytes;
+        let mut work = self.sort(&place, &listing, limit, source.may_give_ids_again()).await?;
+        report.is_cut |= source.session_limit().is_some_and(|limit| work.cut(limit, owed.len()));
+        let mut folder_round = FolderRound {
+            intake: self,
+            place: &place,
+            limit,
+            handled: handled_of(mailbox),
+            owed,
+            confirmed: vec![],
+            at_close,
+            refused: None,
+            report,
+        };
+        folder_round.run(source, work).await?;
+        self.settle_gone(&place, &listing).await
     }
 
     /// A round over a mailbox that an MTA fills: what it has brought is decided. Nobody is to be told.
@@ -191,6 +209,15 @@ impl Intake {
     }
 }
 
+/// What the folders of a round share.
+struct Seen<'a> {
+    /// What an earlier life still owes the source.
+    left_over: &'a [(Place, Known)],
+    /// The source confirms these with its `close`.
+    at_close: &'a mut Vec<ArrivalId>,
+    report: &'a mut RoundReport,
+}
+
 /// The round over one folder.
 struct FolderRound<'a> {
     intake: &'a Intake,
@@ -203,6 +230,8 @@ struct FolderRound<'a> {
     confirmed: Vec<ArrivalId>,
     /// The source confirms these with its `close`.
     at_close: &'a mut Vec<ArrivalId>,
+    /// The source has refused to let mail go: nothing more is asked of it in this round, but mail is still taken in.
+    refused: Option<Failure>,
     report: &'a mut RoundReport,
 }
 
@@ -230,9 +259,9 @@ impl FolderRound<'_> {
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);
-            let (intake, handled) = (self.intake, self.handled.clone());
+            let (intake, handled, mut refused) = (self.intake, self.handled.clone(), self.refused.take());
             let on_the_wire = async {
-                let told = intake.acknowledge(source, &owed, &handled).await?;
+                let told = acknowledge(intake, source, (&owed, &handled), &mut refused).await?;
                 let fetched = match &next {
                     Some(batch) => source.fetch(batch).await?,
                     None => vec![],
@@ -240,14 +269,17 @@ impl FolderRound<'_> {
                 Ok::<_, Failure>((told, fetched))
             };
             let (wire, decided) = tokio::join!(on_the_wire, self.take_in(fetched, &confirmed));
+            self.refused = refused;
             self.owed = decided?;
             let (told, next_fetched) = wire?;
             self.note(told);
             fetched = next_fetched;
         }
-        let told = self.intake.acknowledge(source, &std::mem::take(&mut self.owed), &self.handled).await?;
+        let owed = std::mem::take(&mut self.owed);
+        let told = acknowledge(self.intake, source, (&owed, &self.handled), &mut self.refused).await?;
         self.note(told);
-        self.intake.confirm(&std::mem::take(&mut self.confirmed), "").await
+        self.intake.confirm(&std::mem::take(&mut self.confirmed), "").await?;
+        self.refused.take().map_or(Ok(()), Err)
     }
 
     fn note(&mut self, told: Told) {
@@ -370,6 +402,26 @@ impl FolderRound<'_> {
         let words = "dropped: the source has given its number to another message";
         tx.mark_acknowledged(&[known.id], words, self.intake.clock.now()).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+/// Tells the source what may go, unless it has refused that before.
+async fn acknowledge<S: Source>(
+    intake: &Intake,
+    source: &mut S,
+    (owed, handled): (&[Owed], &Handled),
+    refused: &mut Option<Failure>,
+) -> Result<Told, Failure> {
+    let nothing = Told { arrivals: vec![], holds_after_close: false };
+    if refused.is_some() {
+        return Ok(nothing);
+    }
+    match intake.acknowledge(source, owed, handled).await {
+        Err(failure) if source.is_usable() && !failure.kind.is_store_away() => {
+            *refused = Some(failure);
+            Ok(nothing)
+        }
+        told => told,
     }
 }
 

@@ -43,6 +43,11 @@ pub trait Source: Send {
         handled: &Handled,
     ) -> impl Future<Output = Result<Acknowledged, Failure>> + Send;
 
+    /// Whether the session goes on after a failure: what was refused was that one step.
+    fn is_usable(&self) -> bool {
+        false
+    }
+
     /// Ends the session in good order (IMAP: LOGOUT; POP3: QUIT, which commits its deletions).
     fn close(self) -> impl Future<Output = Result<(), Failure>> + Send;
 }

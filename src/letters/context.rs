@@ -198,6 +198,8 @@ pub struct Alert {
     pub words: String,
     pub advice: String,
     pub raised: String,
+    /// When it was over; empty while it stands.
+    pub over: String,
     pub command: String,
 }
 
@@ -357,6 +359,7 @@ impl Alert {
             words: "Mailbox \"Support\" fails: the server refuses the login.".into(),
             advice: "set a new password with `maildesk mailbox edit Support --password`".into(),
             raised: "2026-03-01T09:30:00Z".into(),
+            over: String::new(),
             command: "maildesk alert list".into(),
         }
     }

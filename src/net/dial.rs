@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// Connects to the first address of `host` that answers, all within `deadline`.
 pub async fn dial(host: &str, port: u16, deadline: Duration) -> Result<TcpStream, Failure> {
@@ -30,7 +30,10 @@ async fn look_up(host: &str, port: u16, end: Instant) -> Result<Vec<SocketAddr>,
     match timeout_at(end, lookup_host((host, port))).await {
         Ok(Ok(found)) => Ok(found.collect()),
         Ok(Err(error)) => Err(no_address(host).because(error)),
-        Err(_) => Err(Failure::temporary(format!("no answer from DNS about {host}: check the resolver"))),
+        Err(_) => {
+            let words = format!("no answer from DNS about {host}: check the resolver");
+            Err(Failure::temporary(words).kind(Kind::Dns))
+        }
     }
 }
 
@@ -41,10 +44,14 @@ fn without_delay(stream: TcpStream) -> Result<TcpStream, Failure> {
 }
 
 fn no_address(host: &str) -> Failure {
-    Failure::temporary(format!("no address found for {host}: check the name, and DNS"))
+    Failure::temporary(format!("no address found for {host}: check the name, and DNS")).kind(Kind::Dns)
 }
 
 fn refused(host: &str, address: SocketAddr, error: io::Error) -> Failure {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused => Kind::ConnectionRefused,
+        _ => Kind::Unreachable,
+    };
     let words = match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             format!("{host} ({address}) refuses the connection: check the port, and that the server runs")
@@ -57,5 +64,5 @@ fn refused(host: &str, address: SocketAddr, error: io::Error) -> Failure {
         }
         _ => format!("cannot connect to {host} ({address})"),
     };
-    Failure::temporary(words).because(error)
+    Failure::temporary(words).kind(kind).because(error)
 }

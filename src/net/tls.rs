@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Stream;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// Speaks TLS on `stream`, which must lead to `host`, within `deadline`. The roots are read anew each time, so a
 /// renewed CA bundle needs no restart.
@@ -26,8 +26,9 @@ pub async fn wrap(
     extra_roots: Option<&Path>,
     deadline: Duration,
 ) -> Result<Stream, Failure> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|e| Failure::permanent(format!("{host:?} is not a host name")).because(e))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| {
+        Failure::permanent(format!("{host:?} is not a host name")).kind(Kind::Settings).because(e)
+    })?;
     let file = extra_roots.map(Path::to_owned);
     let roots = tokio::task::spawn_blocking(move || roots(file.as_deref()))
         .await
@@ -38,7 +39,8 @@ pub async fn wrap(
         Ok(Err(error)) => Err(refused(host, error)),
         Err(_) => Err(Failure::temporary(format!(
             "{host} does not answer in the TLS handshake: check that this port speaks TLS"
-        ))),
+        ))
+        .kind(Kind::Silent)),
     }
 }
 
@@ -60,13 +62,14 @@ fn roots(extra: Option<&Path>) -> Result<RootCertStore, Failure> {
     }
     if roots.is_empty() {
         let words = "this machine has no CA certificates: install the package ca-certificates";
-        return Err(Failure::temporary(words));
+        return Err(Failure::temporary(words).kind(Kind::TlsUntrusted));
     }
     Ok(roots)
 }
 
 fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), Failure> {
-    let unusable = || Failure::temporary(format!("cannot use the CA file {}", file.display()));
+    let unusable =
+        || Failure::temporary(format!("cannot use the CA file {}", file.display())).kind(Kind::Settings);
     let certificates = CertificateDer::pem_file_iter(file).map_err(|e| unusable().because(e))?;
     for certificate in certificates {
         let certificate = certificate.map_err(|e| unusable().because(e))?;
@@ -90,7 +93,22 @@ fn refused(host: &str, error: io::Error) -> Failure {
         }
         _ => format!("the TLS handshake with {host} failed"),
     };
-    Failure::temporary(words).because(error)
+    let kind = match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => certificate_kind(why),
+        _ => Kind::TlsRefused,
+    };
+    Failure::temporary(words).kind(kind).because(error)
+}
+
+fn certificate_kind(why: &CertificateError) -> Kind {
+    use CertificateError as C;
+    match why {
+        C::NotValidForName | C::NotValidForNameContext { .. } => Kind::TlsName,
+        C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. } => {
+            Kind::TlsExpired
+        }
+        _ => Kind::TlsUntrusted,
+    }
 }
 
 fn certificate_words(host: &str, why: &CertificateError) -> String {

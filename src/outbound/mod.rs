@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use queue::{Outbound, Relays, Report};
+pub use queue::{Outbound, RelayFailure, Relays, Report};
 pub use session::Session;
 
 use crate::config::{RelayKind, Tls};

@@ -13,7 +13,7 @@ use super::record::Counts;
 use super::visit::{Stopped, Visit};
 use super::{Deadlines, RelayBook, RelaySettings};
 use crate::clock::Clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::store::Store;
 use crate::store::delivery::Sender;
 use crate::telemetry::Metrics;
@@ -55,7 +55,15 @@ pub struct Report {
     /// Relays that took mail, or at least spoke about it.
     pub working: Vec<RelayId>,
     /// Relays through which nothing goes, and why: for an alert.
-    pub failing: Vec<(RelayId, String)>,
+    pub failing: Vec<RelayFailure>,
+}
+
+/// Why nothing goes through a relay.
+#[derive(Clone, Debug)]
+pub struct RelayFailure {
+    pub relay: RelayId,
+    pub kind: Kind,
+    pub words: String,
 }
 
 /// How a relay is served.
@@ -72,7 +80,7 @@ struct Served {
     relay: RelayId,
     counts: Counts,
     /// `None`: there was nothing to send after all.
-    health: Option<Result<(), String>>,
+    health: Option<Result<(), RelayFailure>>,
 }
 
 impl Report {
@@ -82,7 +90,7 @@ impl Report {
         self.failed += served.counts.failed;
         match served.health {
             Some(Ok(())) => self.working.push(served.relay),
-            Some(Err(words)) => self.failing.push((served.relay, words)),
+            Some(Err(failure)) => self.failing.push(failure),
             None => {}
         }
     }
@@ -203,7 +211,9 @@ impl Outbound {
         let ended = match &settings {
             Some(relay) => visit.send_all(relay, terms.limit, &terms.stop).await,
             // Perhaps its password cannot be unsealed, and soon can.
-            None => Err(Stopped::Relay(Failure::permanent("it cannot be used: `maildesk doctor` says why"))),
+            None => Err(Stopped::Relay(
+                Failure::permanent("it cannot be used: `maildesk doctor` says why").kind(Kind::Settings),
+            )),
         };
         let (session, counts, is_used) = (visit.session.take(), visit.counts, visit.is_used);
         if let Some(session) = session {
@@ -212,7 +222,10 @@ impl Outbound {
         let name = settings.map_or_else(|| id.to_string(), |relay| relay.name);
         let health = match ended {
             Ok(()) => is_used.then_some(Ok(())),
-            Err(Stopped::Relay(failure)) => Some(Err(self.relay_failed(id, &name, &failure).await)),
+            Err(Stopped::Relay(failure)) => {
+                let words = self.relay_failed(id, &name, &failure).await;
+                Some(Err(RelayFailure { relay: id, kind: failure.kind, words }))
+            }
             Err(Stopped::Store(error)) => {
                 tracing::warn!(relay = name, %error, "outbound.store_failed sending rests");
                 tokio::select! {

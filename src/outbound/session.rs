@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::wire::Wire;
 use super::{Deadlines, RelaySettings};
 use crate::config::Tls;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind, Step};
 use crate::net::{self, Stream};
 use crate::seal::Secret;
 
@@ -48,7 +48,8 @@ impl Session {
                 if !offers.has_starttls {
                     return Err(Failure::temporary(
                         "the server does not offer STARTTLS: use tls, or another port",
-                    ));
+                    )
+                    .kind(Kind::NoStartTls));
                 }
                 let reply = wire.command("STARTTLS", "STARTTLS", deadlines.command).await?;
                 positive(&reply, "STARTTLS")?;
@@ -78,15 +79,19 @@ impl Session {
         } else {
             return Err(Failure::temporary(
                 "the server offers neither AUTH PLAIN nor AUTH LOGIN: leave the username empty, or use TLS",
-            ));
+            )
+            .kind(Kind::LoginUnsupported));
         };
-        match reply.is_positive() {
-            true => Ok(()),
-            false => Err(Failure::temporary(format!(
-                "the server refuses the login of {username:?}: {}",
-                without(&reply, &[&token, &answers[1], password.expose()])
-            ))),
+        if reply.is_positive() {
+            return Ok(());
         }
+        let said = without(&reply, &[&token, &answers[1], password.expose()]);
+        let failure = Failure::temporary(format!("the server refuses the login of {username:?}: {said}"));
+        // RFC 4954 §6: 454 is the server's own trouble.
+        Err(match reply.code {
+            454 | 421 => failure.kind(Kind::Unavailable),
+            _ => failure.said(Step::Login, &said),
+        })
     }
 
     async fn sign_in_by_login(&mut self, answers: &[String]) -> Result<Reply, Failure> {
@@ -167,7 +172,10 @@ fn offers(words: &str) -> Offers {
 fn positive(reply: &Reply, what: &str) -> Result<(), Failure> {
     match reply.is_positive() {
         true => Ok(()),
-        false => Err(Failure::temporary(format!("the server answers {what} with {reply}"))),
+        false => {
+            let failure = Failure::temporary(format!("the server answers {what} with {reply}"));
+            Err(failure.said(Step::Other, &reply.to_string()))
+        }
     }
 }
 

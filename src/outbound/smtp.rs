@@ -8,7 +8,7 @@ use super::session::Session;
 use super::wire::DotStuffing;
 use crate::clock::Clock;
 use crate::crash;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::mail::Address;
 use crate::store::delivery::{Attempt, Claimed};
 use crate::store::{Error, Store};
@@ -65,7 +65,9 @@ impl<'a> Delivery<'a> {
                 if !is_fresh && reply.code == 421 {
                     return Transaction::Stale;
                 }
-                return Transaction::Relay(Failure::temporary(format!("the server takes no mail: {reply}")));
+                let words = reply.to_string();
+                let failure = Failure::temporary(format!("the server takes no mail: {words}"));
+                return Transaction::Relay(failure.said(failure::Step::Other, &words));
             }
             verdict => {
                 let addresses = self.all();

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::time::timeout;
 
 use super::reply::{Reply, has_more};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets. Some are more talkative.
 const LONGEST_LINE: u64 = 4096;
@@ -49,9 +49,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         match written.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
-                Err(Failure::temporary(format!("the connection broke while sending {shown}")).because(error))
+                let words = format!("the connection broke while sending {shown}");
+                Err(Failure::temporary(words).kind(Kind::Cut).because(error))
             }
-            Err(_) => Err(Failure::temporary(format!("{shown} could not be sent within {limit:?}"))),
+            Err(_) => {
+                Err(Failure::temporary(format!("{shown} could not be sent within {limit:?}"))
+                    .kind(Kind::Silent))
+            }
         }
     }
 
@@ -61,16 +65,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Ok(Ok(lines)) => Reply::parse(&lines).ok_or_else(|| {
                 // Not its words: a server that is not SMTP may echo what it was sent, a password too.
                 let length = lines.first().map_or(0, Vec::len);
-                Failure::temporary(format!("the reply to {shown} is not SMTP: a line of {length} bytes"))
+                let words = format!("the reply to {shown} is not SMTP: a line of {length} bytes");
+                Failure::temporary(words).kind(Kind::Garbage)
             }),
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Failure::temporary(
                 format!("the server closed the connection instead of a reply to {shown}"),
-            )),
+            )
+            .kind(Kind::Cut)),
             Ok(Err(error)) => {
-                Err(Failure::temporary(format!("the connection broke before a reply to {shown}"))
-                    .because(error))
+                let words = format!("the connection broke before a reply to {shown}");
+                Err(Failure::temporary(words).kind(Kind::Cut).because(error))
             }
-            Err(_) => Err(Failure::temporary(format!("no reply to {shown} within {limit:?}"))),
+            Err(_) => {
+                Err(Failure::temporary(format!("no reply to {shown} within {limit:?}")).kind(Kind::Silent))
+            }
         }
     }
 

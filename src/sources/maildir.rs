@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::clock::Micros;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::intake::source::{Acknowledged, Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
 
 /// A file that is renamed all the time is missed by one reading now and then, but not by so many in a row.
@@ -230,7 +230,8 @@ impl Folder {
         if folder.split('/').any(|part| part == "..")
             || !is_absolute && folder.split(['/', '.']).any(str::is_empty)
         {
-            return Err(Failure::permanent(format!("{folder:?} names no folder of a Maildir")));
+            let words = format!("{folder:?} names no folder of a Maildir");
+            return Err(Failure::permanent(words).kind(Kind::TargetMissing));
         }
         let target = if is_absolute {
             PathBuf::from(folder)
@@ -239,8 +240,10 @@ impl Folder {
         };
         for name in ["cur", "new", "tmp"] {
             let dir = target.join(name);
-            fs::create_dir_all(&dir)
-                .map_err(|e| Failure::temporary(format!("cannot create {}", dir.display())).because(e))?;
+            fs::create_dir_all(&dir).map_err(|e| {
+                let words = format!("cannot create {}", dir.display());
+                Failure::temporary(words).kind(Kind::TargetMissing).because(e)
+            })?;
         }
         sync(&target)?;
         if let Some(parent) = target.parent() {
@@ -341,7 +344,14 @@ fn unreadable(path: &Path, error: io::Error) -> Failure {
         }
         _ => format!("cannot use {}", path.display()),
     };
-    Failure::temporary(words).because(error)
+    let kind = match error.kind() {
+        io::ErrorKind::NotFound => Kind::FolderMissing,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Kind::NoRights,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::Quota,
+        io::ErrorKind::CrossesDevices => Kind::TargetMissing,
+        _ => Kind::Other,
+    };
+    Failure::temporary(words).kind(kind).because(error)
 }
 
 #[cfg(test)]

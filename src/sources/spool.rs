@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::Path;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::intake::source::Bytes;
 
 #[derive(Debug)]
@@ -39,7 +39,8 @@ impl<'a> Spool<'a> {
 
     fn spill(&mut self) -> Result<(), Failure> {
         let mut file = tempfile::tempfile_in(self.dir).map_err(|error| {
-            Failure::temporary(format!("cannot make a spool file in {}", self.dir.display())).because(error)
+            let words = format!("cannot make a spool file in {}", self.dir.display());
+            Failure::temporary(words).kind(Kind::Spool).because(error)
         })?;
         file.write_all(&std::mem::take(&mut self.memory)).map_err(failed)?;
         self.file = Some(file);
@@ -59,5 +60,5 @@ impl<'a> Spool<'a> {
 }
 
 fn failed(error: std::io::Error) -> Failure {
-    Failure::temporary("cannot write the spool file: check the free space").because(error)
+    Failure::temporary("cannot write the spool file: check the free space").kind(Kind::Spool).because(error)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 const WORDS_LIMIT: usize = 200;
 
@@ -26,11 +26,11 @@ pub(super) fn clean(text: &str, secrets: &[String]) -> String {
 /// What a failed read or write means.
 pub(super) fn lost(error: io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::TimedOut => Failure::temporary(format!("the server is {error}")),
+        io::ErrorKind::TimedOut => Failure::temporary(format!("the server is {error}")).kind(Kind::Silent),
         io::ErrorKind::UnexpectedEof => {
-            Failure::temporary("the server closed the connection within an answer")
+            Failure::temporary("the server closed the connection within an answer").kind(Kind::Cut)
         }
-        _ => Failure::temporary("the connection to the server broke").because(error),
+        _ => Failure::temporary("the connection to the server broke").kind(Kind::Cut).because(error),
     }
 }
 

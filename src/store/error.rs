@@ -1,7 +1,7 @@
 //! What can go wrong with the store, by what the caller can do about it.
 
-use super::refusal::trouble;
-use crate::failure::Failure;
+use super::refusal::{self, trouble};
+use crate::failure::{Failure, Kind};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,6 +58,15 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         matches!(self, Error::Unavailable(_) | Error::Unreachable(_))
     }
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Unavailable(error) => refusal::kind(error),
+            Error::Unreachable(_) | Error::CannotOpen(_) => Kind::StoreGone,
+            Error::Corrupt(_) => Kind::StoreDamaged,
+            _ => Kind::Other,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -94,9 +103,10 @@ fn is_about_values(code: &str) -> bool {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
+        let kind = error.kind();
         match error {
-            temporary if temporary.is_temporary() => Failure::temporary(temporary.to_string()),
-            other => Failure::permanent(other.to_string()),
+            temporary if temporary.is_temporary() => Failure::temporary(temporary.to_string()).kind(kind),
+            other => Failure::permanent(other.to_string()).kind(kind),
         }
     }
 }

@@ -128,26 +128,28 @@ impl Tx {
         Ok(self.execute(query.bind(id.0)).await? > 0)
     }
 
-    /// How a round went: `None` is well.
+    /// How a round went: `None` is well. Gives the failures in a row, and since when it fails.
     pub async fn record_round(
         &mut self,
         id: MailboxId,
         failed: Option<&str>,
         now: Micros,
-    ) -> Result<(), Error> {
+    ) -> Result<(u32, Option<Micros>), Error> {
         let query = match failed {
             None => sqlx::query(
                 "UPDATE mailbox SET last_round_us = $2, last_ok_us = $2, failing_since_us = NULL, failures = 0, \
-                 last_error = $3 WHERE id = $1",
+                 last_error = $3 WHERE id = $1 RETURNING failures, failing_since_us",
             ),
             Some(_) => sqlx::query(
                 "UPDATE mailbox SET last_round_us = $2, failing_since_us = coalesce(failing_since_us, $2), \
-                 failures = failures + 1, last_error = $3 WHERE id = $1",
+                 failures = failures + 1, last_error = $3 WHERE id = $1 RETURNING failures, failing_since_us",
             ),
         };
-        self.execute(query.bind(id.0).bind(now.0).bind(without_nul(failed.unwrap_or_default())))
-            .await
-            .map(drop)
+        let query = query.bind(id.0).bind(now.0).bind(without_nul(failed.unwrap_or_default()));
+        // Deleted meanwhile: nobody asks any more.
+        let Some(row) = self.maybe_row(query).await? else { return Ok((0, None)) };
+        let mut row = Reader::new(&row);
+        Ok((u32::try_from(row.int()?).unwrap_or(u32::MAX), row.maybe_time()?))
     }
 
     pub(super) async fn insert_mailbox(

@@ -40,7 +40,7 @@ mod ticket_type;
 mod tx;
 
 pub use account::AccountRow;
-pub use alert::Untold;
+pub use alert::{Alarm, Raised, Untold};
 pub use block_list::BlockRow;
 pub use contacts::{ContactAddress, ContactEdit, ContactRow};
 pub use dialect::Engine;

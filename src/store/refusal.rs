@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sqlx::any::AnyConnectOptions;
 
 use super::{Engine, Error};
+use crate::failure::Kind;
 
 /// Turns what the driver says into words about the store that `options` name.
 pub(super) fn refusal(engine: Engine, options: &AnyConnectOptions, error: sqlx::Error) -> Error {
@@ -39,6 +40,26 @@ pub(super) fn trouble(error: &sqlx::Error) -> String {
             format!("the disk of the PostgreSQL server is full: free some space there ({})", e.message())
         }
         _ => e.message().to_owned(),
+    }
+}
+
+/// The kind of a failed statement.
+pub(super) fn kind(error: &sqlx::Error) -> Kind {
+    let sqlx::Error::Database(e) = error else { return Kind::StoreGone };
+    let code = e.code().unwrap_or_default();
+    match (primary(&code), &*code) {
+        (Some(FULL), _) | (_, "53100") => Kind::StoreFull,
+        // 25006: the server is a standby, or was told to take no writes.
+        (Some(READ_ONLY), _) | (_, "25006" | "42501") => Kind::StoreReadOnly,
+        // Locked, deadlock, serialisation.
+        (Some(BUSY | LOCKED), _) | (_, "55P03" | "40P01" | "40001") => Kind::StoreLocked,
+        (Some(CORRUPT | NOT_A_DATABASE), _) | (_, "XX001" | "XX002") => Kind::StoreDamaged,
+        (Some(IO | CANNOT_OPEN), _) => Kind::StoreGone,
+        // Connections, resources, shutdown, errors of the system below.
+        (None, code) if ["08", "53", "57", "58"].contains(&code.get(..2).unwrap_or_default()) => {
+            Kind::StoreGone
+        }
+        _ => Kind::Other,
     }
 }
 
@@ -122,6 +143,7 @@ struct File(PathBuf);
 
 // https://www.sqlite.org/rescode.html, the low byte.
 const BUSY: u32 = 5;
+const LOCKED: u32 = 6;
 const READ_ONLY: u32 = 8;
 const IO: u32 = 10;
 const CORRUPT: u32 = 11;

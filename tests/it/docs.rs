@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use maildesk::failure::Kind;
 use maildesk::triage::Code;
-use maildesk::{config, crash, telemetry};
+use maildesk::{alert, config, crash, telemetry};
 
 use crate::support::setting;
 
@@ -55,6 +56,21 @@ fn docs_list_every_metric() {
         table.push_str(&format!("| `{name}` | {kind} | {labels} | {}. |\n", one.about));
     }
     generated_part("docs/metrics.md", "metrics", &table);
+}
+
+#[test]
+fn docs_say_what_an_alert_means_and_what_to_do() {
+    let mut table = String::from("| alert | what it means | what to do |\n| --- | --- | --- |\n");
+    for entry in alert::CATALOGUE {
+        table.push_str(&format!("| `{}` | {} | {} |\n", entry.name, entry.meaning, entry.advice));
+    }
+    generated_part("docs/operations.md", "alerts", &table);
+    let mut table = String::from("| kind | what it means | told | what to do |\n| --- | --- | --- | --- |\n");
+    for kind in Kind::ALL {
+        let told = if kind.needs_somebody() { "at once" } else { "the second time" };
+        table.push_str(&format!("| `{}` | {} | {told} | {} |\n", kind.word(), kind.meaning(), kind.advice()));
+    }
+    generated_part("docs/operations.md", "kinds", &table);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::command::Command;
 use super::uids;
 use super::wire::Wire;
 use crate::clock::Micros;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::intake::source::{Bytes, Fetched, Item, SPOOL_FROM};
 use crate::sources::MESSAGE_LIMIT;
 use crate::sources::spool::Spool;
@@ -145,7 +145,7 @@ async fn next_piece(wire: &mut Wire, uid: u32, content: &mut Spool<'_>) -> Resul
         }
         if part.offset.map(u64::from) != Some(offset) {
             let words = format!("the server sent another piece of message UID {uid} than asked for");
-            return Err(Failure::temporary(words));
+            return Err(Failure::temporary(words).kind(Kind::Garbage));
         }
         // Past the end RFC 3501 wants an empty string; some servers say NIL.
         let data = part.data.map(|data| unquoted(data, raw)).unwrap_or_default();

@@ -7,7 +7,7 @@ use async_imap::imap_proto::{AttributeValue, MailboxDatum, Response, ResponseCod
 use super::command::Command;
 use super::utf7;
 use super::wire::Wire;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::intake::source::{Item, Listing};
 use crate::sources::LISTING_LIMIT;
 
@@ -19,26 +19,30 @@ const BEYOND_32_BITS: u64 = 1 << 32;
 pub(super) struct Opened {
     pub(super) exists: Option<u32>,
     pub(super) validity: Option<u32>,
+    pub(super) is_read_only: bool,
 }
 
-pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<Listing, Failure> {
+/// The listing, and whether the folder is read-only.
+pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<(Listing, bool), Failure> {
     let opened = select(wire, "SELECT", folder).await.map_err(|f| f.of(format!("folder {folder:?}")))?;
     let validity = opened.validity.ok_or_else(|| {
         // RFC 3501 §2.3.1.1: without it UIDs name a message in this session only.
         Failure::permanent(format!(
             "folder {folder:?} has no UIDVALIDITY: this server cannot name messages lastingly"
         ))
+        .kind(Kind::NotUnderstood)
     })?;
     // RFC 3501 §6.4.8: "1:*" in an empty folder names a message that is not there.
     let items = if opened.exists == Some(0) { Vec::new() } else { list(wire).await? };
-    Ok(Listing { folder: folder.to_owned(), validity: i64::from(validity), items })
+    let listing = Listing { folder: folder.to_owned(), validity: i64::from(validity), items };
+    Ok((listing, opened.is_read_only))
 }
 
 /// Opens a folder by `SELECT` or `EXAMINE`.
 pub(super) async fn select(wire: &mut Wire, verb: &'static str, folder: &str) -> Result<Opened, Failure> {
     let mut opened = Opened::default();
     let command = Command::new(verb).string(&utf7::encode(folder));
-    wire.run(command, &mut |response, _| {
+    let mut note = |response: &Response<'_>, _: &[u8]| {
         match response {
             Response::MailboxData(MailboxDatum::Exists(n)) => opened.exists = Some(*n),
             Response::Data { outcome, .. } => {
@@ -49,8 +53,10 @@ pub(super) async fn select(wire: &mut Wire, verb: &'static str, folder: &str) ->
             _ => {}
         }
         Ok(())
-    })
-    .await?;
+    };
+    let reply = wire.ask(command, &mut note).await?;
+    opened.is_read_only = reply.is_read_only;
+    reply.or_failure(verb)?;
     Ok(opened)
 }
 

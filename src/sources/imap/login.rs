@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::command::{Command, quoted};
 use super::wire::{Greeting, Wire};
 use super::{ImapSettings, Tls};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind, Step};
 use crate::net::{self, Stream};
 
 /// The session and the server's greeting.
@@ -56,18 +56,22 @@ async fn greet(wire: &mut Wire, tls: Tls) -> Result<Greeting, Failure> {
         failure.of(hint)
     })?;
     match greeting {
-        Greeting::Bye(words) => Err(Failure::temporary(format!("the server turns us away: {words}"))),
+        Greeting::Bye(words) => {
+            let failure = Failure::temporary(format!("the server turns us away: {words}"));
+            Err(failure.said(Step::Greeting, &words))
+        }
         Greeting::NotImap => Err(not_imap()),
         // Whoever strips STARTTLS from the line may also pretend that nothing is left to protect.
         Greeting::KnowsUs(_) if tls == Tls::StartTls => Err(Failure::temporary(
             "the server answers PREAUTH, after which STARTTLS is impossible: use its TLS port",
-        )),
+        )
+        .kind(Kind::NoStartTls)),
         greeting => Ok(greeting),
     }
 }
 
 fn not_imap() -> Failure {
-    Failure::temporary("this is not an IMAP server: check host and port")
+    Failure::temporary("this is not an IMAP server: check host and port").kind(Kind::Garbage)
 }
 
 /// RFC 3501 §6.2.1, RFC 2595.
@@ -76,9 +80,13 @@ async fn start_tls(mut wire: Wire, settings: &ImapSettings) -> Result<Wire, Fail
     if !wire.capabilities.has("STARTTLS") {
         return Err(Failure::temporary(
             "the server does not offer STARTTLS: use its TLS port, or ask for a connection in the clear",
-        ));
+        )
+        .kind(Kind::NoStartTls));
     }
-    wire.tell(Command::new("STARTTLS")).await?;
+    wire.tell(Command::new("STARTTLS")).await.map_err(|failure| match failure.kind {
+        Kind::Refused | Kind::NotUnderstood => failure.kind(Kind::NoStartTls),
+        _ => failure,
+    })?;
     let secrets = std::mem::take(&mut wire.secrets);
     let Stream::Plain(tcp) = wire.into_stream() else {
         return Err(Failure::permanent("STARTTLS under TLS"));
@@ -92,7 +100,8 @@ async fn start_tls(mut wire: Wire, settings: &ImapSettings) -> Result<Wire, Fail
 async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Failure> {
     let (user, password) = (settings.username.as_str(), settings.password.reveal());
     if user.contains('\0') || password.contains('\0') {
-        return Err(Failure::permanent("a user name or password with a NUL byte cannot be sent"));
+        let words = "a user name or password with a NUL byte cannot be sent";
+        return Err(Failure::permanent(words).kind(Kind::Settings));
     }
     let is_ascii = user.is_ascii() && password.is_ascii();
     let can_login = !wire.capabilities.has("LOGINDISABLED");
@@ -108,7 +117,8 @@ async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Fa
                     "the server takes no password in the clear (LOGINDISABLED): use TLS or STARTTLS"
                 }
                 _ => "the server takes no password (LOGINDISABLED, no AUTH=PLAIN): it may want OAuth",
-            }));
+            })
+            .kind(Kind::LoginUnsupported));
         }
     };
     wire.capabilities.0.clear();
@@ -121,11 +131,12 @@ async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Fa
     let is_lasting = ["[AUTHENTICATIONFAILED]", "[AUTHORIZATIONFAILED]", "[EXPIRED]"]
         .iter()
         .any(|code| reply.words.contains(code));
-    Err(if is_lasting {
+    let failure = if is_lasting {
         Failure::permanent(format!("{words} (check user name and password)"))
     } else {
         Failure::temporary(words)
-    })
+    };
+    Err(failure.said(Step::Login, &reply.words))
 }
 
 fn login(user: &str, password: &str) -> Command {

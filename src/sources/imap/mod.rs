@@ -24,7 +24,7 @@ pub use examine::{FolderReport, Report, examine};
 use self::command::Command;
 use self::wire::Wire;
 use super::Password;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, Source};
 use crate::net::Deadlines;
 
@@ -47,6 +47,8 @@ pub struct ImapSettings {
 /// A session that is logged in.
 pub struct ImapSource {
     wire: Wire,
+    /// The open folder is read-only.
+    is_read_only: bool,
     folders: Vec<String>,
     spool_dir: PathBuf,
 }
@@ -54,7 +56,7 @@ pub struct ImapSource {
 impl ImapSource {
     pub async fn connect(settings: ImapSettings) -> Result<ImapSource, Failure> {
         let (wire, _) = login::log_in(&settings).await?;
-        Ok(ImapSource { wire, folders: settings.folders, spool_dir: settings.spool_dir })
+        Ok(ImapSource { wire, is_read_only: false, folders: settings.folders, spool_dir: settings.spool_dir })
     }
 }
 
@@ -64,7 +66,9 @@ impl Source for ImapSource {
     }
 
     async fn open(&mut self, folder: &str) -> Result<Listing, Failure> {
-        list::open(&mut self.wire, folder).await
+        let (listing, is_read_only) = list::open(&mut self.wire, folder).await?;
+        self.is_read_only = is_read_only;
+        Ok(listing)
     }
 
     async fn fetch(&mut self, items: &[Item]) -> Result<Vec<Fetched>, Failure> {
@@ -76,7 +80,16 @@ impl Source for ImapSource {
     }
 
     async fn acknowledge(&mut self, ids: &[String], handled: &Handled) -> Result<Acknowledged, Failure> {
-        acknowledge::acknowledge(&mut self.wire, ids, handled).await
+        // It is asked all the same: some servers call a folder read-only of which mail may be removed.
+        let done = acknowledge::acknowledge(&mut self.wire, ids, handled).await;
+        done.map_err(|failure| match failure.kind {
+            Kind::NotRemoved | Kind::NotUnderstood if self.is_read_only => failure.kind(Kind::NoRights),
+            _ => failure,
+        })
+    }
+
+    fn is_usable(&self) -> bool {
+        self.wire.is_usable()
     }
 
     async fn close(mut self) -> Result<(), Failure> {

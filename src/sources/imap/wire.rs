@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::bounds::Bounded;
 use super::command::Command;
 use super::words::{clean, lost};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind, Step as Refused};
 use crate::net::{Deadlines, Patient, Stream};
 
 type Connection = Client<Bounded<Patient<Stream>>>;
@@ -61,6 +61,8 @@ pub(super) struct Reply {
     pub(super) is_ok: bool,
     /// RFC 3501 §7.1: a missing folder may be created and the command tried again.
     pub(super) wants_create: bool,
+    /// RFC 3501 §7.1 READ-ONLY: the folder is open, and nothing in it may be changed.
+    pub(super) is_read_only: bool,
     /// `NO [LIMIT] too many`.
     pub(super) words: String,
 }
@@ -70,7 +72,19 @@ impl Reply {
         if self.is_ok {
             return Ok(());
         }
-        Err(Failure::temporary(format!("the server refused {command}: {}", self.words)))
+        let failure = Failure::temporary(format!("the server refused {command}: {}", self.words));
+        Err(failure.said(step_of(command), &self.words))
+    }
+}
+
+fn step_of(command: &str) -> Refused {
+    match command {
+        "LOGIN" | "AUTHENTICATE PLAIN" => Refused::Login,
+        "SELECT" | "EXAMINE" => Refused::Folder,
+        "UID FETCH" => Refused::Read,
+        "UID STORE" | "UID EXPUNGE" | "UID COPY" | "UID MOVE" => Refused::Remove,
+        "CREATE" => Refused::Create,
+        _ => Refused::Other,
     }
 }
 
@@ -151,7 +165,8 @@ impl Wire {
             Ok(done) => done.map_err(|failure| failure.of(name))?,
             Err(_) => {
                 let limit = self.deadlines.command.as_secs();
-                return Err(Failure::temporary(format!("{name}: not finished within {limit} s")));
+                let words = format!("{name}: not finished within {limit} s");
+                return Err(Failure::temporary(words).kind(Kind::Silent));
             }
         };
         self.is_out_of_step = false;
@@ -172,11 +187,13 @@ impl Wire {
                     Ok(Step::Done(reply(status, outcome, secrets)))
                 }
                 Response::Done { .. } => {
-                    Ok(Step::Lost(Failure::temporary("the server answered another command")))
+                    let failure = Failure::temporary("the server answered another command");
+                    Ok(Step::Lost(failure.kind(Kind::Garbage)))
                 }
                 Response::Data { status: Status::Bye, outcome } if !is_logout => {
-                    let words = format!("the server ended the session: {}", text(outcome, secrets));
-                    Ok(Step::Lost(Failure::temporary(words)))
+                    let said = text(outcome, secrets);
+                    let failure = Failure::temporary(format!("the server ended the session: {said}"));
+                    Ok(Step::Lost(failure.said(Refused::Bye, &said)))
                 }
                 Response::Continue(_) => Ok(Step::Continue),
                 Response::Capabilities(stated) => {
@@ -195,7 +212,9 @@ impl Wire {
     }
 
     async fn send(&mut self, line: Option<Vec<u8>>) -> Result<(), Failure> {
-        let line = line.ok_or_else(|| Failure::temporary("the server asks for more than the command has"))?;
+        let line = line.ok_or_else(|| {
+            Failure::temporary("the server asks for more than the command has").kind(Kind::Garbage)
+        })?;
         let stream = self.connection.get_mut();
         let sent = async {
             stream.write_all(&line).await?;
@@ -213,10 +232,11 @@ async fn read<T>(
 ) -> Result<T, Failure> {
     match AssertUnwindSafe(connection.read_response()).catch_unwind().await {
         Ok(Ok(Some(answer))) => Ok(see(answer.parsed(), answer.borrow_owner())),
-        Ok(Ok(None)) => Err(Failure::temporary("the server closed the connection")),
+        Ok(Ok(None)) => Err(Failure::temporary("the server closed the connection").kind(Kind::Cut)),
         Ok(Err(error)) => Err(lost(error, secrets)),
         Err(_) => {
-            Err(Failure::temporary("the server's answer cannot be read: the IMAP parser gave up on it"))
+            let words = "the server's answer cannot be read: the IMAP parser gave up on it";
+            Err(Failure::temporary(words).kind(Kind::Garbage))
         }
     }
 }
@@ -237,7 +257,8 @@ fn reply(status: &Status, outcome: &Outcome<'_>, secrets: &[String]) -> Reply {
     };
     let wants_create = matches!(outcome.code, Some(ResponseCode::TryCreate));
     let words = format!("{name} {}", text(outcome, secrets));
-    Reply { is_ok: *status == Status::Ok, wants_create, words }
+    let is_read_only = matches!(outcome.code, Some(ResponseCode::ReadOnly));
+    Reply { is_ok: *status == Status::Ok, wants_create, is_read_only, words }
 }
 
 fn text(outcome: &Outcome<'_>, secrets: &[String]) -> String {

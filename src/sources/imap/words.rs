@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 pub(super) use crate::sources::words::clean;
 use crate::sources::words::lost as lost_connection;
 
@@ -10,7 +10,9 @@ use crate::sources::words::lost as lost_connection;
 /// so of such a text only the start of the first line is shown.
 pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
     match error.kind() {
-        io::ErrorKind::InvalidData => Failure::temporary(format!("the server's answer {error}")),
+        io::ErrorKind::InvalidData => {
+            Failure::temporary(format!("the server's answer {error}")).kind(Kind::Garbage)
+        }
         io::ErrorKind::Other => {
             let text = error.to_string();
             let start = text.split_once("during parsing of \"").map_or("", |(_, buffer)| first_line(buffer));
@@ -18,6 +20,7 @@ pub(super) fn lost(error: io::Error, secrets: &[String]) -> Failure {
                 "the server's answer cannot be read; it starts with {:?}",
                 clean(start, secrets).chars().take(60).collect::<String>()
             ))
+            .kind(Kind::Garbage)
         }
         _ => lost_connection(error),
     }

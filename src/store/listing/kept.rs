@@ -80,7 +80,11 @@ pub struct BounceFilter {
 pub struct AlertLine {
     pub id: AlertId,
     pub name: String,
+    /// Of a failure its kind: login, cut, …
+    pub kind: String,
     pub words: String,
+    /// What to do.
+    pub advice: String,
     pub raised: String,
     pub told: Option<String>,
     pub cleared: Option<String>,
@@ -195,15 +199,34 @@ impl Tx {
 
     /// Alerts that stand, or all that ever did.
     pub async fn list_alerts(&mut self, with_cleared: bool, limit: i64) -> Result<Vec<AlertLine>, Error> {
-        let query = sqlx::query(
-            "SELECT id, name, words, raised_us, told_us, cleared_us FROM alert \
-             WHERE $1 = 1 OR cleared_us IS NULL ORDER BY id DESC LIMIT $2",
-        );
-        self.lines(query.bind(i64::from(with_cleared)).bind(limit), |row| {
+        let sql = "SELECT id, name, kind, words, advice, raised_us, told_us, cleared_us FROM alert \
+             WHERE $1 = 1 OR cleared_us IS NULL ORDER BY id DESC LIMIT $2";
+        self.alert_lines(sqlx::query(sql).bind(i64::from(with_cleared)).bind(limit)).await
+    }
+
+    /// One alert, whether it stands or is over.
+    pub async fn alert(&mut self, id: AlertId) -> Result<AlertLine, Error> {
+        let sql =
+            "SELECT id, name, kind, words, advice, raised_us, told_us, cleared_us FROM alert WHERE id = $1";
+        let found = self.alert_lines(sqlx::query(sql).bind(id.0)).await?;
+        found.into_iter().next().ok_or_else(|| Error::Missing(format!("alert #{id}")))
+    }
+
+    /// The alert of that name that stands.
+    pub async fn standing_alert(&mut self, name: &str) -> Result<Option<AlertLine>, Error> {
+        let sql = "SELECT id, name, kind, words, advice, raised_us, told_us, cleared_us FROM alert \
+             WHERE name = $1 AND cleared_us IS NULL";
+        Ok(self.alert_lines(sqlx::query(sql).bind(name.to_owned())).await?.pop())
+    }
+
+    async fn alert_lines(&mut self, query: super::super::Statement<'_>) -> Result<Vec<AlertLine>, Error> {
+        self.lines(query, |row| {
             Ok(AlertLine {
                 id: AlertId(row.int()?),
                 name: row.text()?,
+                kind: row.text()?,
                 words: row.text()?,
+                advice: row.text()?,
                 raised: row.when()?,
                 told: row.maybe_when()?,
                 cleared: row.maybe_when()?,

@@ -1,0 +1,114 @@
+//! The alerts that there are. A new one gets a row here: the table in docs/operations.md is made of it.
+
+/// A sort of alert.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Parts in capitals stand for an id or a name: `mailbox:ID:failing`.
+    pub name: &'static str,
+    pub meaning: &'static str,
+    /// What to do, and when it clears itself.
+    pub advice: &'static str,
+    /// Who was told that it stands is told by mail that it is over.
+    pub is_told_when_over: bool,
+}
+
+pub const CATALOGUE: &[Entry] = &[
+    Entry {
+        name: "mailbox:ID:failing",
+        meaning: "rounds over a mailbox fail; the alert's kind and words say why (see the kinds below)",
+        advice: "What its kind says. It is tried again by itself, and cleared by the next round that works. \
+                 `maildesk mailbox test NAME` asks at once.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "mailbox:ID:silent",
+        meaning: "a mailbox is read without trouble, and no mail has come for much longer than is usual for it",
+        advice: "Look whether mail is held up before the mailbox: its address, forwarding, MX records, spam filters. \
+                 Send one there. Cleared by the next message.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "relay:ID:failing",
+        meaning: "nothing goes through a relay; its mail waits",
+        advice: "Its words are the server's. Cleared by the next mail that goes through. `maildesk queue list` shows \
+                 what waits, `maildesk doctor` tries the relay.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "store:failing",
+        meaning: "the store could not be read or written: locked, full, gone, read-only. Nothing is lost: mail waits in the mailboxes",
+        advice: "What its kind says. While the store is away it stands in the log and in `health` only; all goes on by \
+                 itself when it is back.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "task:NAME:failing",
+        meaning: "a part of maildesk broke off or made no progress, and was started again",
+        advice: "A fault of maildesk: please report it with the words. Cleared when that part has worked for ten minutes.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "clock:jumped",
+        meaning: "the clock of this machine was set forward or back by minutes or more",
+        advice: "Look at its time service (`timedatectl`). Waiting mail keeps its turn. Cleared by itself when the clock \
+                 has run evenly for a while.",
+        is_told_when_over: false,
+    },
+    Entry {
+        name: "undelivered:OUTBOX",
+        meaning: "a mail was not delivered and is given up",
+        advice: "`maildesk queue show ID` says what the server said, `maildesk queue retry ID` sends it again. Cleared when it \
+                 was sent or cancelled, or after a week.",
+        is_told_when_over: false,
+    },
+    Entry {
+        name: "too_big:ARRIVAL",
+        meaning: "a message is over its mailbox's limit and stays there",
+        advice: "`maildesk error list`, then `fetch` or `discard`. Cleared when it was fetched, discarded, or is gone from \
+                 the mailbox.",
+        is_told_when_over: false,
+    },
+    Entry {
+        name: "balance:ID",
+        meaning: "the server has shown more or fewer messages than are accounted for",
+        advice: "This must not happen. Look for arrivals without a journal row (`maildesk journal list --mailbox NAME`), \
+                 keep a copy of the store, and report it.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "template:NAME",
+        meaning: "a letter template of yours does not work; the built-in one is used",
+        advice: "Its words name file, line and reason. Mend the file and restart. It does not clear itself yet.",
+        is_told_when_over: false,
+    },
+];
+
+/// What is not listed is told.
+pub(super) fn is_told_when_over(name: &str) -> bool {
+    CATALOGUE.iter().find(|entry| is_named(entry.name, name)).is_none_or(|entry| entry.is_told_when_over)
+}
+
+fn is_named(pattern: &str, name: &str) -> bool {
+    let is_free = |part: &str| part.bytes().all(|b| b.is_ascii_uppercase());
+    let (mut parts, mut names) = (pattern.split(':'), name.split(':'));
+    loop {
+        match (parts.next(), names.next()) {
+            (None, None) => return true,
+            (Some(part), Some(name)) if part == name || is_free(part) => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_by_their_pattern() {
+        assert!(is_named("mailbox:ID:failing", "mailbox:3:failing"));
+        assert!(!is_named("mailbox:ID:failing", "mailbox:3:silent"));
+        assert!(!is_named("balance:ID", "balance:3:x"));
+        assert!(is_told_when_over("mailbox:3:failing") && !is_told_when_over("too_big:4"));
+    }
+}
