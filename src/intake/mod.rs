@@ -4,6 +4,7 @@
 //! became of the connection that brought it.
 
 mod acknowledge;
+mod admit;
 pub mod balance;
 pub mod decide;
 pub mod import;
@@ -12,6 +13,7 @@ mod leave;
 pub mod lookup;
 pub mod replay;
 pub mod round;
+mod shadow;
 pub mod source;
 
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 use crate::clock::Clock;
 use crate::desk::Desk;
 
+pub use admit::held_alert;
 pub use decide::Fates;
 pub use round::RoundReport;
 

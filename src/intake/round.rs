@@ -4,12 +4,14 @@
 
 use std::collections::HashMap;
 
+use super::Intake;
 use super::acknowledge::Owed;
+use super::admit::Admission;
 use super::balance::Balance;
-use super::decide::Fates;
+use super::decide::{Fates, STORED_BATCH};
+use super::keep::{Keeping, Kept};
 use super::leave::TooBig;
 use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
-use super::{Intake, keep::Kept};
 use crate::config;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
@@ -31,13 +33,19 @@ pub struct RoundReport {
     pub vanished: u64,
     pub left: u64,
     pub acknowledged: u64,
+    /// Lay there before the start, and stays there.
+    pub before_start: u64,
+    /// Most of a folder is suddenly unknown: the mailbox waits for a person.
+    pub is_held: bool,
     pub fates: Fates,
     pub balance: Balance,
 }
 
 /// What to do with the messages of a listing.
 #[derive(Default)]
-struct Work {
+pub(super) struct Work {
+    /// Not known under this identity; `admit` says what becomes of them.
+    pub unknown: Vec<Item>,
     new: Vec<Item>,
     /// Known under this identity with another announced size: the bytes decide.
     resized: Vec<(Item, Known)>,
@@ -46,6 +54,8 @@ struct Work {
     /// Left at the source before, and wanted now: the limit was raised, or an admin asked for it. Or it had vanished, and is
     /// there again.
     wanted: Vec<(Item, Known)>,
+    /// Decided in shadow, and still there now that the mailbox is live.
+    shadows: Vec<(Item, Known)>,
 }
 
 impl Intake {
@@ -71,9 +81,21 @@ impl Intake {
                 Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
             let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
             self.drop_stale(&left_over, is_renumbered, "the source has renumbered its messages").await?;
-            let owed = self.take_up(&place, &listing.items, &left_over).await?;
+            let is_shadow = mailbox.spec.mode == config::Mode::Shadow;
+            let owed = match is_shadow {
+                true => vec![],
+                false => self.take_up(&place, &listing.items, &left_over).await?,
+            };
             let limit = mailbox.spec.size_limit_bytes;
-            let work = self.sort(&place, &listing, limit).await?;
+            let mut work = self.sort(&place, &listing, limit).await?;
+            match self.admit(mailbox, &place, &listing, &mut work, &mut source).await? {
+                Admission::Held => {
+                    report.is_held = true;
+                    break;
+                }
+                Admission::Goes { before_start } => report.before_start += before_start,
+            }
+            work.divide(limit, is_shadow);
             let mut folder_round = FolderRound {
                 intake: self,
                 place: &place,
@@ -81,10 +103,14 @@ impl Intake {
                 handled: handled_of(mailbox),
                 owed,
                 confirmed: vec![],
+                is_shadow,
                 report: &mut report,
             };
             folder_round.run(&mut source, work).await?;
-            self.settle_gone(&place, &listing).await?;
+            if !is_shadow {
+                self.settle_gone(&place, &listing).await?;
+            }
+            self.settle_admitted(&place).await?;
         }
         source.close().await?;
         report.balance = self.check_balance(mailbox).await?;
@@ -100,8 +126,9 @@ impl Intake {
         let mut work = Work::default();
         for item in &listing.items {
             match known.get(item.source_id.as_str()) {
-                None if item.size > limit => work.too_big.push((item.clone(), None)),
-                None => work.new.push(item.clone()),
+                None => work.unknown.push(item.clone()),
+                Some(k) if k.state == ArrivalState::Shadow => work.shadows.push((item.clone(), (*k).clone())),
+                Some(k) if k.state == ArrivalState::ShadowKept => {}
                 Some(k) if k.state == ArrivalState::Vanished => match item.size > limit {
                     true => work.too_big.push((item.clone(), Some(k.id))),
                     false => work.wanted.push((item.clone(), (*k).clone())),
@@ -121,6 +148,21 @@ impl Intake {
     }
 }
 
+impl Work {
+    /// What was admitted is taken in, or left where it is too big. In shadow mode nothing else is done.
+    fn divide(&mut self, limit: u64, is_shadow: bool) {
+        if is_shadow {
+            *self = Work { unknown: std::mem::take(&mut self.unknown), ..Work::default() };
+        }
+        for item in std::mem::take(&mut self.unknown) {
+            match item.size > limit {
+                true => self.too_big.push((item, None)),
+                false => self.new.push(item),
+            }
+        }
+    }
+}
+
 /// The round over one folder.
 struct FolderRound<'a> {
     intake: &'a Intake,
@@ -131,11 +173,15 @@ struct FolderRound<'a> {
     owed: Vec<Owed>,
     /// The source has confirmed; to be written with the next commit.
     confirmed: Vec<ArrivalId>,
+    /// The mailbox is in shadow mode.
+    is_shadow: bool,
     report: &'a mut RoundReport,
 }
 
 impl FolderRound<'_> {
-    async fn run<S: Source>(&mut self, source: &mut S, work: Work) -> Result<(), Failure> {
+    async fn run<S: Source>(&mut self, source: &mut S, mut work: Work) -> Result<(), Failure> {
+        // Older than what is new: a reply finds its parent.
+        self.out_of_shadow(&mut work).await?;
         for (item, known) in &work.too_big {
             self.leave(source, item, *known).await?;
         }
@@ -185,13 +231,17 @@ impl FolderRound<'_> {
         let mut source_ids: Vec<String> = Vec::with_capacity(fetched.len());
         source_ids
             .extend(fetched.iter().filter(|f| !matches!(f.bytes, Bytes::Gone)).map(|f| f.source_id.clone()));
-        let batch = self.intake.keep(self.place, fetched, confirmed, false).await?;
+        let keeping = if self.is_shadow { Keeping::Shadow } else { Keeping::Live };
+        let batch = self.intake.keep(self.place, fetched, confirmed, keeping).await?;
         self.report.vanished += batch.vanished as u64;
         let owed =
             batch.kept.iter().zip(source_ids).map(|(kept, source_id)| Owed { arrival: kept.id(), source_id });
         let owed: Vec<Owed> = owed.collect();
         let decided = self.intake.decide(batch.kept, true).await?;
         self.report.fates.merge(&decided.fates);
+        if self.is_shadow {
+            return Ok(vec![]);
+        }
         Ok(owed.into_iter().filter(|o| !decided.waiting.contains(&o.arrival)).collect())
     }
 
@@ -203,9 +253,53 @@ impl FolderRound<'_> {
         known: Option<ArrivalId>,
     ) -> Result<(), Failure> {
         let Some(headers) = source.fetch_headers(item, HEADERS_LIMIT).await? else { return Ok(()) };
-        if let Some(fates) = self.intake.leave(self.place, &TooBig { item, headers, known }).await? {
+        let big = TooBig { item, headers, known };
+        if self.is_shadow {
+            let fates = self.intake.leave_in_shadow(self.place, &big).await?;
+            self.report.fates.merge(&fates);
+            return Ok(());
+        }
+        if let Some(fates) = self.intake.leave(self.place, &big).await? {
             self.report.left += 1;
             self.report.fates.merge(&fates);
+        }
+        Ok(())
+    }
+
+    /// What was decided in shadow and is still there is decided anew, for good (M5).
+    async fn out_of_shadow(&mut self, work: &mut Work) -> Result<(), Failure> {
+        let shadows = std::mem::take(&mut work.shadows);
+        let (mut again, mut other) = (vec![], vec![]);
+        for (item, known) in shadows {
+            match item.size == known.announced_size {
+                // Only its headers are here.
+                true if known.digest.is_empty() && item.size > self.limit => {
+                    work.too_big.push((item, Some(known.id)));
+                }
+                true if known.digest.is_empty() => work.wanted.push((item, known)),
+                true => again.push(Owed { arrival: known.id, source_id: item.source_id }),
+                false => other.push((item, known.id)),
+            }
+        }
+        // Its number is another message's now.
+        if !other.is_empty() {
+            let mut tx = self.intake.desk.store.write().await?;
+            for (_, id) in &other {
+                tx.retire_source_id(*id).await?;
+            }
+            tx.commit().await?;
+        }
+        for (item, _) in other.into_iter().rev() {
+            match item.size > self.limit {
+                true => work.too_big.push((item, None)),
+                false => work.new.insert(0, item),
+            }
+        }
+        for owed in again.chunks(STORED_BATCH as usize) {
+            let decided = self.intake.decide_shadows(owed).await?;
+            self.report.fates.merge(&decided.fates);
+            let is_decided = |o: &&Owed| !decided.waiting.contains(&o.arrival);
+            self.owed.extend(owed.iter().filter(is_decided).cloned());
         }
         Ok(())
     }
