@@ -70,6 +70,8 @@ CREATE TABLE mailbox (
   move_to TEXT NOT NULL,
   size_limit_bytes BIGINT NOT NULL,
   interval_s BIGINT NOT NULL,
+  start TEXT NOT NULL DEFAULT 'all',  -- all, now: what lies there before the first round stays untouched
+  mode TEXT NOT NULL DEFAULT 'live',  -- live, shadow
   epoch BIGINT NOT NULL DEFAULT 1,    -- rises when host or username is edited
   held BIGINT NOT NULL DEFAULT 0,     -- waits for `mailbox resume`
   active BIGINT NOT NULL DEFAULT 1,
@@ -247,7 +249,7 @@ CREATE TABLE arrival (
   folder TEXT NOT NULL,
   validity BIGINT NOT NULL,           -- IMAP's UIDVALIDITY, else 0
   source_id TEXT NOT NULL,            -- UID, UIDL, Maildir name or digest and envelope recipient
-  state TEXT NOT NULL,                -- before_start, kept, decided, ack_pending, acked, left, vanished
+  state TEXT NOT NULL,                -- before_start, kept, decided, ack_pending, acked, left, vanished, shadow_kept, shadow
   announced_size BIGINT NOT NULL,
   size BIGINT NOT NULL,
   digest BLOB NOT NULL,               -- SHA-256 of the bytes; empty where they are not here
@@ -266,6 +268,17 @@ CREATE TABLE arrival (
 );
 CREATE INDEX arrival_state ON arrival (state, id);
 CREATE INDEX arrival_mail_key ON arrival (mail_key);
+
+-- A folder of a mailbox that has been read, and under which numbers its messages went then.
+CREATE TABLE folder (
+  mailbox_id BIGINT NOT NULL REFERENCES mailbox (id),
+  name TEXT NOT NULL,
+  epoch BIGINT NOT NULL,
+  validity BIGINT NOT NULL,
+  keyed BIGINT NOT NULL,              -- what lay there before the start has its keys
+  unknown TEXT NOT NULL,              -- of mail that was suddenly unknown: held, then all or now, as an admin said
+  PRIMARY KEY (mailbox_id, name)
+);
 
 -- A mail balance that was even: the next round counts on from here (M2).
 CREATE TABLE balance_mark (
@@ -306,6 +319,26 @@ CREATE TABLE evidence (
   clues TEXT NOT NULL,
   trace TEXT NOT NULL
 );
+
+-- What would have become of a message of a mailbox in shadow mode, and why: words too, erasable with the arrival.
+CREATE TABLE shadow (
+  arrival_id INTEGER PRIMARY KEY REFERENCES arrival (id),
+  kind TEXT NOT NULL,
+  act TEXT NOT NULL,
+  code TEXT NOT NULL,
+  type_id BIGINT,
+  ticket_id BIGINT,                   -- the ticket it would have been added to
+  root_id BIGINT,                     -- or the arrival that would have opened its ticket; itself where it opens one
+  original_arrival_id BIGINT,
+  mail_key BLOB NOT NULL,
+  id_hash BLOB,
+  addresses TEXT NOT NULL,            -- JSON: who would belong to the ticket that it opens, the sender first
+  clues TEXT NOT NULL,
+  trace TEXT NOT NULL,
+  decided_us BIGINT NOT NULL
+);
+CREATE INDEX shadow_mail_key ON shadow (mail_key);
+CREATE INDEX shadow_id_hash ON shadow (id_hash);
 
 CREATE TABLE log_entry (
   id INTEGER PRIMARY KEY,

@@ -24,7 +24,7 @@ pub struct ListArgs {
     /// A reason code, such as reply_by_tag
     #[arg(long, default_value = "")]
     code: String,
-    /// before_start, kept, decided, ack_pending, acked, left or vanished
+    /// before_start, kept, decided, ack_pending, acked, left, vanished, shadow_kept or shadow
     #[arg(long, default_value = "")]
     state: String,
     #[arg(long, value_name = "ID", default_value = "")]
@@ -57,7 +57,10 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
                 j.state.clone(),
                 maybe(j.act.as_ref()),
                 maybe(j.code.as_ref()),
-                maybe_id(j.ticket),
+                match j.shadow_of {
+                    Some(root) => format!("of arrival {root}"),
+                    None => maybe_id(j.ticket),
+                },
                 maybe_id(j.log_entry),
                 j.received.clone(),
                 maybe(j.message_id.as_ref()),

@@ -9,11 +9,12 @@ use super::output::{CliError, Output, json};
 use super::table::{Table, clean, id, maybe};
 use super::{Context, checkup};
 use crate::clock::Micros;
-use crate::config::{MailboxFlags, MailboxSection, Protocol};
+use crate::config::{MailboxFlags, MailboxSection, MailboxSpec, Mode, Protocol};
 use crate::failure::Failure;
+use crate::intake::held_alert;
 use crate::sources::{imap, pop3};
 use crate::store::listing::{AlertLine, BalanceLine, MailboxLine};
-use crate::store::{MailboxRow, PasswordChange};
+use crate::store::{MailboxRow, PasswordChange, Unknown};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -37,11 +38,18 @@ pub enum Verb {
     /// Let one go on that waits because most of its mail was suddenly unknown
     Resume {
         mailbox: String,
+        /// What lies there now stays there, untouched; what arrives from now on is taken in
+        #[arg(long)]
+        from_now: bool,
+    },
+    /// End the shadow mode of one: what still lies there is decided anew, for good
+    Live {
+        mailbox: String,
     },
     /// What the server showed, and what became of it
     #[command(
         after_help = "shown = tickets + entries + bounces + invalid + errors + duplicates + discarded + left + vanished + \
-        before_start + pending + difference. A difference other than 0 is an alarm."
+        before_start + shadow + pending + difference. A difference other than 0 is an alarm."
     )]
     Balance {
         /// Of this one alone
@@ -98,7 +106,11 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             let row = context.store.read().await?.find_mailbox(&mailbox).await?;
             test(&row, context).await
         }
-        Verb::Resume { mailbox } => resume(&mailbox, context).await,
+        Verb::Resume { mailbox, from_now } => {
+            let unknown = if from_now { Unknown::Now } else { Unknown::All };
+            resume(&mailbox, unknown, context).await
+        }
+        Verb::Live { mailbox } => live(&mailbox, context).await,
         Verb::Balance { mailbox } => balance(mailbox.as_deref(), context).await,
     }
 }
@@ -252,16 +264,46 @@ fn tested(
     Ok(Output { code, ..Output::said(human, shown) })
 }
 
-async fn resume(named: &str, context: &Context) -> Result<Output, CliError> {
+async fn resume(named: &str, unknown: Unknown, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.write().await?;
     let row = tx.find_mailbox(named).await?;
-    let was_held = tx.resume_mailbox(row.id).await?;
+    let was_held = tx.resume_mailbox(row.id, unknown).await?;
+    context.works.desk.alerts.state_in(&mut tx, &held_alert(&row), None).await?;
     tx.commit().await?;
+    let what = match unknown {
+        Unknown::Now => "what lies there now stays there",
+        _ => "all that lies there is taken in",
+    };
     let words = match was_held {
-        true => format!("mailbox #{} {:?} goes on with its next round", row.id, row.spec.name),
+        true => format!("mailbox #{} {:?} goes on with its next round: {what}", row.id, row.spec.name),
         false => format!("mailbox #{} {:?} was not waiting", row.id, row.spec.name),
     };
     Ok(Output::said(words, json!({ "id": row.id, "name": row.spec.name, "resumed": was_held })))
+}
+
+async fn live(named: &str, context: &Context) -> Result<Output, CliError> {
+    let mut tx = context.store.write().await?;
+    let row = tx.find_mailbox(named).await?;
+    let was_shadow = row.spec.mode == Mode::Shadow;
+    if was_shadow {
+        let spec = MailboxSpec { mode: Mode::Live, ..row.spec.clone() };
+        tx.update_mailbox(row.id, row.version, &spec, (&PasswordChange::Keep, &context.stamp())).await?;
+    }
+    let shadows = tx.count_shadows(row.id).await?;
+    tx.commit().await?;
+    let name = &row.spec.name;
+    let words = match was_shadow {
+        true => format!(
+            "mailbox #{} {name:?} is live: of {shadows} messages decided in shadow, those that still lie there are \
+             decided anew with the next round",
+            row.id
+        ),
+        false => format!("mailbox #{} {name:?} is live already", row.id),
+    };
+    Ok(Output::said(
+        words,
+        json!({ "id": row.id, "name": name, "was_shadow": was_shadow, "shadows": shadows }),
+    ))
 }
 
 async fn balance(named: Option<&str>, context: &Context) -> Result<Output, CliError> {
@@ -286,6 +328,7 @@ async fn balance(named: Option<&str>, context: &Context) -> Result<Output, CliEr
             "LEFT",
             "VANISHED",
             "BEFORE",
+            "SHADOW",
             "PENDING",
             "DIFFERENCE",
         ];
@@ -303,6 +346,7 @@ async fn balance(named: Option<&str>, context: &Context) -> Result<Output, CliEr
                 c.left,
                 c.vanished,
                 c.before_start,
+                c.shadow,
                 c.pending,
                 b.difference,
             ];

@@ -54,6 +54,10 @@ struct Line {
     acknowledged: u64,
     left: u64,
     vanished: u64,
+    /// Lay there before the start, and stays there.
+    before_start: u64,
+    /// Most of its mail is suddenly unknown: it waits for `maildesk mailbox resume`.
+    held: bool,
     became: Vec<Became>,
     /// What the server showed less what is accounted for (M2).
     difference: i64,
@@ -81,6 +85,8 @@ impl Line {
             acknowledged: report.acknowledged,
             left: report.left,
             vanished: report.vanished,
+            before_start: report.before_start,
+            held: report.is_held,
             became: became.collect(),
             difference: report.balance.difference(),
             error,
@@ -93,6 +99,10 @@ fn table(lines: &[Line]) -> Table {
     for line in lines {
         match &line.error {
             Some(error) => table.row([line.mailbox.clone(), "failed".into(), error.clone(), String::new()]),
+            None if line.held => {
+                let words = "most of its mail is suddenly unknown: `maildesk alert list` says what to do";
+                table.row([line.mailbox.clone(), "held".into(), words.into(), String::new()]);
+            }
             None if line.became.is_empty() => {
                 table.row([line.mailbox.clone(), "nothing new".into(), String::new(), "0".into()]);
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::section::{Password, Wrong, section};
-use super::words::{Handled, Protocol, Tls};
+use super::words::{Handled, Mode, Protocol, Start, Tls};
 use super::{checked_name, needed, password_of, under};
 use crate::seal::Secret;
 
@@ -34,6 +34,10 @@ section! {
         size_limit_mb: u64 = 50;
         /// Seconds between two rounds.
         interval_s: u64 = 600;
+        /// all: what lies there at the first round is taken in like new mail. now: it stays there, untouched.
+        start: Start = Start::All;
+        /// live, or shadow: all is read, decided and explained; nothing is touched there, and nothing is sent.
+        mode: Mode = Mode::Live;
         /// Whether it is read.
         active: bool = true;
         /// The password from a file: its first line.
@@ -60,6 +64,8 @@ pub struct MailboxSpec {
     pub move_to: String,
     pub size_limit_bytes: u64,
     pub interval_s: u64,
+    pub start: Start,
+    pub mode: Mode,
     pub is_active: bool,
 }
 
@@ -83,6 +89,8 @@ impl From<&MailboxSpec> for MailboxSection {
             move_to: spec.move_to.clone(),
             size_limit_mb: spec.size_limit_bytes / MB,
             interval_s: spec.interval_s,
+            start: spec.start,
+            mode: spec.mode,
             active: spec.is_active,
             ..MailboxSection::default()
         }
@@ -126,6 +134,8 @@ impl MailboxSection {
             move_to: self.checked_move_to()?,
             size_limit_bytes: within("size_limit_mb", self.size_limit_mb, 1, 2000)? * MB,
             interval_s: within("interval_s", self.interval_s, 1, 7 * 24 * 3600)?,
+            start: self.start,
+            mode: self.mode,
             is_active: self.active,
         })
     }

@@ -28,7 +28,7 @@ pub use mailbox::{MailboxFlags, MailboxSection, MailboxSpec};
 pub use relay::{RelayFlags, RelaySection, RelaySpec};
 pub use section::Wrong;
 pub use ticket_type::{TypeFlags, TypeSection, TypeSpec};
-pub use words::{Handled, Protocol, RelayKind, Role, Tls};
+pub use words::{Handled, Mode, Protocol, RelayKind, Role, Start, Tls};
 
 use std::path::{Path, PathBuf};
 

@@ -32,6 +32,25 @@ pub enum Handled {
     Seen,
 }
 
+/// From when on a mailbox is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// All that lies there is taken in.
+    All,
+    /// What lies there at the first round stays there, untouched.
+    Now,
+}
+
+/// Whether anything comes of what is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    Live,
+    /// Read and decided; nothing is touched at the source and nothing is sent.
+    Shadow,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelayKind {
@@ -51,5 +70,7 @@ pub enum Role {
 words!(Tls { Tls => "tls", Starttls => "starttls", Plain => "plain" });
 words!(Protocol { Imap => "imap", Pop3 => "pop3", Maildir => "maildir", Pipe => "pipe" });
 words!(Handled { Delete => "delete", Move => "move", Seen => "seen" });
+words!(Start { All => "all", Now => "now" });
+words!(Mode { Live => "live", Shadow => "shadow" });
 words!(RelayKind { Smtp => "smtp", Folder => "folder" });
 words!(Role { Admin => "admin", Agent => "agent", ReadOnly => "read_only" });

@@ -60,12 +60,12 @@ impl Decided {
 }
 
 /// Messages that are decided with one commit when they are taken from the store.
-const STORED_BATCH: i64 = 50;
+pub(super) const STORED_BATCH: i64 = 50;
 
 /// A message that is kept, and what it says; `None` where the parser died of it.
 pub(super) struct Parsed {
-    pending: Pending,
-    message: Option<Message>,
+    pub(super) pending: Pending,
+    pub(super) message: Option<Message>,
 }
 
 impl Intake {
@@ -101,7 +101,18 @@ impl Intake {
     /// First all together, with few trips to the store; where anything of it fails, one by one, each with a savepoint, so
     /// that the one that fails is found out and the others go on.
     pub(super) async fn decide(&self, batch: Vec<Kept>, is_owed: bool) -> Result<Decided, Failure> {
-        let parsed = self.parse(batch).await?;
+        let (shadows, parsed): (Vec<Parsed>, Vec<Parsed>) =
+            self.parse(batch).await?.into_iter().partition(|p| p.pending.is_shadow);
+        let in_shadow = self.decide_in_shadow(shadows).await?;
+        if parsed.is_empty() {
+            return Ok(in_shadow);
+        }
+        let mut decided = self.decide_live(parsed, is_owed).await?;
+        decided.fates.merge(&in_shadow.fates);
+        Ok(decided)
+    }
+
+    async fn decide_live(&self, parsed: Vec<Parsed>, is_owed: bool) -> Result<Decided, Failure> {
         if parsed.iter().all(|p| p.message.is_some()) {
             match caught(self.decide_batch(&parsed, is_owed, Manner::Together)).await {
                 Ok(decided) => return Ok(decided),

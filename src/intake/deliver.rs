@@ -91,7 +91,7 @@ pub async fn keep_delivered(
     let recipients = in_order(delivery.recipients);
     let message =
         Fetched { source_id: String::new(), announced_size: 0, received: Some(now), bytes: delivery.bytes };
-    let (mut row, held) = keep::describe(message, false, now)?;
+    let (mut row, held) = keep::describe(message, keep::Keeping::Live, now)?;
     let Some(mut held) = held else { return Err(Failure::permanent("there is no message")) };
     row.source_id = identity(&row.digest, &recipients);
     row.announced_size = row.size;

@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::keep::digest_of;
+use super::keep::{Keeping, digest_of};
 use super::source::{Bytes, Fetched};
 use super::{Fates, Intake};
 use crate::clock::Micros;
@@ -45,7 +45,8 @@ impl Intake {
         let mut seen: std::collections::HashSet<String> = known.into_iter().map(|k| k.source_id).collect();
         new.retain(|f| seen.insert(f.source_id.clone()));
         let mut report = ImportReport { known: (count - new.len()) as u64, ..ImportReport::default() };
-        let batch = self.keep(&place, new, &[], is_silent).await?;
+        let keeping = if is_silent { Keeping::Silent } else { Keeping::Live };
+        let batch = self.keep(&place, new, &[], keeping).await?;
         let decided = self.decide(batch.kept, false).await?;
         (report.fates, report.waiting) = (decided.fates, decided.waiting.len() as u64);
         Ok(report)

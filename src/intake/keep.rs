@@ -27,6 +27,16 @@ pub enum Held {
     Store,
 }
 
+/// What is to come of messages that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    Live,
+    /// Nothing is sent for them.
+    Silent,
+    /// They are decided in shadow.
+    Shadow,
+}
+
 /// What a batch brought.
 #[derive(Default)]
 pub struct KeptBatch {
@@ -41,14 +51,14 @@ impl Intake {
         place: &Place,
         fetched: Vec<Fetched>,
         acked: &[ArrivalId],
-        is_silent: bool,
+        keeping: Keeping,
     ) -> Result<KeptBatch, Failure> {
         let now = self.clock.now();
         let mut tx = self.desk.store.write().await?;
         let mut rows = Vec::with_capacity(fetched.len());
         let mut bytes = Vec::with_capacity(fetched.len());
         for message in fetched {
-            let (row, held) = describe(message, is_silent, now)?;
+            let (row, held) = describe(message, keeping, now)?;
             rows.push(row);
             bytes.push(held);
         }
@@ -71,7 +81,7 @@ impl Intake {
 impl Intake {
     /// Keeps a message whose arrival stands already, as left at the source. `None` where it is gone by now.
     pub(super) async fn keep_left(&self, id: ArrivalId, message: Fetched) -> Result<Option<Kept>, Failure> {
-        let (row, held) = describe(message, false, self.clock.now())?;
+        let (row, held) = describe(message, Keeping::Live, self.clock.now())?;
         let mut tx = self.desk.store.desk().await?;
         let Some(mut held) = held else {
             self.settle_vanished(&mut tx, id).await?;
@@ -89,7 +99,7 @@ impl Intake {
 
 /// The digest of a message that came; `None` where it is gone.
 pub(super) fn digest(message: Fetched) -> Result<Option<Vec<u8>>, Failure> {
-    let (row, held) = describe(message, false, crate::clock::Micros(0))?;
+    let (row, held) = describe(message, Keeping::Live, crate::clock::Micros(0))?;
     Ok(held.map(|_| row.digest))
 }
 
@@ -108,6 +118,7 @@ fn gather(place: &Place, ids: Vec<ArrivalId>, rows: Vec<NewArrival>, bytes: Vec<
             envelope_to: row.envelope_to,
             received: row.received,
             is_silent: row.is_silent,
+            is_shadow: row.state == ArrivalState::ShadowKept,
             tries: 0,
             is_too_big: false,
         };
@@ -127,18 +138,18 @@ pub(super) async fn insert_bytes(tx: &mut Tx, id: ArrivalId, held: &mut Held) ->
 
 pub(super) fn describe(
     message: Fetched,
-    is_silent: bool,
+    keeping: Keeping,
     now: crate::clock::Micros,
 ) -> Result<(NewArrival, Option<Held>), Failure> {
     let mut row = NewArrival {
         source_id: message.source_id,
-        state: ArrivalState::Kept,
+        state: if keeping == Keeping::Shadow { ArrivalState::ShadowKept } else { ArrivalState::Kept },
         announced_size: message.announced_size,
         size: 0,
         digest: vec![],
         envelope_to: String::new(),
         received: message.received.unwrap_or(now),
-        is_silent,
+        is_silent: keeping == Keeping::Silent,
     };
     let held = match message.bytes {
         Bytes::Memory(bytes) => {

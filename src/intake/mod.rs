@@ -4,6 +4,7 @@
 //! became of the connection that brought it.
 
 mod acknowledge;
+mod admit;
 pub mod balance;
 pub mod decide;
 pub mod deliver;
@@ -13,6 +14,7 @@ mod leave;
 pub mod lookup;
 pub mod replay;
 pub mod round;
+mod shadow;
 pub mod source;
 mod told;
 
@@ -23,6 +25,7 @@ use crate::desk::Desk;
 use crate::store::Space;
 use crate::telemetry::Metrics;
 
+pub use admit::held_alert;
 pub use decide::Fates;
 pub use round::RoundReport;
 

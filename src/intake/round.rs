@@ -4,12 +4,14 @@
 
 use std::collections::HashMap;
 
+use super::Intake;
 use super::acknowledge::{Owed, Told};
+use super::admit::Admission;
 use super::balance::Balance;
-use super::decide::Fates;
+use super::decide::{Fates, STORED_BATCH};
+use super::keep::{Keeping, Kept};
 use super::leave::TooBig;
 use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, SessionLimit, Source};
-use super::{Intake, keep::Kept};
 use crate::config;
 use crate::crash;
 use crate::failure::Failure;
@@ -32,6 +34,10 @@ pub struct RoundReport {
     pub vanished: u64,
     pub left: u64,
     pub acknowledged: u64,
+    /// Lay there before the start, and stays there.
+    pub before_start: u64,
+    /// Most of a folder is suddenly unknown: the mailbox waits for a person.
+    pub is_held: bool,
     pub fates: Fates,
     pub balance: Balance,
     /// The session had its fill, and another one is to go on.
@@ -58,7 +64,9 @@ impl RoundReport {
 
 /// What to do with the messages of a listing.
 #[derive(Default)]
-struct Work {
+pub(super) struct Work {
+    /// Not known under this identity; `admit` says what becomes of them.
+    pub unknown: Vec<Item>,
     new: Vec<Item>,
     /// Known under this identity with another announced size, or let go before by a source that may have given the
     /// identity to another message: the bytes decide.
@@ -68,6 +76,8 @@ struct Work {
     /// Left at the source before, and wanted now: the limit was raised, or an admin asked for it. Or it had vanished, and is
     /// there again.
     wanted: Vec<(Item, Known)>,
+    /// Decided in shadow, and still there now that the mailbox is live.
+    shadows: Vec<(Item, Known)>,
 }
 
 impl Work {
@@ -110,6 +120,7 @@ impl Intake {
         for folder in folders {
             let seen = Seen { left_over: &left_over, at_close: &mut at_close, report: &mut report };
             match self.folder_round(mailbox, folder, &mut source, seen).await {
+                Ok(()) if report.is_held => break,
                 Ok(()) => {}
                 // One folder is missing or closed to us: the others are read all the same.
                 Err(failure) if source.is_usable() && !failure.kind.is_store_away() => {
@@ -138,9 +149,21 @@ impl Intake {
         let place = Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
         let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
         self.drop_stale(left_over, is_renumbered, "the source has renumbered its messages").await?;
-        let owed = self.take_up(&place, &listing.items, left_over).await?;
+        let is_shadow = mailbox.spec.mode == config::Mode::Shadow;
+        let owed = match is_shadow {
+            true => vec![],
+            false => self.take_up(&place, &listing.items, left_over).await?,
+        };
         let limit = mailbox.spec.size_limit_bytes;
         let mut work = self.sort(&place, &listing, limit, source.may_give_ids_again()).await?;
+        match self.admit(mailbox, &place, &listing, &mut work, source).await? {
+            Admission::Held => {
+                report.is_held = true;
+                return Ok(());
+            }
+            Admission::Goes { before_start } => report.before_start += before_start,
+        }
+        work.divide(limit, is_shadow);
         report.is_cut |= source.session_limit().is_some_and(|limit| work.cut(limit, owed.len()));
         let mut folder_round = FolderRound {
             intake: self,
@@ -151,10 +174,14 @@ impl Intake {
             confirmed: vec![],
             at_close,
             refused: None,
+            is_shadow,
             report,
         };
         folder_round.run(source, work).await?;
-        self.settle_gone(&place, &listing).await
+        if !is_shadow {
+            self.settle_gone(&place, &listing).await?;
+        }
+        self.settle_admitted(&place).await
     }
 
     /// A round over a mailbox that an MTA fills: what it has brought is decided. Nobody is to be told.
@@ -185,8 +212,9 @@ impl Intake {
         let mut work = Work::default();
         for item in &listing.items {
             match known.get(item.source_id.as_str()) {
-                None if item.size > limit => work.too_big.push((item.clone(), None)),
-                None => work.new.push(item.clone()),
+                None => work.unknown.push(item.clone()),
+                Some(k) if k.state == ArrivalState::Shadow => work.shadows.push((item.clone(), (*k).clone())),
+                Some(k) if k.state == ArrivalState::ShadowKept => {}
                 Some(k) if k.state == ArrivalState::Vanished => match item.size > limit {
                     true => work.too_big.push((item.clone(), Some(k.id))),
                     false => work.wanted.push((item.clone(), (*k).clone())),
@@ -218,6 +246,21 @@ struct Seen<'a> {
     report: &'a mut RoundReport,
 }
 
+impl Work {
+    /// What was admitted is taken in, or left where it is too big. In shadow mode nothing else is done.
+    fn divide(&mut self, limit: u64, is_shadow: bool) {
+        if is_shadow {
+            *self = Work { unknown: std::mem::take(&mut self.unknown), ..Work::default() };
+        }
+        for item in std::mem::take(&mut self.unknown) {
+            match item.size > limit {
+                true => self.too_big.push((item, None)),
+                false => self.new.push(item),
+            }
+        }
+    }
+}
+
 /// The round over one folder.
 struct FolderRound<'a> {
     intake: &'a Intake,
@@ -232,11 +275,15 @@ struct FolderRound<'a> {
     at_close: &'a mut Vec<ArrivalId>,
     /// The source has refused to let mail go: nothing more is asked of it in this round, but mail is still taken in.
     refused: Option<Failure>,
+    /// The mailbox is in shadow mode.
+    is_shadow: bool,
     report: &'a mut RoundReport,
 }
 
 impl FolderRound<'_> {
-    async fn run<S: Source>(&mut self, source: &mut S, work: Work) -> Result<(), Failure> {
+    async fn run<S: Source>(&mut self, source: &mut S, mut work: Work) -> Result<(), Failure> {
+        // Older than what is new: a reply finds its parent.
+        self.out_of_shadow(&mut work).await?;
         for (item, known) in &work.too_big {
             if self.has_room() {
                 self.leave(source, item, *known).await?;
@@ -307,13 +354,17 @@ impl FolderRound<'_> {
         let mut source_ids: Vec<String> = Vec::with_capacity(fetched.len());
         source_ids
             .extend(fetched.iter().filter(|f| !matches!(f.bytes, Bytes::Gone)).map(|f| f.source_id.clone()));
-        let batch = self.intake.keep(self.place, fetched, confirmed, false).await?;
+        let keeping = if self.is_shadow { Keeping::Shadow } else { Keeping::Live };
+        let batch = self.intake.keep(self.place, fetched, confirmed, keeping).await?;
         self.report.vanished += batch.vanished as u64;
         let owed =
             batch.kept.iter().zip(source_ids).map(|(kept, source_id)| Owed { arrival: kept.id(), source_id });
         let owed: Vec<Owed> = owed.collect();
         let decided = self.intake.decide(batch.kept, true).await?;
         self.report.fates.merge(&decided.fates);
+        if self.is_shadow {
+            return Ok(vec![]);
+        }
         Ok(owed.into_iter().filter(|o| !decided.waiting.contains(&o.arrival)).collect())
     }
 
@@ -325,9 +376,53 @@ impl FolderRound<'_> {
         known: Option<ArrivalId>,
     ) -> Result<(), Failure> {
         let Some(headers) = source.fetch_headers(item, HEADERS_LIMIT).await? else { return Ok(()) };
-        if let Some(fates) = self.intake.leave(self.place, &TooBig { item, headers, known }).await? {
+        let big = TooBig { item, headers, known };
+        if self.is_shadow {
+            let fates = self.intake.leave_in_shadow(self.place, &big).await?;
+            self.report.fates.merge(&fates);
+            return Ok(());
+        }
+        if let Some(fates) = self.intake.leave(self.place, &big).await? {
             self.report.left += 1;
             self.report.fates.merge(&fates);
+        }
+        Ok(())
+    }
+
+    /// What was decided in shadow and is still there is decided anew, for good (M5).
+    async fn out_of_shadow(&mut self, work: &mut Work) -> Result<(), Failure> {
+        let shadows = std::mem::take(&mut work.shadows);
+        let (mut again, mut other) = (vec![], vec![]);
+        for (item, known) in shadows {
+            match item.size == known.announced_size {
+                // Only its headers are here.
+                true if known.digest.is_empty() && item.size > self.limit => {
+                    work.too_big.push((item, Some(known.id)));
+                }
+                true if known.digest.is_empty() => work.wanted.push((item, known)),
+                true => again.push(Owed { arrival: known.id, source_id: item.source_id }),
+                false => other.push((item, known.id)),
+            }
+        }
+        // Its number is another message's now.
+        if !other.is_empty() {
+            let mut tx = self.intake.desk.store.write().await?;
+            for (_, id) in &other {
+                tx.retire_source_id(*id).await?;
+            }
+            tx.commit().await?;
+        }
+        for (item, _) in other.into_iter().rev() {
+            match item.size > self.limit {
+                true => work.too_big.push((item, None)),
+                false => work.new.insert(0, item),
+            }
+        }
+        for owed in again.chunks(STORED_BATCH as usize) {
+            let decided = self.intake.decide_shadows(owed).await?;
+            self.report.fates.merge(&decided.fates);
+            let is_decided = |o: &&Owed| !decided.waiting.contains(&o.arrival);
+            self.owed.extend(owed.iter().filter(is_decided).cloned());
         }
         Ok(())
     }

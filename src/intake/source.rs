@@ -34,6 +34,19 @@ pub trait Source: Send {
         limit: usize,
     ) -> impl Future<Output = Result<Option<Vec<u8>>, Failure>> + Send;
 
+    /// Looks at messages of the open folder without taking them: when they arrived, and the fields that they are known
+    /// by. What is gone is left out. A source that has nothing better reads one header block after the other.
+    fn peek(&mut self, items: &[Item]) -> impl Future<Output = Result<Vec<Peeked>, Failure>> + Send {
+        async move {
+            let mut peeked = Vec::with_capacity(items.len());
+            for item in items {
+                let Some(headers) = self.fetch_headers(item, PEEKED_LIMIT).await? else { continue };
+                peeked.push(Peeked { source_id: item.source_id.clone(), received: None, headers });
+            }
+            Ok(peeked)
+        }
+    }
+
     /// Does to the messages of the open folder what the mailbox wants done with handled mail.
     /// `Ok` means the source has confirmed it for each, or will with `close`; what it could not do in full stands in the
     /// words.
@@ -59,6 +72,9 @@ pub struct SessionLimit {
     pub bytes: u64,
 }
 
+/// Bytes of headers that one look at a message reads at most.
+pub const PEEKED_LIMIT: usize = 32 << 10;
+
 /// Messages larger than this are spooled to a file.
 pub const SPOOL_FROM: u64 = 1 << 20;
 
@@ -78,6 +94,16 @@ pub struct Item {
     pub source_id: String,
     /// As announced; the bytes may turn out more or fewer.
     pub size: u64,
+}
+
+/// A look at a message.
+#[derive(Clone, Debug)]
+pub struct Peeked {
+    pub source_id: String,
+    /// The server's INTERNALDATE, or the file's time.
+    pub received: Option<Micros>,
+    /// At least Message-ID, From, Sender, Date and Subject.
+    pub headers: Vec<u8>,
 }
 
 #[derive(Debug)]

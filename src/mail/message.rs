@@ -120,6 +120,12 @@ impl Message {
         self.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value.as_str())
     }
 
+    /// When the last server took it, by the Received that stands first (RFC 5321 §4.4).
+    pub fn delivered(&self) -> Option<Micros> {
+        let (_, date) = self.header("Received")?.rsplit_once(';')?;
+        super::date::read(date)
+    }
+
     pub fn has_header(&self, name: &str) -> bool {
         self.header(name).is_some()
     }

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use crate::clock::Micros;
 use crate::failure::{Failure, Kind};
-use crate::intake::source::{Acknowledged, Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
+use crate::intake::source::{
+    Acknowledged, Bytes, Fetched, Handled, Item, Listing, PEEKED_LIMIT, Peeked, SPOOL_FROM, Source,
+};
 
 /// A file that is renamed all the time is missed by one reading now and then, but not by so many in a row.
 const READINGS: usize = 8;
@@ -67,6 +69,11 @@ impl Source for MaildirSource {
     async fn fetch_headers(&mut self, item: &Item, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
         let id = item.source_id.clone();
         self.on_disk(move |folder| folder.headers(&id, limit)).await
+    }
+
+    async fn peek(&mut self, items: &[Item]) -> Result<Vec<Peeked>, Failure> {
+        let ids: Vec<String> = items.iter().map(|item| item.source_id.clone()).collect();
+        self.on_disk(move |folder| folder.peek(ids)).await
     }
 
     async fn acknowledge(&mut self, ids: &[String], handled: &Handled) -> Result<Acknowledged, Failure> {
@@ -173,6 +180,18 @@ impl Folder {
         self.with_file(id, |path| read_headers(path, limit))
     }
 
+    fn peek(&mut self, ids: Vec<String>) -> Result<Vec<Peeked>, Failure> {
+        let mut peeked = Vec::with_capacity(ids.len());
+        for source_id in ids {
+            let look = |path: &Path| {
+                Ok((written(&File::open(path)?.metadata()?), read_headers(path, PEEKED_LIMIT)?))
+            };
+            let Some((received, headers)) = self.with_file(&source_id, look)? else { continue };
+            peeked.push(Peeked { source_id, received: Some(received), headers });
+        }
+        Ok(peeked)
+    }
+
     fn acknowledge(&mut self, ids: &[String], handled: &Handled) -> Result<Acknowledged, Failure> {
         let target = match handled {
             Handled::Move(folder) => Some(self.target(folder)?),
@@ -267,14 +286,17 @@ pub(super) fn delivery_order(id: &str) -> (u64, &str) {
 pub(super) fn read_whole(path: &Path) -> io::Result<(Option<Micros>, Bytes)> {
     let mut file = File::open(path)?;
     let metadata = file.metadata()?;
-    let received = Micros::from_seconds(metadata.mtime()).0 + metadata.mtime_nsec() / 1_000;
-    let received = Some(Micros(received));
+    let received = Some(written(&metadata));
     if metadata.len() > SPOOL_FROM {
         return Ok((received, Bytes::Spool(file, metadata.len())));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     io::Read::read_to_end(&mut file, &mut bytes)?;
     Ok((received, Bytes::Memory(bytes)))
+}
+
+fn written(metadata: &fs::Metadata) -> Micros {
+    Micros(Micros::from_seconds(metadata.mtime()).0 + metadata.mtime_nsec() / 1_000)
 }
 
 fn read_headers(path: &Path, limit: usize) -> io::Result<Vec<u8>> {

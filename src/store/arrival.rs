@@ -13,7 +13,7 @@ use crate::ticket::{ArrivalId, MailboxId};
 /// Where an arrival stands between source and ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArrivalState {
-    /// Lay there before maildesk was told to start; never taken in.
+    /// Lies at its source and stays there: it was there before maildesk was told to start, or was put back.
     BeforeStart,
     /// Durable, not yet decided.
     Kept,
@@ -27,10 +27,14 @@ pub enum ArrivalState {
     Left,
     /// Somebody else removed it before it was kept whole.
     Vanished,
+    /// Durable, to be decided in shadow.
+    ShadowKept,
+    /// Decided in shadow; nothing came of it, and its source is not told.
+    Shadow,
 }
 
 impl ArrivalState {
-    const NAMES: [(ArrivalState, &'static str); 7] = [
+    const NAMES: [(ArrivalState, &'static str); 9] = [
         (ArrivalState::BeforeStart, "before_start"),
         (ArrivalState::Kept, "kept"),
         (ArrivalState::Decided, "decided"),
@@ -38,6 +42,8 @@ impl ArrivalState {
         (ArrivalState::Acked, "acked"),
         (ArrivalState::Left, "left"),
         (ArrivalState::Vanished, "vanished"),
+        (ArrivalState::ShadowKept, "shadow_kept"),
+        (ArrivalState::Shadow, "shadow"),
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -110,6 +116,8 @@ pub struct Pending {
     pub envelope_to: String,
     pub received: Micros,
     pub is_silent: bool,
+    /// To be decided in shadow.
+    pub is_shadow: bool,
     pub tries: i64,
     /// Brought by an MTA, over the limit of its mailbox, and nobody has looked at it yet.
     pub is_too_big: bool,
@@ -124,7 +132,7 @@ const ROWS_AN_INSERT: usize = 100;
 const PENDING: &str = "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries, \
      CAST(CASE WHEN epoch = 0 AND folder = 'pipe' \
      AND size > (SELECT m.size_limit_bytes FROM mailbox m WHERE m.id = arrival.mailbox_id) \
-     AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT) \
+     AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT), state \
      FROM arrival";
 
 impl Tx {
@@ -334,7 +342,7 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<Pending>, Error> {
         let sql = format!(
-            "{PENDING} WHERE state = 'kept' AND ($1 = 0 OR mailbox_id = $1 \
+            "{PENDING} WHERE state IN ('kept', 'shadow_kept') AND ($1 = 0 OR mailbox_id = $1 \
              OR mailbox_id IN (SELECT id FROM mailbox WHERE active = 0)) ORDER BY id LIMIT $2"
         );
         let query = sqlx::query(AssertSqlSafe(sql)).bind(of.map_or(0, |m| m.0)).bind(limit);
@@ -346,7 +354,7 @@ impl Tx {
         let mut kept = HashSet::new();
         for part in ids.chunks(IDS_A_QUERY) {
             let sql = format!(
-                "SELECT id FROM arrival WHERE state = 'kept' AND id IN ({})",
+                "SELECT id FROM arrival WHERE state IN ('kept', 'shadow_kept') AND id IN ({})",
                 placeholders(1, part.len())
             );
             let query = part.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(id.0));
@@ -372,7 +380,7 @@ impl Tx {
     /// After an unclean stop: what was in hand has one try more against it.
     pub async fn count_deaths(&mut self) -> Result<u64, Error> {
         let query = sqlx::query(
-            "UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE state = 'kept' AND in_hand = 1",
+            "UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE state IN ('kept', 'shadow_kept') AND in_hand = 1",
         );
         self.execute(query).await
     }
@@ -407,5 +415,6 @@ fn pending_of(row: &AnyRow) -> Result<Pending, Error> {
         is_silent: row.try_get::<i64, _>(6)? != 0,
         tries: row.try_get(7)?,
         is_too_big: row.try_get::<i64, _>(8)? != 0,
+        is_shadow: row.try_get::<String, _>(9)? == ArrivalState::ShadowKept.as_str(),
     })
 }

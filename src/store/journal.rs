@@ -38,6 +38,14 @@ impl MailKey {
         let id_hash = message.message_id.as_ref().map(|id| keys.hash(&[b"id", id.as_str().as_bytes()]));
         MailKey { message_id: message.message_id.clone(), key, id_hash }
     }
+
+    /// The same from its headers alone; one without a Message-ID is known by From, Date and subject.
+    pub fn of_headers(message: &Message, keys: &MailKeys) -> MailKey {
+        let from = message.from.as_ref().map_or("", |f| f.address.as_str());
+        let date = message.date.map_or([0; 8], |d| d.0.to_be_bytes());
+        let stand_in = keys.hash(&[b"headers", from.as_bytes(), &date, message.subject.as_bytes()]);
+        MailKey::of(message, &stand_in, keys)
+    }
 }
 
 /// Where a message ended.
@@ -148,8 +156,11 @@ impl Tx {
     pub async fn reopen_journal(&mut self, id: ArrivalId) -> Result<(), Error> {
         self.forget_mark(id).await?;
         // At once: the row of the new decision would go before what waits here, and be deleted by it.
-        for sql in ["DELETE FROM evidence WHERE arrival_id = $1", "DELETE FROM journal WHERE arrival_id = $1"]
-        {
+        for sql in [
+            "DELETE FROM evidence WHERE arrival_id = $1",
+            "DELETE FROM journal WHERE arrival_id = $1",
+            "DELETE FROM shadow WHERE arrival_id = $1",
+        ] {
             self.execute(sqlx::query(sql).bind(id.0)).await?;
         }
         let query = sqlx::query("UPDATE arrival SET state = 'kept', tries = 0, in_hand = 0 WHERE id = $1");

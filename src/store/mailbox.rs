@@ -4,7 +4,7 @@ use super::reader::{Reader, stored};
 use super::secret::{PasswordChange, Stamp};
 use super::settings::Kind;
 use super::tx::without_nul;
-use super::{Counter, Error, Tx};
+use super::{Counter, Error, Tx, Unknown};
 use crate::clock::Micros;
 use crate::config::MailboxSpec;
 use crate::ticket::{MailboxId, SecretId};
@@ -30,7 +30,7 @@ pub struct MailboxRow {
 }
 
 const SELECT: &str = "SELECT id, name, protocol, host, port, tls, username, folders, handled, move_to, \
-    size_limit_bytes, interval_s, active, password_id, epoch, held, provisioned, version, created_us, \
+    size_limit_bytes, interval_s, start, mode, active, password_id, epoch, held, provisioned, version, created_us, \
     last_round_us, last_ok_us, failing_since_us, failures, last_error, shown FROM mailbox";
 
 fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
@@ -49,6 +49,8 @@ fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
             move_to: row.text()?,
             size_limit_bytes: row.whole()?,
             interval_s: row.whole()?,
+            start: row.word()?,
+            mode: row.word()?,
             is_active: row.flag()?,
         },
         password: row.maybe_int()?.map(SecretId),
@@ -117,12 +119,22 @@ impl Tx {
         head.require(Kind::Mailbox, version)?;
         self.require_unused(Kind::Mailbox, id.0, &head.name).await?;
         let password = self.mailbox(id).await?.password;
+        self.execute(sqlx::query("DELETE FROM folder WHERE mailbox_id = $1").bind(id.0)).await?;
         self.execute(sqlx::query("DELETE FROM mailbox WHERE id = $1").bind(id.0)).await?;
         self.delete_secret(password).await
     }
 
-    /// Lets a held mailbox go on; false if it was not held.
-    pub async fn resume_mailbox(&mut self, id: MailboxId) -> Result<bool, Error> {
+    /// Lets a mailbox wait for `resume_mailbox`.
+    pub async fn hold_mailbox(&mut self, id: MailboxId) -> Result<(), Error> {
+        let query =
+            sqlx::query("UPDATE mailbox SET held = 1, version = version + 1 WHERE id = $1 AND held = 0");
+        self.execute(query.bind(id.0)).await.map(drop)
+    }
+
+    /// Lets a held mailbox go on; false if it was not held. `unknown`: what becomes of the mail that it was held for.
+    pub async fn resume_mailbox(&mut self, id: MailboxId, unknown: Unknown) -> Result<bool, Error> {
+        let query = sqlx::query("UPDATE folder SET unknown = $2 WHERE mailbox_id = $1 AND unknown = 'held'");
+        self.execute(query.bind(id.0).bind(unknown.as_str())).await?;
         let query =
             sqlx::query("UPDATE mailbox SET held = 0, version = version + 1 WHERE id = $1 AND held = 1");
         Ok(self.execute(query.bind(id.0)).await? > 0)
@@ -163,8 +175,8 @@ impl Tx {
         let password = self.change_password(None, password, stamp).await?;
         let query = sqlx::query(
             "INSERT INTO mailbox (name, protocol, host, port, tls, username, folders, handled, move_to, \
-             size_limit_bytes, interval_s, active, password_id, id, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             size_limit_bytes, interval_s, start, mode, active, password_id, id, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         );
         let query = bind(query, spec)?.bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
         self.execute(query).await?;
@@ -182,8 +194,8 @@ impl Tx {
         let kept = self.change_password(row.password, password, stamp).await?;
         let query = sqlx::query(
             "UPDATE mailbox SET name = $1, protocol = $2, host = $3, port = $4, tls = $5, username = $6, \
-             folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, active = $12, \
-             password_id = $13, epoch = epoch + $14, version = version + 1 WHERE id = $15",
+             folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, start = $12, \
+             mode = $13, active = $14, password_id = $15, epoch = epoch + $16, version = version + 1 WHERE id = $17",
         );
         let query = bind(query, spec)?.bind(kept.map(|p| p.0)).bind(i64::from(is_other)).bind(row.id.0);
         self.execute(query).await?;
@@ -194,7 +206,7 @@ impl Tx {
     }
 }
 
-/// $1 to $12.
+/// $1 to $14.
 fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::Statement<'q>, Error> {
     Ok(query
         .bind(spec.name.clone())
@@ -208,5 +220,7 @@ fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::St
         .bind(spec.move_to.clone())
         .bind(stored(spec.size_limit_bytes))
         .bind(stored(spec.interval_s))
+        .bind(spec.start.as_str())
+        .bind(spec.mode.as_str())
         .bind(i64::from(spec.is_active)))
 }

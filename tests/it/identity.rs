@@ -6,7 +6,7 @@ mod meanwhile;
 mod oversize;
 mod owed;
 mod poison;
-mod renumbered;
+pub mod renumbered;
 mod sizes;
 mod threads;
 mod twice;

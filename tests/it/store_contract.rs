@@ -15,6 +15,7 @@ mod contacts;
 mod counters;
 mod delivery;
 mod events;
+mod folders;
 mod hold;
 mod jobs;
 mod journal;
@@ -27,6 +28,7 @@ mod refusals;
 mod rules;
 mod secrets;
 mod settings;
+mod shadows;
 mod tickets;
 
 use std::path::{Path, PathBuf};

@@ -9,12 +9,19 @@ use crate::intake::replay::Grounds;
 use crate::mail::{self, Message};
 use crate::store::Error;
 use crate::store::journal::JournalRow;
+use crate::store::shadow::ShadowLine;
 use crate::ticket::ArrivalId;
 use crate::triage::{Decision, Explanation, Place};
 
 #[derive(Serialize)]
 struct Stored {
     arrival: ArrivalId,
+    /// It was decided in shadow: nothing came of it.
+    #[serde(rename = "shadow", skip_serializing_if = "std::ops::Not::not")]
+    is_shadow: bool,
+    /// The arrival that would have opened its ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow_of: Option<ArrivalId>,
     /// Of one decided anew: the act and code that stand.
     #[serde(skip)]
     stands: Option<(String, String)>,
@@ -40,7 +47,12 @@ fn text(stored: &Stored) -> String {
             format!(", decided anew; {verdict}: {act}, {code}")
         }
     };
-    shown::text(&format!("arrival {}{anew}", stored.arrival), &stored.explanation)
+    let shadow = match (stored.is_shadow, stored.shadow_of) {
+        (false, _) => String::new(),
+        (true, None) => ", in shadow".to_owned(),
+        (true, Some(root)) => format!(", in shadow, on the ticket of arrival {root}"),
+    };
+    shown::text(&format!("arrival {}{shadow}{anew}", stored.arrival), &stored.explanation)
 }
 
 async fn arrivals(args: &Args, context: &Context) -> Result<Vec<ArrivalId>, CliError> {
@@ -58,9 +70,15 @@ async fn arrivals(args: &Args, context: &Context) -> Result<Vec<ArrivalId>, CliE
 async fn explain(arrival: ArrivalId, anew: bool, context: &Context) -> Result<Stored, CliError> {
     let mut tx = context.store.read().await?;
     let pending = tx.arrival(arrival).await?;
-    let row = tx.journal_row(arrival).await?.ok_or_else(|| {
-        CliError::data(format!("arrival {arrival} is not decided: `maildesk journal list` shows its state"))
-    })?;
+    let Some(row) = tx.journal_row(arrival).await? else {
+        if let Some(shadow) = tx.shadow_line(arrival).await? {
+            drop(tx);
+            return in_shadow(arrival, &shadow, anew, context).await;
+        }
+        return Err(CliError::data(format!(
+            "arrival {arrival} is not decided: `maildesk journal list` shows its state"
+        )));
+    };
     let headers = tx.headers_of_error(arrival).await?;
     drop(tx);
     let mut message = match headers.is_empty() {
@@ -87,7 +105,43 @@ async fn explain(arrival: ArrivalId, anew: bool, context: &Context) -> Result<St
         log_entry: row.log_entry.filter(|_| !anew),
     };
     let explanation = Explanation::of(&message, &decision, &place);
-    Ok(Stored { arrival, stands: anew.then_some((row.act, row.code)), explanation })
+    Ok(Stored {
+        arrival,
+        is_shadow: false,
+        shadow_of: None,
+        stands: anew.then_some((row.act, row.code)),
+        explanation,
+    })
+}
+
+/// What would have become of a message of a mailbox in shadow mode.
+async fn in_shadow(
+    arrival: ArrivalId,
+    shadow: &ShadowLine,
+    anew: bool,
+    context: &Context,
+) -> Result<Stored, CliError> {
+    if anew {
+        let words = "was decided in shadow: it is decided anew once its mailbox is live";
+        return Err(CliError::data(format!("arrival {arrival} {words}")));
+    }
+    let message = match context.store.read().await?.raw_chunk(arrival, 0).await? {
+        Some(_) => parsed(context.store.skeleton(arrival).await?).await?,
+        // Too big: it is at its source.
+        None => Message::default(),
+    };
+    let decision: Decision = serde_json::from_str(&shadow.decision)
+        .map_err(|e| Error::Corrupt(format!("the decision of arrival {arrival}: {e}")))?;
+    let types = context.store.read().await?.types().await?;
+    let of_type = decision.type_id.and_then(|id| types.iter().find(|t| t.id == id));
+    let place = Place {
+        file: None,
+        type_name: of_type.map(|t| t.spec.name.as_str()),
+        ticket: shadow.ticket,
+        log_entry: None,
+    };
+    let explanation = Explanation::of(&message, &decision, &place);
+    Ok(Stored { arrival, is_shadow: true, shadow_of: shadow.root, stands: None, explanation })
 }
 
 async fn parsed(skeleton: mail::Skeleton) -> Result<Message, CliError> {

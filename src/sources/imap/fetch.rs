@@ -12,7 +12,7 @@ use super::uids;
 use super::wire::Wire;
 use crate::clock::Micros;
 use crate::failure::{Failure, Kind};
-use crate::intake::source::{Bytes, Fetched, Item, SPOOL_FROM};
+use crate::intake::source::{Bytes, Fetched, Item, PEEKED_LIMIT, Peeked, SPOOL_FROM};
 use crate::sources::MESSAGE_LIMIT;
 use crate::sources::spool::Spool;
 
@@ -83,6 +83,23 @@ pub(super) async fn headers(wire: &mut Wire, item: &Item, limit: usize) -> Resul
     })
     .await?;
     Ok(headers)
+}
+
+/// INTERNALDATE and the fields that a message is known by, many with one command.
+pub(super) async fn peek(wire: &mut Wire, items: &[Item]) -> Result<Vec<Peeked>, Failure> {
+    let mut peeked = Vec::with_capacity(items.len());
+    for set in uids::sets(uids::parse(items.iter().map(|item| item.source_id.as_str()))?) {
+        let fields = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID FROM SENDER DATE SUBJECT)]";
+        let command = uid_fetch(&set, &format!("(UID INTERNALDATE {fields}<0.{PEEKED_LIMIT}>)"));
+        wire.run(command, &mut |response, raw| {
+            if let Some(Part { uid, received, data: Some(data), .. }) = part(response, Section::Header) {
+                peeked.push(Peeked { source_id: uid.to_string(), received, headers: unquoted(data, raw) });
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(peeked)
 }
 
 fn uid_fetch(set: &str, what: &str) -> Command {

@@ -25,7 +25,7 @@ use self::command::Command;
 use self::wire::Wire;
 use super::Password;
 use crate::failure::{Failure, Kind};
-use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, Source};
+use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, Peeked, Source};
 use crate::net::Deadlines;
 
 #[derive(Clone, Debug)]
@@ -77,6 +77,10 @@ impl Source for ImapSource {
 
     async fn fetch_headers(&mut self, item: &Item, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
         fetch::headers(&mut self.wire, item, limit).await
+    }
+
+    async fn peek(&mut self, items: &[Item]) -> Result<Vec<Peeked>, Failure> {
+        fetch::peek(&mut self.wire, items).await
     }
 
     async fn acknowledge(&mut self, ids: &[String], handled: &Handled) -> Result<Acknowledged, Failure> {

@@ -25,6 +25,8 @@ pub struct JournalLine {
     /// Of a duplicate: the first copy.
     pub original: Option<ArrivalId>,
     pub superseded_by: Option<ArrivalId>,
+    /// Of one decided in shadow: the arrival that would have opened its ticket. What it says of fate would have been.
+    pub shadow_of: Option<ArrivalId>,
     pub size: i64,
     pub received: String,
     pub kept: String,
@@ -46,11 +48,16 @@ impl Tx {
     pub async fn list_journal(&mut self, filter: &JournalFilter) -> Result<Vec<JournalLine>, Error> {
         let query = sqlx::query(
             "SELECT a.id, m.name, a.epoch, a.folder, a.validity, a.source_id, a.message_id, a.state, j.number, \
-             j.kind, j.act, j.code, y.name, j.ticket_id, j.log_entry_id, j.original_arrival_id, j.superseded_by, \
-             a.size, a.received_us, a.kept_us, j.decided_us FROM arrival a JOIN mailbox m ON m.id = a.mailbox_id \
-             LEFT JOIN journal j ON j.arrival_id = a.id LEFT JOIN ticket_type y ON y.id = j.type_id \
-             WHERE ($1 = '' OR m.name = $1) AND ($2 = '' OR j.act = $2) AND ($3 = '' OR j.code = $3) \
-             AND ($4 = '' OR a.state = $4) AND ($5 = '' OR a.message_id = $5) AND ($6 = 0 OR j.ticket_id = $6) \
+             coalesce(j.kind, s.kind), coalesce(j.act, s.act), coalesce(j.code, s.code), y.name, \
+             coalesce(j.ticket_id, s.ticket_id), j.log_entry_id, \
+             coalesce(j.original_arrival_id, s.original_arrival_id), j.superseded_by, s.root_id, \
+             a.size, a.received_us, a.kept_us, coalesce(j.decided_us, s.decided_us) \
+             FROM arrival a JOIN mailbox m ON m.id = a.mailbox_id \
+             LEFT JOIN journal j ON j.arrival_id = a.id LEFT JOIN shadow s ON s.arrival_id = a.id \
+             LEFT JOIN ticket_type y ON y.id = coalesce(j.type_id, s.type_id) \
+             WHERE ($1 = '' OR m.name = $1) AND ($2 = '' OR coalesce(j.act, s.act) = $2) \
+             AND ($3 = '' OR coalesce(j.code, s.code) = $3) AND ($4 = '' OR a.state = $4) \
+             AND ($5 = '' OR a.message_id = $5) AND ($6 = 0 OR coalesce(j.ticket_id, s.ticket_id) = $6) \
              ORDER BY a.id DESC LIMIT $7",
         );
         let query = query
@@ -77,6 +84,7 @@ impl Tx {
                 log_entry: row.maybe_int()?.map(LogEntryId),
                 original: row.maybe_int()?.map(ArrivalId),
                 superseded_by: row.maybe_int()?.map(ArrivalId),
+                shadow_of: row.maybe_int()?.map(ArrivalId),
                 size: row.int()?,
                 received: row.when()?,
                 kept: row.when()?,

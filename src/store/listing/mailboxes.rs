@@ -8,6 +8,7 @@ use super::super::balance::Balance;
 use super::super::reader::Reader;
 use super::super::{Error, MailboxRow, Tx};
 use crate::clock::Micros;
+use crate::config::Mode;
 use crate::ticket::MailboxId;
 
 #[derive(Clone, Debug, Serialize)]
@@ -18,7 +19,7 @@ pub struct MailboxLine {
     pub host: String,
     pub port: u16,
     pub username: String,
-    /// off, held, failing, no_type (none active: it is not read), waiting (never read yet), ok.
+    /// off, held, failing, no_type (none active: it is not read), waiting (never read yet), shadow, ok.
     pub state: &'static str,
     pub types: Vec<String>,
     pub last_round: Option<String>,
@@ -73,6 +74,7 @@ fn line(row: &MailboxRow, types: Vec<String>) -> MailboxLine {
         _ if row.failing_since.is_some() => "failing",
         _ if types.is_empty() => "no_type",
         _ if row.last_ok.is_none() => "waiting",
+        _ if row.spec.mode == Mode::Shadow => "shadow",
         _ => "ok",
     };
     MailboxLine {

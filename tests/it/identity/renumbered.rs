@@ -66,7 +66,7 @@ async fn another_uidvalidity_doubles_nothing(url: String) {
 }
 
 /// Dovecot forgets its numbers: another UIDVALIDITY, and new UIDs.
-fn renumber(account: &Account) {
+pub fn renumber(account: &Account) {
     let list = account.maildir.join("dovecot-uidlist");
     let text = std::fs::read_to_string(&list).expect("Dovecot keeps its UIDs there");
     let (head, _) = text.split_once('\n').expect("a first line");

@@ -105,6 +105,7 @@ async fn each_message_is_counted_where_it_stands(store: &Store) {
         left: 1,
         vanished: 1,
         before_start: 1,
+        shadow: 0,
         pending: 1,
     };
     let balance = tx.balance(laid.mailbox).await.unwrap();

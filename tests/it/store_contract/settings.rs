@@ -2,7 +2,7 @@
 
 use maildesk::config::{AccountSpec, MailboxSpec, RelaySpec, TypeSpec};
 use maildesk::seal::{SealingKey, Secret};
-use maildesk::store::{Error, PasswordChange, Store};
+use maildesk::store::{Error, PasswordChange, Store, Unknown};
 use maildesk::ticket::{AccountId, MailboxId, RelayId, TypeId};
 
 use super::world::{CONFIG, address, arrive, at, declared, key, lay_down, open_ticket, run_sql_here, stamp};
@@ -203,14 +203,14 @@ async fn what_others_refer_to_stays(store: &Store) {
 async fn a_mailbox_is_held_and_resumed(store: &Store) {
     let laid = lay_down(store).await;
     let mut tx = store.write().await.unwrap();
-    assert!(!tx.resume_mailbox(laid.mailbox).await.unwrap());
-    assert!(!tx.resume_mailbox(MailboxId(99)).await.unwrap());
+    assert!(!tx.resume_mailbox(laid.mailbox, Unknown::All).await.unwrap());
+    assert!(!tx.resume_mailbox(MailboxId(99), Unknown::All).await.unwrap());
     drop(tx);
     run_sql_here("UPDATE mailbox SET held = 1").await;
     let mut tx = store.write().await.unwrap();
     assert!(tx.mailbox(laid.mailbox).await.unwrap().is_held);
     assert_eq!(tx.list_mailboxes().await.unwrap()[0].state, "held");
-    assert!(tx.resume_mailbox(laid.mailbox).await.unwrap());
+    assert!(tx.resume_mailbox(laid.mailbox, Unknown::All).await.unwrap());
     assert_eq!(tx.mailbox(laid.mailbox).await.unwrap().version, 2);
 }
 

@@ -44,6 +44,7 @@ pub enum Goes {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Refuses {
     ToFetch,
+    ToShowHeaders,
     ToAcknowledge,
 }
 
@@ -155,6 +156,9 @@ impl Source for Session {
     }
 
     async fn fetch_headers(&mut self, item: &Item, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
+        if self.shelf.state().refuses == Some(Refuses::ToShowHeaders) {
+            return Err(Failure::temporary("the connection is cut"));
+        }
         let Bytes::Memory(bytes) = self.fetch_one(item).bytes else { return Ok(None) };
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
         Ok(Some(bytes[..end.min(limit)].to_vec()))

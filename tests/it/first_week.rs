@@ -1,0 +1,5 @@
+//! The first week of a desk (M5): start from now, mail that is suddenly unknown, shadow mode. On both stores.
+
+mod shadow;
+mod start;
+mod unknown;
