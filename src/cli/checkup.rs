@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::Context;
 use crate::config::{Handled, Protocol, RelayKind, Tls};
 use crate::failure::Failure;
-use crate::outbound::{self, RelaySettings, Session};
 use crate::net::Deadlines;
+use crate::outbound::{self, RelaySettings, Session};
 use crate::sources::imap::{self, Report};
 use crate::store::{MailboxRow, RelayRow};
 

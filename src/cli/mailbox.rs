@@ -199,8 +199,7 @@ async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
         Protocol::Imap => test_imap(row, checkup::examine(row, context).await.map_err(unavailable)?),
         Protocol::Pop3 => test_pop3(row, checkup::pop3::examine(row, context).await.map_err(unavailable)?),
         _ => {
-            let messages =
-                checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
+            let messages = checkup::maildir_messages(Path::new(&row.spec.host)).await.map_err(unavailable)?;
             let words = format!("{}: {messages} messages", row.spec.host);
             Ok(Output::said(words, json!({ "mailbox": row.spec.name, "messages": messages })))
         }
@@ -224,7 +223,8 @@ fn test_pop3(row: &MailboxRow, report: pop3::Report) -> Result<Output, CliError>
         [] => "none: the server knows no CAPA".to_owned(),
         stated => stated.join(", "),
     };
-    let mut human = format!("{}\ncapabilities: {capabilities}\n{} messages", report.greeting, report.messages);
+    let mut human =
+        format!("{}\ncapabilities: {capabilities}\n{} messages", report.greeting, report.messages);
     if !report.unlisted.is_empty() {
         human.push_str(&format!("\nthey cannot be listed: {}", report.unlisted));
     }

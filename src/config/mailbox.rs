@@ -110,7 +110,8 @@ impl MailboxSection {
             }
             Protocol::Pop3 => (needed("host", &self.host)?, self.pop3_folders()?),
             later @ Protocol::Pipe => {
-                let words = format!("{later} comes in a later version; this one reads imap, pop3 and maildir");
+                let words =
+                    format!("{later} comes in a later version; this one reads imap, pop3 and maildir");
                 return Err(Wrong::new("protocol", words));
             }
         };

@@ -24,7 +24,8 @@ pub(super) async fn list(session: &mut Session) -> Result<Vec<Listed>, Failure> 
     let mut copies: HashMap<String, u32> = HashMap::new();
     let listed = ids.into_iter().map(|(number, id)| {
         let size = sizes.get(&number).copied();
-        let size = size.ok_or_else(|| Failure::temporary(format!("the server's LIST leaves out message {number}")))?;
+        let size =
+            size.ok_or_else(|| Failure::temporary(format!("the server's LIST leaves out message {number}")))?;
         let seen = copies.entry(id.clone()).or_default();
         *seen += 1;
         // RFC 1939 §7: identical copies may share an id, which has no space in it.

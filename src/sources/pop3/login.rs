@@ -48,7 +48,9 @@ async fn greet(session: &mut Session, tls: Tls) -> Result<String, Failure> {
     let greeting = session.greeting().await.map_err(|failure| {
         failure.of(match tls {
             Tls::Tls => "no POP3 greeting",
-            Tls::StartTls | Tls::Plain => "no POP3 greeting; a port that wants TLS from the start keeps silent",
+            Tls::StartTls | Tls::Plain => {
+                "no POP3 greeting; a port that wants TLS from the start keeps silent"
+            }
         })
     })?;
     match greeting {
@@ -113,7 +115,9 @@ async fn authenticate(session: &mut Session, settings: &Pop3Settings) -> Result<
         }
         (true, false) => Err(Failure::permanent("a user name or password with a line end cannot be sent")),
         (false, false) => Err(Failure::temporary(match settings.tls {
-            Tls::Plain => "the server takes no password in the clear (no USER, no SASL PLAIN): use TLS or STLS",
+            Tls::Plain => {
+                "the server takes no password in the clear (no USER, no SASL PLAIN): use TLS or STLS"
+            }
             _ => "the server takes no password (no USER, no SASL PLAIN): it may want OAuth",
         })),
     }

@@ -88,7 +88,9 @@ impl Session {
     pub(super) fn into_stream(self) -> Result<Stream, Failure> {
         match self.stream.buffer() {
             [] => Ok(self.stream.into_inner().into_inner()),
-            _ => Err(Failure::temporary("the server said more between STLS and the handshake: it is not to be trusted")),
+            _ => Err(Failure::temporary(
+                "the server said more between STLS and the handshake: it is not to be trusted",
+            )),
         }
     }
 
@@ -121,7 +123,11 @@ impl Session {
     }
 
     /// Runs a command that is answered by a line and, unless that refuses, by more lines.
-    pub(super) async fn ask_lines(&mut self, command: Command, each: &mut Each<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn ask_lines(
+        &mut self,
+        command: Command,
+        each: &mut Each<'_>,
+    ) -> Result<Reply, Failure> {
         let mut line = vec![];
         let mut split = |piece: &[u8]| {
             for part in piece.split_inclusive(|b| *b == b'\n') {
@@ -140,7 +146,11 @@ impl Session {
     }
 
     /// The same, in pieces as they come.
-    pub(super) async fn ask_pieces(&mut self, command: Command, each: &mut Each<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn ask_pieces(
+        &mut self,
+        command: Command,
+        each: &mut Each<'_>,
+    ) -> Result<Reply, Failure> {
         self.send(std::slice::from_ref(&command)).await?;
         self.answer(command.name, vec![], Some(each)).await
     }
@@ -161,7 +171,11 @@ impl Session {
     }
 
     /// Reads the answer to the oldest command that is due. What is behind its first line goes to `each`, in pieces.
-    pub(super) async fn answer_of(&mut self, name: &'static str, each: &mut Each<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn answer_of(
+        &mut self,
+        name: &'static str,
+        each: &mut Each<'_>,
+    ) -> Result<Reply, Failure> {
         self.answer(name, vec![], Some(each)).await
     }
 
@@ -200,7 +214,8 @@ impl Session {
                 }
                 Some(Status::Challenge) => {
                     let next = then.next();
-                    let next = next.ok_or_else(|| Failure::temporary("the server asks for more than there is"))?;
+                    let next =
+                        next.ok_or_else(|| Failure::temporary("the server asks for more than there is"))?;
                     self.write(&format!("{next}\r\n")).await?;
                 }
                 None => {

@@ -57,7 +57,10 @@ impl Capabilities {
 
     /// RFC 2449 §6.7: after how many days the server itself removes mail; nothing where it does not.
     pub(super) fn expire_days(&self) -> Option<u64> {
-        self.0.get("EXPIRE").and_then(|arguments| arguments.split(' ').next()).and_then(|days| days.parse().ok())
+        self.0
+            .get("EXPIRE")
+            .and_then(|arguments| arguments.split(' ').next())
+            .and_then(|days| days.parse().ok())
     }
 }
 
@@ -65,7 +68,9 @@ impl Capabilities {
 pub(super) fn uidl(line: &[u8]) -> Option<(u32, String)> {
     let (number, id) = numbered(line)?;
     let id = id.trim_ascii();
-    let text = id.iter().map(|b| if b.is_ascii_graphic() { char::from(*b).to_string() } else { format!("\\x{b:02x}") });
+    let text = id
+        .iter()
+        .map(|b| if b.is_ascii_graphic() { char::from(*b).to_string() } else { format!("\\x{b:02x}") });
     (!id.is_empty()).then(|| (number, text.collect()))
 }
 

@@ -106,7 +106,10 @@ async fn many_messages_take_more_than_one_session(url: String) {
     let Some(desk) = Desk::new(&url, &[], 502).await else { return };
     let report = desk.poll().await.expect("a round");
     assert_eq!((report.listed, report.fetched, report.acknowledged, report.is_cut), (502, 502, 502, false));
-    assert_eq!((desk.cutter.count("QUIT"), desk.cutter.count("RETR"), desk.cutter.count("DELE")), (2, 502, 502));
+    assert_eq!(
+        (desk.cutter.count("QUIT"), desk.cutter.count("RETR"), desk.cutter.count("DELE")),
+        (2, 502, 502)
+    );
     desk.all_is_in(502).await;
 }
 

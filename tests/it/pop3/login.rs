@@ -109,7 +109,9 @@ async fn nothing_said_before_the_handshake_counts_after_it() {
     .await;
     drop(Pop3Source::connect(with_start_tls(&peer, dir.path())).await.expect("logged in"));
     peer.finish().await;
-    let peer = Peer::start("S: +OK ready\nC: CAPA\nS: -ERR\nC: STLS\n!half \"+OK go\\r\\n+OK injected\\r\\n\"").await;
+    let peer =
+        Peer::start("S: +OK ready\nC: CAPA\nS: -ERR\nC: STLS\n!half \"+OK go\\r\\n+OK injected\\r\\n\"")
+            .await;
     let failure = refusal(with_start_tls(&peer, dir.path())).await;
     assert!(failure.words.contains("between STLS and the handshake"), "{failure}");
     peer.finish().await;

@@ -14,13 +14,28 @@ fn a_mailbox_by_pop3_is_added_edited_and_tested() {
     let Some(inbox) = inbox::by(Way::Pop3) else { return };
     let account = inbox.account();
     let desk = Desk::new(Store::Sqlite).expect("a desk on SQLite");
-    std::fs::write(desk.folder.path().join("password"), &account.password).expect("the password file is written");
+    std::fs::write(desk.folder.path().join("password"), &account.password)
+        .expect("the password file is written");
     let password = desk.folder.path().join("password").display().to_string();
     let port = account.port.to_string();
     let add = |more: &[&str]| {
         let known = [
-            "mailbox", "add", "--name", "a", "--protocol", "pop3", "--host", "127.0.0.1", "--port", &port, "--tls",
-            "plain", "--username", &account.username, "--password-file", &password,
+            "mailbox",
+            "add",
+            "--name",
+            "a",
+            "--protocol",
+            "pop3",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--tls",
+            "plain",
+            "--username",
+            &account.username,
+            "--password-file",
+            &password,
         ];
         desk.run(&[&known[..], more].concat())
     };
@@ -46,7 +61,9 @@ fn findings(desk: &Desk) -> Vec<String> {
     let found = output.json();
     let of_mailbox = found.as_array().expect("findings").iter().filter(|f| f["about"] == "mailbox support");
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    of_mailbox.map(|f| format!("{} {}. {}", text(&f["level"]), text(&f["words"]), text(&f["advice"]))).collect()
+    of_mailbox
+        .map(|f| format!("{} {}. {}", text(&f["level"]), text(&f["words"]), text(&f["advice"])))
+        .collect()
 }
 
 fn desk_at(host: &str, port: u16, username: &str) -> Desk {
@@ -99,14 +116,17 @@ fn a_large_message_takes_no_memory() {
     };
     let message = |size: usize| {
         let line = "All work and no play makes a dull mail, and a long one, too.\r\n";
-        let head = format!("From: jo@x.test\r\nTo: support@example.com\r\nMessage-ID: <{size}@x.test>\r\n\r\n");
+        let head =
+            format!("From: jo@x.test\r\nTo: support@example.com\r\nMessage-ID: <{size}@x.test>\r\n\r\n");
         (head + &line.repeat(size / line.len())).into_bytes()
     };
     inbox.deliver(&message(1000));
     let small = peak(&desk);
     inbox.deliver(&message(30 * MIB));
     let large = peak(&desk);
-    say(&format!("a round by POP3: at most {small} MiB with a small message, {large} MiB with one of 30 MiB\n"));
+    say(&format!(
+        "a round by POP3: at most {small} MiB with a small message, {large} MiB with one of 30 MiB\n"
+    ));
     assert_eq!((inbox.remaining(), desk.tickets().len()), (0, 2));
     assert!(large < small + 24, "{small} MiB, then {large} MiB");
 }

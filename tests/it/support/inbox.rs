@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::dovecot::{self, Account, Dovecot, PASSWORD};
 use super::program::{Imap, imap_section};
@@ -130,10 +131,14 @@ impl RestlessClient {
                         let base = name.split(':').next().unwrap_or_default();
                         let flags = ["", "S", "FS", "RS"][turn % 4];
                         // It may be gone by now: then there is nothing to move.
-                        drop(std::fs::rename(entry.path(), maildir.join("cur").join(format!("{base}:2,{flags}"))));
+                        drop(std::fs::rename(
+                            entry.path(),
+                            maildir.join("cur").join(format!("{base}:2,{flags}")),
+                        ));
                     }
                 }
-                std::thread::yield_now();
+                // Its pace: it leaves the machine to others in between.
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
         RestlessClient { is_done, thread: Some(thread) }
