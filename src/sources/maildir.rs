@@ -21,6 +21,9 @@ const READINGS: usize = 8;
 /// How often a file is looked up anew that was renamed before it could be opened.
 const LOOKUPS: usize = 20;
 
+/// In one go over many files: how often the directories are read because one was not where it was.
+const REREADINGS: usize = 50;
+
 /// A Maildir and what was last seen in it.
 #[derive(Debug)]
 pub struct MaildirSource {
@@ -224,21 +227,33 @@ impl Folder {
         Ok(Acknowledged::default())
     }
 
-    /// Works on each file; those are left that are not where they were.
+    /// Works on each file; those are left that are not where they were, nor where one more reading shows them.
     fn each<'i>(
-        &self,
+        &mut self,
         ids: Vec<&'i String>,
         work: impl Fn(&Path) -> io::Result<()>,
     ) -> Result<Vec<&'i String>, Failure> {
         let mut left = vec![];
-        for id in ids {
-            match self.seen.get(id).map(|path| (path, work(path))) {
-                Some((_, Ok(()))) => {}
-                Some((path, Err(error))) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(unreadable(path, error));
+        let mut readings = 0;
+        'ids: for id in ids {
+            loop {
+                match self.seen.get(id).map(|path| (path, work(path))) {
+                    Some((_, Ok(()))) => continue 'ids,
+                    Some((path, Err(error))) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(unreadable(path, error));
+                    }
+                    _ => self.seen.remove(id),
+                };
+                if readings == REREADINGS {
+                    break;
                 }
-                _ => left.push(id),
+                readings += 1;
+                self.seen.extend(self.read()?);
+                if !self.seen.contains_key(id) {
+                    break;
+                }
             }
+            left.push(id);
         }
         Ok(left)
     }

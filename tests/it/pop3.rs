@@ -15,7 +15,7 @@ use maildesk::net::Deadlines;
 use maildesk::sources::pop3::{Pop3Settings, Pop3Source, examine};
 use maildesk::sources::{Password, Tls};
 
-use crate::support::dovecot::{Account, Dovecot, PASSWORD, dovecot};
+use crate::support::dovecot::{Account, Dovecot, PASSWORD, WITH_POP3_LOCK, dovecot};
 
 const HELLO: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n";
 
@@ -243,6 +243,22 @@ async fn mail_is_deleted_by_quit_and_not_before() {
         }
         assert_eq!(account.files("").len(), left);
     }
+}
+
+#[tokio::test]
+async fn a_session_held_by_another_client_is_told_as_such() {
+    let Some(dovecot) = dovecot() else { return };
+    let account = dovecot.account();
+    account.deliver(HELLO);
+    let locked = Pop3Settings { host: WITH_POP3_LOCK.to_owned(), ..settings(dovecot, &account) };
+    let other = Pop3Source::connect(locked.clone()).await.expect("the first comes in");
+    // Dovecot waits some seconds for the other to end.
+    let failure = refusal(locked.clone()).await;
+    assert!(failure.is_temporary(), "{failure:?}");
+    assert!(failure.words.contains("another client has the mailbox of"), "{failure}");
+    assert!(failure.words.contains("-ERR [IN-USE] Mailbox is locked by another POP3 session"), "{failure}");
+    other.close().await.expect("QUIT");
+    assert_eq!(list(&mut Pop3Source::connect(locked).await.expect("now")).await.len(), 1);
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl Replies {
 
 fn mixed_mail(way: Way, store: Store, replies: Replies) {
     let Some(spine) = Spine::set_up(way, store) else { return };
-    let main = spine.take_seeds(replies);
+    let (main, _) = spine.take_seeds(replies);
     for message in main.messages() {
         spine.inbox().deliver(&main.bytes(message));
     }
@@ -127,9 +127,7 @@ fn mixed_mail(way: Way, store: Store, replies: Replies) {
 /// `kill -9` at random moments, of `poll` and of the daemon in turn; then all of it must be as if nothing had been.
 fn mixed_mail_under_kills(way: Way, store: Store) {
     let Some(spine) = Spine::set_up(way, store) else { return };
-    let begun = Instant::now();
-    let main = spine.take_seeds(Replies::AsMade);
-    let seeds_took = begun.elapsed();
+    let (main, seeds_took) = spine.take_seeds(Replies::AsMade);
     let begun = Instant::now();
     spine.desk.run(&["poll"]).ok();
     let start_takes = begun.elapsed();
@@ -137,7 +135,8 @@ fn mixed_mail_under_kills(way: Way, store: Store) {
         spine.inbox().deliver(&main.bytes(message));
     }
     // So that the kills fall all over the work: what it should take, shared out among them.
-    let work = seeds_took.mul_f64(spine.size.messages as f64 / spine.size.seeds as f64);
+    let of_seeds = seeds_took.saturating_sub(start_takes);
+    let work = of_seeds.mul_f64(spine.size.messages as f64 / spine.size.seeds as f64);
     let begun = Instant::now();
     let other = spine.inbox().restless_client();
     let kills = spine.kill_often(start_takes, work);
@@ -221,13 +220,15 @@ impl Spine {
     }
 
     /// Takes the seeds in, closes half of their tickets, answers some of the others, and makes the main mail with the
-    /// tag lines as they are then.
-    pub fn take_seeds(&self, replies: Replies) -> Mail {
+    /// tag lines as they are then. Answers with that mail, and how long the seeds took to come in.
+    pub fn take_seeds(&self, replies: Replies) -> (Mail, Duration) {
         let seeds = self.generate("seeds", &[]);
         for seed in seeds.seeds() {
             self.bring(&seeds.bytes(seed));
         }
+        let begun = Instant::now();
         self.desk.run(&["poll", "--json"]).ok();
+        let took = begun.elapsed();
         for (ordinal, ticket) in seed_tickets(&seeds, &self.desk.tickets()) {
             let id = ticket.id.to_string();
             if is_closed(ordinal) {
@@ -249,7 +250,7 @@ impl Spine {
         // The same generator with the same seed: its seeds are the ones taken in already.
         let of_seeds = |mail: &Mail| mail.seeds().map(|m| m.subject.clone()).collect::<Vec<_>>();
         assert_eq!(of_seeds(&seeds), of_seeds(&main));
-        main
+        (main, took)
     }
 
     fn generate(&self, name: &str, arguments: &[&str]) -> Mail {
@@ -380,6 +381,16 @@ impl Spine {
         assert_eq!(answers, (1..=self.size.seeds).filter(|n| is_answered(*n)).count(), "answers");
         let nobody: Vec<i64> = queue.iter().filter(|m| m.recipients.is_empty()).map(|m| m.id).collect();
         assert!(nobody.is_empty(), "mails to nobody: {nobody:?}");
+    }
+}
+
+/// What the killed and the last of them had to say, where the test has failed.
+impl Drop for Spine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read(self.desk.folder.path().join("spawned.log")).unwrap_or_default();
+            say(&String::from_utf8_lossy(&log));
+        }
     }
 }
 

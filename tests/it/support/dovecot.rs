@@ -37,6 +37,8 @@ pub struct Dovecot {
     _shell: Child,
 }
 
+/// On this address a POP3 session keeps others out.
+pub const WITH_POP3_LOCK: &str = "127.0.0.2";
 /// On these addresses the same server claims to know less.
 pub const WITHOUT_MOVE: &str = "127.0.0.2";
 pub const WITHOUT_MOVE_AND_UIDPLUS: &str = "127.0.0.3";
@@ -259,6 +261,11 @@ protocol pop3 {{
 local {WITHOUT_MOVE} {{
   protocol imap {{
     imap_capability = IMAP4rev1 UIDPLUS IDLE
+  }}
+}}
+local {WITH_POP3_LOCK} {{
+  protocol pop3 {{
+    pop3_lock_session = yes
   }}
 }}
 local {WITHOUT_MOVE_AND_UIDPLUS} {{

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::dovecot::{self, Account, Dovecot, PASSWORD};
 use super::program::{Imap, imap_section};
@@ -136,7 +137,8 @@ impl RestlessClient {
                         ));
                     }
                 }
-                std::thread::yield_now();
+                // Its pace: it leaves the machine to others in between.
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
         RestlessClient { is_done, thread: Some(thread) }
