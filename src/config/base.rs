@@ -36,7 +36,7 @@ section! {
         /// The folder for messages over 1 MiB while they are taken in.
         spool: String = "spool".into();
         /// Mail is fetched and decided in batches of at most so many MB.
-        batch_mb: u64 = 4;
+        batch_mb: u64 = 8;
         /// With less free disk than so many MB, where the SQLite file or the spool lies, no mail is taken in; sending and
         /// commands go on. 0: never look.
         min_free_mb: u64 = 500;

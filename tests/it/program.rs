@@ -180,7 +180,7 @@ fn show_prints_what_is_in_force_without_secrets() {
         "{STORE}[[relay]]\nname = \"out\"\nhost = \"h\"\nsender = \"a@b.test\"\npassword = \"{HUNTER}\"\n"
     ));
     let said = desk.run(&["config", "show"]).ok();
-    assert!(said.out.contains("password = \"***\"") && said.out.contains("batch_mb = 4"), "{}", said.out);
+    assert!(said.out.contains("password = \"***\"") && said.out.contains("batch_mb = 8"), "{}", said.out);
     assert!(!said.out.contains(HUNTER));
     let json = desk.run(&["config", "show", "--json"]).json();
     assert_eq!(json["relay"][0]["password"], "***");

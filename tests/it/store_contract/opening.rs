@@ -120,7 +120,7 @@ async fn sqlite_is_run_as_it_must_be() {
     let store = open(&format!("sqlite:{}", path.display())).await;
     store.migrate().await.unwrap();
     let header = std::fs::read(&path).unwrap();
-    assert_eq!(&header[16..18], &8192_u16.to_be_bytes(), "the page size comes first");
+    assert_eq!(&header[16..18], &16384_u16.to_be_bytes(), "the page size comes first");
     assert_eq!(header[18..20], [2, 2], "write-ahead log");
     store.close().await;
     assert!(!folder.path().join("desk.db-wal").exists(), "closed, all of it is in the one file");

@@ -86,7 +86,7 @@ async fn a_damaged_file_is_called_so() {
     store.migrate().await.unwrap();
     store.close().await;
     let mut bytes = std::fs::read(&path).unwrap();
-    bytes[100..8192].fill(0xee);
+    bytes[100..16384].fill(0xee);
     std::fs::write(&path, bytes).unwrap();
     assert_lasting(&said(&sqlite(&path)).await, &["desk.db is damaged", "restore the last backup"]);
 }
