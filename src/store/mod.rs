@@ -45,7 +45,7 @@ pub use dialect::Engine;
 pub use error::Error;
 pub use event::{Cause, Event, Happened, StoredEvent};
 pub use group::GroupRow;
-pub use health::Owed;
+pub use health::{Owed, Ping};
 pub use hold::{Hold, Owner};
 pub use mailbox::MailboxRow;
 pub use migrate::Schema;

@@ -15,6 +15,7 @@ mod contacts;
 mod counters;
 mod delivery;
 mod events;
+mod health;
 mod hold;
 mod journal;
 mod listing;
