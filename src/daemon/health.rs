@@ -6,47 +6,56 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Works;
+use crate::clock::Micros;
 use crate::failure::Failure;
+use crate::store::Ping;
 use crate::store::listing::ALL;
 use crate::telemetry::Health;
-use crate::telemetry::health::{Count, MailboxHealth, QueueHealth, RelayHealth};
+use crate::telemetry::health::{Count, MailboxHealth, QueueHealth, RelayHealth, StoreState};
 
 /// How long the store may take to say that it is there. The watchdog is not fed meanwhile.
 const PING: Duration = Duration::from_secs(5);
 /// How long the counts may take; they are left out where it is longer.
 const COUNTS: Duration = Duration::from_secs(5);
 
+/// The setting that says when a backup was last taken whole, in microseconds.
+const LAST_BACKUP: &str = "last_backup";
+
 /// What of the daemon's own state others ask for. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Pulse {
     works: Works,
-    is_held: Arc<AtomicBool>,
+    is_ours: Arc<AtomicBool>,
 }
 
 impl Pulse {
     pub fn new(works: Works) -> Pulse {
-        Pulse { works, is_held: Arc::new(AtomicBool::new(true)) }
+        Pulse { works, is_ours: Arc::new(AtomicBool::new(true)) }
     }
 
     /// The desk is no longer ours.
     pub fn desk_lost(&self) {
-        self.is_held.store(false, Ordering::Relaxed);
+        self.is_ours.store(false, Ordering::Relaxed);
     }
 
     /// Answers within `PING` and `COUNTS`, whatever the store does.
     pub async fn health(&self) -> Health {
         let mut health = Health {
             version: env!("CARGO_PKG_VERSION"),
-            desk_held: self.is_held.load(Ordering::Relaxed),
+            desk_is_ours: self.is_ours.load(Ordering::Relaxed),
             ..Health::default()
         };
         let asked = tokio::time::Instant::now();
-        if let Ok(Ok(())) = tokio::time::timeout(PING, self.works.store.ping()).await {
-            health.answered_in(asked.elapsed());
-            // Without the counts it is alive all the same.
-            if let Ok(Ok(counted)) = tokio::time::timeout(COUNTS, self.counted(health.clone())).await {
-                health = counted;
+        match self.works.store.ping(PING).await {
+            Ping::Answers => {
+                health.answered_in(asked.elapsed());
+                // Without the counts it is alive all the same.
+                if let Ok(Ok(counted)) = tokio::time::timeout(COUNTS, self.counted(health.clone())).await {
+                    health = counted;
+                }
             }
+            Ping::Away(_) => health.store.state = StoreState::Away,
+            Ping::Silent => {}
         }
         health.judged()
     }
@@ -54,8 +63,7 @@ impl Pulse {
     async fn counted(&self, health: Health) -> Result<Health, Failure> {
         let mut tx = self.works.store.read().await?;
         let now = self.works.clock.now();
-        let seconds_since =
-            |then: crate::clock::Micros| (now.0 - then.0).max(0) / crate::clock::Micros::SECOND;
+        let seconds_since = |then: Micros| (now.0 - then.0).max(0) / Micros::SECOND;
         let last_ok: HashMap<_, _> = tx.mailboxes().await?.into_iter().map(|m| (m.id, m.last_ok)).collect();
         let mailboxes = tx.list_mailboxes().await?.into_iter().map(|line| MailboxHealth {
             last_ok_age_s: last_ok.get(&line.id).copied().flatten().map(seconds_since),
@@ -81,6 +89,7 @@ impl Pulse {
             }
         });
         let owed = tx.owed().await?;
+        let last_backup = tx.setting(LAST_BACKUP).await?.and_then(|text| text.parse().ok()).map(Micros);
         let counts = |counts: Vec<(String, u64)>| {
             counts.into_iter().map(|(state, count)| Count { state, count }).collect::<Vec<_>>()
         };
@@ -93,6 +102,7 @@ impl Pulse {
                 oldest_s: owed.oldest.map(seconds_since),
             },
             alerts_open: alerts.len() as u64,
+            last_backup: last_backup.map(Micros::rfc3339),
             ..health
         })
     }

@@ -1,7 +1,7 @@
 //! systemd's side of the daemon (sd_notify(3)): ready, how it fares, alive, stopping. Without systemd nobody listens.
 //!
 //! The watchdog is fed while the store answers and no task hangs. What a restart would not mend (a mailbox that fails, a
-//! relay that is away) does not starve it.
+//! database that says that it is down) does not starve it.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Pulse;
-use crate::telemetry::health::Status;
 
 /// How often the line of `systemctl status` is renewed, and the watchdog fed, at least.
 const LOOK: Duration = Duration::from_secs(20);
@@ -25,7 +24,7 @@ pub(super) async fn run(pulse: Pulse, shutdown: CancellationToken) {
         };
         let line = health.line();
         say(&[NotifyState::Status(&line)]);
-        if health.status != Status::Down {
+        if health.is_alive() {
             say(&[NotifyState::Watchdog]);
         }
         tokio::select! {

@@ -1,8 +1,22 @@
 //! Is the store sound, and what is still owed? For `doctor` and for the daemon's health: nothing here changes anything.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::reader::Reader;
-use super::{Engine, Error, Store, Tx};
+use super::{Engine, Error, Store, Tx, try_to_open};
 use crate::clock::Micros;
+
+/// What the store says when it is asked whether it is there.
+#[derive(Debug)]
+pub enum Ping {
+    Answers,
+    /// It cannot be used, and says why: a new process would be told the same.
+    Away(Error),
+    /// Nothing: it hangs, or our way to it does.
+    Silent,
+}
 
 /// What is not done yet.
 #[derive(Clone, Debug, Default)]
@@ -16,10 +30,19 @@ pub struct Owed {
 }
 
 impl Store {
-    /// Whether it answers: a row is read.
-    pub async fn ping(&self) -> Result<(), Error> {
-        let mut tx = self.read().await?;
-        tx.setting("ping").await.map(drop)
+    /// Whether it answers within `patience`: a row is read.
+    pub async fn ping(&self, patience: Duration) -> Ping {
+        let asked = async { self.read().await?.setting("ping").await };
+        match timeout(patience / 2, asked).await {
+            Ok(Ok(_)) => Ping::Answers,
+            Ok(Err(error)) => Ping::Away(error),
+            // A pool asks a server that refuses again and again; a plain connection says so at once. Where that one opens,
+            // it is the pool that hangs.
+            Err(_) => match timeout(patience / 2, try_to_open(self.engine, &self.options)).await {
+                Ok(Err(error)) => Ping::Away(error),
+                Ok(Ok(())) | Err(_) => Ping::Silent,
+            },
+        }
     }
 
     /// Whether a row can be written: it is, and taken back.

@@ -50,7 +50,7 @@ pub use error::Error;
 pub use event::{Cause, Event, Happened, StoredEvent};
 pub use folder::{BeforeStart, FolderRow, Unknown};
 pub use group::GroupRow;
-pub use health::Owed;
+pub use health::{Owed, Ping};
 pub use hold::{Hold, Owner};
 pub use job::JobRow;
 pub use mailbox::MailboxRow;
@@ -91,6 +91,9 @@ impl Store {
         let engine = Engine::of_url(url)?;
         let wrong = |e| Error::CannotOpen(format!("store.url cannot be read: {e}"));
         let options = AnyConnectOptions::from_str(&engine.full_url(url)).map_err(wrong)?;
+        if engine == Engine::Sqlite {
+            refusal::require_owner(&options)?;
+        }
         try_to_open(engine, &options).await?;
         let pool = |connections: u32, is_writer: bool| {
             AnyPoolOptions::new()

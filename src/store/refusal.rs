@@ -63,6 +63,23 @@ pub(super) fn kind(error: &sqlx::Error) -> Kind {
     }
 }
 
+/// A database that root makes in somebody else's folder would be root's, and its owner's service could not open it.
+pub(super) fn require_owner(options: &AnyConnectOptions) -> Result<(), Error> {
+    use std::os::unix::fs::MetadataExt as _;
+    let path = sqlite_path(options);
+    let folder = path.parent().map(std::fs::metadata);
+    let (false, Some(Ok(folder))) = (path.exists(), folder) else { return Ok(()) };
+    if folder.uid() == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::CannotOpen(format!(
+        "{} is not there yet, and its folder belongs to the user with the uid {}, not to root, who would make it now: \
+         start the service first (`systemctl start maildesk`), or run this as that user",
+        path.display(),
+        folder.uid()
+    )))
+}
+
 /// A PostgreSQL server, as far as it may be named.
 struct Server {
     /// `PostgreSQL at db.example.com:5432`

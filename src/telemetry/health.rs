@@ -14,7 +14,7 @@ pub struct Health {
     pub version: &'static str,
     pub store: StoreHealth,
     /// Whether this process has the right to work on the desk.
-    pub desk_held: bool,
+    pub desk_is_ours: bool,
     /// The tasks of the daemon, and whether each has shown itself lately.
     pub tasks: Vec<TaskHealth>,
     /// What follows is empty where the store does not answer.
@@ -36,22 +36,38 @@ pub enum Status {
     Ok,
     /// A person should look at the alerts; a restart would not help.
     Attention,
-    /// It does not work: the store does not answer, the desk is lost, or a task hangs.
+    /// It does not work: the store is away or silent, the desk is lost, or a task hangs.
     #[default]
     Down,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StoreHealth {
-    pub answers: bool,
+    pub state: StoreState,
     /// How long it took to answer.
     pub ping_ms: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreState {
+    Ok,
+    /// It cannot be used, and says so: a server that is down, a disk that fails.
+    Away,
+    /// It does not answer at all.
+    #[default]
+    Silent,
 }
 
 #[derive(Clone, Debug, Serialize)]
 pub struct TaskHealth {
     pub name: String,
-    pub is_beating: bool,
+    /// Since its last sign of life.
+    pub silent_s: u64,
+    /// It should have shown one by now.
+    pub is_late: bool,
+    /// Since the start of the process.
+    pub restarts: u32,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -94,12 +110,12 @@ pub struct Count {
 impl Health {
     /// Says what it all comes to.
     pub fn judged(mut self) -> Health {
-        let hangs = self.tasks.iter().any(|task| !task.is_beating);
+        let hangs = self.tasks.iter().any(|task| task.is_late);
         let fails = self.alerts_open > 0
             || self.mailboxes.iter().any(|m| m.state == "failing")
             || self.relays.iter().any(|r| r.state == "failing");
         self.status = match () {
-            () if !self.store.answers || !self.desk_held || hangs => Status::Down,
+            () if self.store.state != StoreState::Ok || !self.desk_is_ours || hangs => Status::Down,
             () if fails => Status::Attention,
             () => Status::Ok,
         };
@@ -108,10 +124,12 @@ impl Health {
 
     /// One line for `systemctl status`.
     pub fn line(&self) -> String {
-        if !self.store.answers {
-            return "the store does not answer".to_owned();
+        match self.store.state {
+            StoreState::Ok => {}
+            StoreState::Away => return "the store cannot be used: its words are in the log".to_owned(),
+            StoreState::Silent => return "the store does not answer".to_owned(),
         }
-        let late: Vec<&str> = self.tasks.iter().filter(|t| !t.is_beating).map(|t| t.name.as_str()).collect();
+        let late: Vec<&str> = self.tasks.iter().filter(|t| t.is_late).map(|t| t.name.as_str()).collect();
         if !late.is_empty() {
             return format!("hangs: {}", late.join(", "));
         }
@@ -124,8 +142,15 @@ impl Health {
         )
     }
 
+    /// Whether a new process would do no better. What says that it is away, or fails by name, does not need one; what hangs
+    /// does.
+    pub fn is_alive(&self) -> bool {
+        self.store.state != StoreState::Silent && !self.tasks.iter().any(|task| task.is_late)
+    }
+
     pub fn answered_in(&mut self, ping: Duration) {
-        self.store = StoreHealth { answers: true, ping_ms: Some(ping.as_secs_f64() * 1000.0) };
+        let ping_ms = Some((ping.as_secs_f64() * 1e6).round() / 1e3);
+        self.store = StoreHealth { state: StoreState::Ok, ping_ms };
     }
 }
 
@@ -135,9 +160,13 @@ mod tests {
 
     #[test]
     fn a_failing_mailbox_asks_for_a_person_and_a_silent_store_is_down() {
-        let mut health = Health { desk_held: true, ..Health::default() };
+        let mut health = Health { desk_is_ours: true, ..Health::default() };
         assert_eq!(health.clone().judged().status, Status::Down);
         assert_eq!(health.line(), "the store does not answer");
+        assert!(!health.is_alive());
+        health.store.state = StoreState::Away;
+        assert_eq!(health.clone().judged().status, Status::Down);
+        assert!(health.is_alive(), "a restart would not bring it back");
         health.answered_in(Duration::from_millis(2));
         assert_eq!(health.clone().judged().status, Status::Ok);
         health.mailboxes.push(MailboxHealth {
@@ -149,10 +178,11 @@ mod tests {
         });
         assert_eq!(health.clone().judged().status, Status::Attention);
         assert_eq!(health.line(), "1 mailbox(es) read, 1 failing; mail to 0 recipient(s) waits; 0 alert(s)");
-        health.tasks.push(TaskHealth { name: "send".into(), is_beating: false });
+        health.tasks.push(TaskHealth { name: "send".into(), silent_s: 400, is_late: true, restarts: 0 });
         assert_eq!(health.clone().judged().status, Status::Down);
         assert_eq!(health.line(), "hangs: send");
-        let lost = Health { desk_held: false, tasks: vec![], ..health };
+        assert!(!health.is_alive());
+        let lost = Health { desk_is_ours: false, tasks: vec![], ..health };
         assert_eq!(lost.judged().status, Status::Down);
     }
 }

@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::Health;
+use super::health::StoreState;
 
 /// The media type of `Metrics::text`: OpenMetrics, which Prometheus reads.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -191,11 +192,12 @@ fn gauges(registry: &mut Registry, health: &Health) {
     let active = health.relays.iter().filter(|r| r.state != "off");
     let failing = active.map(|r| (r.name.as_str(), f64::from(u8::from(r.state == "failing"))));
     labelled(registry, &RELAY_FAILING, failing);
-    if health.store.answers {
+    let is_up = health.store.state == StoreState::Ok;
+    if is_up {
         plain(registry, &OLDEST, health.queue.oldest_s.unwrap_or(0) as f64);
         plain(registry, &ALERTS, health.alerts_open as f64);
     }
-    plain(registry, &STORE_UP, f64::from(u8::from(health.store.answers)));
+    plain(registry, &STORE_UP, f64::from(u8::from(is_up)));
     if let Some(ping_ms) = health.store.ping_ms {
         plain(registry, &STORE_PING, ping_ms / 1000.0);
     }

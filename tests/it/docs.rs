@@ -201,7 +201,8 @@ fn docs_name_files_that_are_there() {
 
 /// What stands in backticks and begins like a path of the repository.
 fn quoted_paths(text: &str) -> impl Iterator<Item = String> + '_ {
-    const FOLDERS: [&str; 7] = ["src/", "tests/", "scripts/", "docs/", "migrations/", "templates/", ".ci/"];
+    const FOLDERS: [&str; 8] =
+        ["src/", "tests/", "scripts/", "docs/", "migrations/", "templates/", "systemd/", ".ci/"];
     let quoted = text.split('`').skip(1).step_by(2);
     quoted
         .filter_map(|words| words.split_whitespace().next())

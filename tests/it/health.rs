@@ -79,8 +79,8 @@ fn check_desk(store: Store) {
             && health["arrivals"] == serde_json::json!([])
     });
     assert_eq!(health["status"], "attention");
-    assert_eq!(health["store"]["answers"], true);
-    assert_eq!(health["desk_held"], true);
+    assert_eq!(health["store"]["state"], "ok");
+    assert_eq!(health["desk_is_ours"], true);
     assert!(mailbox(&health, "away")["failing_since"].is_string() && health["alerts_open"] == 1, "{health}");
     assert_eq!(mailbox(&health, "support")["last_ok_age_s"].as_i64().map(|age| age < 30), Some(true));
     assert_eq!((&health["relays"][0]["name"], &health["relays"][0]["state"]), (&"out".into(), &"ok".into()));

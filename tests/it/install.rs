@@ -163,3 +163,29 @@ fn a_folder_that_is_not_ours_is_refused_with_what_to_do() {
     let said = Command::new(PROGRAM).args(["install", "--prefix", "opt"]).output().expect("it starts");
     assert_eq!(said.status.code(), Some(64));
 }
+
+#[test]
+fn root_makes_no_desk_in_the_folder_of_another() {
+    if fs::metadata("/proc/self").expect("proc").uid() != 0 {
+        return skipped("only root can give a folder to another user");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let desk = folder.path().join("desk");
+    fs::create_dir(&desk).expect("a folder");
+    std::os::unix::fs::chown(&desk, Some(65534), None).expect("root changes owners");
+    let config = folder.path().join("config.toml");
+    fs::write(&config, format!("[store]\nurl = \"sqlite:{}/desk.db\"\n", desk.display())).expect("written");
+    let migrate = || {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(&config).arg("migrate").env_remove("MAILDESK_KEY");
+        command.output().expect("it starts")
+    };
+    let said = migrate();
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(78), "{words}");
+    assert!(words.contains("belongs to the user with the uid 65534") && words.contains("start the service first"));
+    assert!(fs::read_dir(&desk).expect("a folder").next().is_none());
+    // One that is there is opened: a look at a stopped service's desk.
+    fs::write(desk.join("desk.db"), "").expect("made by its owner");
+    assert!(migrate().status.success());
+}

@@ -16,6 +16,7 @@ mod counters;
 mod delivery;
 mod events;
 mod folders;
+mod health;
 mod hold;
 mod jobs;
 mod journal;

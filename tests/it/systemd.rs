@@ -183,7 +183,7 @@ fn the_watchdog_starves_while_the_store_does_not_answer() {
     let heard = service.hear_for(Duration::from_secs(1));
     assert!(!heard.contains(&"WATCHDOG=1".to_owned()), "{heard:?}");
     let answer = web::get(&address, "/healthz");
-    assert_eq!((answer.status, &answer.json()["store"]["answers"]), (503, &false.into()));
+    assert_eq!((answer.status, &answer.json()["store"]["state"]), (503, &"silent".into()));
     service.wait_for("STATUS=the store does not answer");
     service.heard.clear();
     drop(locker.stdin.take());
