@@ -70,6 +70,9 @@ CREATE TABLE mailbox (
   move_to TEXT NOT NULL,
   size_limit_bytes BIGINT NOT NULL,
   interval_s BIGINT NOT NULL,
+  schedule TEXT NOT NULL DEFAULT '',  -- empty: every interval_s
+  timezone TEXT NOT NULL DEFAULT 'UTC',
+  idle BIGINT NOT NULL DEFAULT 1,
   epoch BIGINT NOT NULL DEFAULT 1,    -- rises when host or username is edited
   held BIGINT NOT NULL DEFAULT 0,     -- waits for `mailbox resume`
   active BIGINT NOT NULL DEFAULT 1,

@@ -1,6 +1,8 @@
 //! The process on one screen: what it starts, and in which order it stops.
 
+mod bounces;
 mod jobs;
+mod mailbox;
 mod mailboxes;
 mod works;
 

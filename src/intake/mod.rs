@@ -12,6 +12,7 @@ mod leave;
 pub mod lookup;
 pub mod replay;
 pub mod round;
+mod share;
 pub mod source;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::desk::Desk;
 
 pub use decide::Fates;
 pub use round::RoundReport;
+pub use share::Shares;
 
 /// Everything intake needs, handed in once.
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub struct Intake {
     pub desk: Desk,
     pub clock: Clock,
     pub settings: Settings,
+    /// Of the memory for mail on its way in.
+    pub shares: Shares,
 }
 
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use super::acknowledge::Owed;
 use super::balance::Balance;
 use super::decide::Fates;
 use super::leave::TooBig;
+use super::share::Share;
 use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, Source};
 use super::{Intake, keep::Kept};
 use crate::config;
@@ -49,11 +50,33 @@ struct Work {
 }
 
 impl Intake {
-    /// One round. Any failure ends it; what was kept by then is decided in the next one.
+    /// One round, and the end of the session. Any failure ends it; what was kept by then is decided in the next one.
     pub async fn round<S: Source>(
         &self,
         mailbox: &MailboxRow,
         mut source: S,
+    ) -> Result<RoundReport, Failure> {
+        let mut report = self.round_on(mailbox, &mut source).await?;
+        source.close().await?;
+        report.balance = self.check_balance(mailbox).await?;
+        Ok(report)
+    }
+
+    /// One round on a session that stays open: how far it went, and the balance at the end.
+    pub async fn open_round<S: Source>(
+        &self,
+        mailbox: &MailboxRow,
+        source: &mut S,
+    ) -> Result<RoundReport, Failure> {
+        let mut report = self.round_on(mailbox, source).await?;
+        report.balance = self.check_balance(mailbox).await?;
+        Ok(report)
+    }
+
+    async fn round_on<S: Source>(
+        &self,
+        mailbox: &MailboxRow,
+        source: &mut S,
     ) -> Result<RoundReport, Failure> {
         let mut report = RoundReport {
             fates: self.decide_pending(Some(mailbox.id), false).await?,
@@ -83,12 +106,20 @@ impl Intake {
                 confirmed: vec![],
                 report: &mut report,
             };
-            folder_round.run(&mut source, work).await?;
+            folder_round.run(source, work).await?;
             self.settle_gone(&place, &listing).await?;
         }
-        source.close().await?;
-        report.balance = self.check_balance(mailbox).await?;
         Ok(report)
+    }
+
+    /// Fetches a batch when there is memory for it.
+    async fn fetch<S: Source>(
+        &self,
+        source: &mut S,
+        batch: &[Item],
+    ) -> Result<(Vec<Fetched>, Share), Failure> {
+        let bytes = batch.iter().map(|item| item.size.min(SPOOLED_COST)).sum();
+        self.shares.fetch(bytes, source.fetch(batch)).await
     }
 
     /// What of a listing is new, resized or too big.
@@ -144,12 +175,12 @@ impl FolderRound<'_> {
         }
         let new = work.new.into_iter().chain(self.renumbered(source, work.resized).await?);
         let mut batches = batches(new.collect(), self.intake.settings.batch_bytes).into_iter();
-        let mut fetched = match batches.next() {
-            Some(first) => source.fetch(&first).await?,
-            None => vec![],
+        let mut in_hand = match batches.next() {
+            Some(first) => Some(self.intake.fetch(source, &first).await?),
+            None => None,
         };
         // The next batch is on the wire while this one is decided; the source is told of the last one in between.
-        while !fetched.is_empty() {
+        while let Some((fetched, share)) = in_hand {
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);
@@ -157,17 +188,22 @@ impl FolderRound<'_> {
             let on_the_wire = async {
                 let done = intake.acknowledge(source, &owed, &handled).await?;
                 let fetched = match &next {
-                    Some(batch) => source.fetch(batch).await?,
-                    None => vec![],
+                    Some(batch) => Some(intake.fetch(source, batch).await?),
+                    None => None,
                 };
                 Ok::<_, Failure>((done, fetched))
             };
-            let (wire, decided) = tokio::join!(on_the_wire, self.take_in(fetched, &confirmed));
+            let deciding = async {
+                let decided = self.take_in(fetched, &confirmed).await;
+                drop(share);
+                decided
+            };
+            let (wire, decided) = tokio::join!(on_the_wire, deciding);
             self.owed = decided?;
             let (done, next_fetched) = wire?;
             self.report.acknowledged += done.len() as u64;
             self.confirmed = done;
-            fetched = next_fetched;
+            in_hand = next_fetched;
         }
         let done = self.intake.acknowledge(source, &std::mem::take(&mut self.owed), &self.handled).await?;
         self.report.acknowledged += done.len() as u64;

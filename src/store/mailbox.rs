@@ -30,7 +30,7 @@ pub struct MailboxRow {
 }
 
 const SELECT: &str = "SELECT id, name, protocol, host, port, tls, username, folders, handled, move_to, \
-    size_limit_bytes, interval_s, active, password_id, epoch, held, provisioned, version, created_us, \
+    size_limit_bytes, interval_s, schedule, timezone, idle, active, password_id, epoch, held, provisioned, version, created_us, \
     last_round_us, last_ok_us, failing_since_us, failures, last_error, shown FROM mailbox";
 
 fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
@@ -49,6 +49,9 @@ fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
             move_to: row.text()?,
             size_limit_bytes: row.whole()?,
             interval_s: row.whole()?,
+            schedule: row.text()?,
+            timezone: row.text()?,
+            idle: row.flag()?,
             is_active: row.flag()?,
         },
         password: row.maybe_int()?.map(SecretId),
@@ -161,8 +164,8 @@ impl Tx {
         let password = self.change_password(None, password, stamp).await?;
         let query = sqlx::query(
             "INSERT INTO mailbox (name, protocol, host, port, tls, username, folders, handled, move_to, \
-             size_limit_bytes, interval_s, active, password_id, id, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             size_limit_bytes, interval_s, schedule, timezone, idle, active, password_id, id, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         );
         let query = bind(query, spec)?.bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
         self.execute(query).await?;
@@ -180,8 +183,9 @@ impl Tx {
         let kept = self.change_password(row.password, password, stamp).await?;
         let query = sqlx::query(
             "UPDATE mailbox SET name = $1, protocol = $2, host = $3, port = $4, tls = $5, username = $6, \
-             folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, active = $12, \
-             password_id = $13, epoch = epoch + $14, version = version + 1 WHERE id = $15",
+             folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, \
+             schedule = $12, timezone = $13, idle = $14, active = $15, password_id = $16, epoch = epoch + $17, \
+             version = version + 1 WHERE id = $18",
         );
         let query = bind(query, spec)?.bind(kept.map(|p| p.0)).bind(i64::from(is_other)).bind(row.id.0);
         self.execute(query).await?;
@@ -192,7 +196,7 @@ impl Tx {
     }
 }
 
-/// $1 to $12.
+/// $1 to $15.
 fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::Statement<'q>, Error> {
     Ok(query
         .bind(spec.name.clone())
@@ -206,5 +210,8 @@ fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::St
         .bind(spec.move_to.clone())
         .bind(stored(spec.size_limit_bytes))
         .bind(stored(spec.interval_s))
+        .bind(spec.schedule.clone())
+        .bind(spec.timezone.clone())
+        .bind(i64::from(spec.idle))
         .bind(i64::from(spec.is_active)))
 }

@@ -15,6 +15,7 @@ mod identity;
 mod imap;
 mod import;
 mod intake;
+mod mailboxes;
 mod maildir;
 mod outbound;
 mod program;
