@@ -1,123 +1,11 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-intake, which says what it is for."""
-import argparse, imaplib, json, os, pwd, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, shutil, signal, statistics, subprocess, sys, tempfile, time
 
-USER, PASSWORD = "support", "secret"
+from bench_peers import PASSWORD, Dovecot, fail, high_water
+
+USER = "support"
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def fail(words, code=1):
-    print("bench-intake: " + words, file=sys.stderr)
-    sys.exit(code)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-class Dovecot:
-    """A private Dovecot 2.3, its sockets and its mail in folders where paths are short and everybody may look in."""
-
-    def __init__(self, mail):
-        self.mail, self.port = mail, free_port()
-        self.run = tempfile.mkdtemp(prefix="maildesk-dovecot-")
-        os.chmod(self.run, 0o755)
-        root = os.getuid() == 0
-        # Dovecot serves no mail as root, so then it belongs to somebody who owns nothing else.
-        self.owner = pwd.getpwnam("nobody") if root else pwd.getpwuid(os.getuid())
-        self.own(mail)
-        conf = os.path.join(self.run, "dovecot.conf")
-        with open(conf, "w") as f:
-            f.write(self.configuration(root))
-        program = shutil.which("dovecot", path=os.environ["PATH"] + ":/usr/sbin") or fail("no dovecot", 69)
-        command = [program, "-F", "-c", conf]
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "TERM"] + command
-        self.log = open(os.path.join(self.run, "stderr"), "wb")
-        self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                self.touch()
-                return
-            except (OSError, ValueError, imaplib.IMAP4.error) as e:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    words = self.words()
-                    self.stop()
-                    fail("Dovecot did not start: %s\n%s" % (e, words))
-                time.sleep(0.02)
-
-    def configuration(self, root):
-        owner, group = self.owner.pw_name, self.owner.pw_gid
-        users = "" if root else "default_internal_user = %s\ndefault_login_user = %s\n" % (owner, owner)
-        chroot = "" if root else "chroot =\n"
-        return users + f"""
-base_dir = {self.run}/base
-state_dir = {self.run}/state
-log_path = {self.run}/log
-protocols = imap
-listen = 127.0.0.1
-ssl = no
-disable_plaintext_auth = no
-first_valid_uid = 1
-mail_location = maildir:{self.mail}/%u
-mail_uid = {self.owner.pw_uid}
-mail_gid = {group}
-passdb {{
-  driver = static
-  args = password={PASSWORD}
-}}
-userdb {{
-  driver = static
-  args = uid={self.owner.pw_uid} gid={group} home={self.mail}/%u
-}}
-service imap-login {{
-  {chroot}
-  inet_listener imap {{
-    port = {self.port}
-  }}
-  inet_listener imaps {{
-    port = 0
-  }}
-}}
-service anvil {{
-  {chroot}
-}}
-"""
-
-    def words(self):
-        out = []
-        for name in ("log", "stderr"):
-            try:
-                with open(os.path.join(self.run, name), errors="replace") as f:
-                    out.append(f.read()[-2000:])
-            except OSError:
-                pass
-        return "\n".join(out)
-
-    def touch(self):
-        """Opens the mailbox once, so that its index is there before anybody is measured. Answers with its count."""
-        client = imaplib.IMAP4("127.0.0.1", self.port)
-        try:
-            client.login(USER, PASSWORD)
-            return int(client.select("INBOX")[1][0])
-        finally:
-            client.logout()
-
-    def own(self, folder):
-        if os.getuid() == 0:
-            for path, _, files in os.walk(folder):
-                for name in [path] + [os.path.join(path, f) for f in files]:
-                    os.chown(name, self.owner.pw_uid, self.owner.pw_gid)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
-        self.log.close()
-        shutil.rmtree(self.run, ignore_errors=True)
 
 
 class Bench:
@@ -219,7 +107,7 @@ class Bench:
 
     def run(self):
         try:
-            self.dovecot = Dovecot(self.mail)
+            self.dovecot = Dovecot(self.mail, USER)
             source = self.prepare()
             megabytes = sum(e.stat().st_size for e in os.scandir(source)) / 1e6
             runs = {"maildesk": [], "mbsync": []}
@@ -291,16 +179,6 @@ def measure(command, log):
             fail("%s ended with %d\n%s" % (command[0], code, f.read()[-3000:]))
     rss = usage.ru_maxrss if usage.ru_maxrss > floor or not high else high
     return {"wall": wall, "user": usage.ru_utime, "sys": usage.ru_stime, "rss_mb": rss / 1024}
-
-
-def high_water(pid, program):
-    try:
-        if os.path.basename(os.readlink("/proc/%d/exe" % pid)) != os.path.basename(program):
-            return 0
-        with open("/proc/%d/status" % pid) as f:
-            return int(next(l for l in f if l.startswith("VmHWM")).split()[1])
-    except (OSError, StopIteration):
-        return 0
 
 
 CONFIG = """[store]

@@ -70,6 +70,9 @@ CREATE TABLE mailbox (
   move_to TEXT NOT NULL,
   size_limit_bytes BIGINT NOT NULL,
   interval_s BIGINT NOT NULL,
+  schedule TEXT NOT NULL DEFAULT '',  -- empty: every interval_s
+  timezone TEXT NOT NULL DEFAULT 'UTC',
+  idle BIGINT NOT NULL DEFAULT 1,
   start TEXT NOT NULL DEFAULT 'all',  -- all, now: what lies there before the first round stays untouched
   mode TEXT NOT NULL DEFAULT 'live',  -- live, shadow
   epoch BIGINT NOT NULL DEFAULT 1,    -- rises when host or username is edited

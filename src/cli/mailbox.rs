@@ -118,8 +118,18 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
 async fn list(context: &Context) -> Result<Output, CliError> {
     let lines = context.store.read().await?.list_mailboxes().await?;
     Output::list(&lines, context.wants_json, |lines| {
-        let heads =
-            ["ID", "NAME", "PROTOCOL", "HOST", "STATE", "TYPES", "LAST OK", "FAILING SINCE", "LAST ERROR"];
+        let heads = [
+            "ID",
+            "NAME",
+            "PROTOCOL",
+            "HOST",
+            "STATE",
+            "TYPES",
+            "SCHEDULE",
+            "LAST OK",
+            "FAILING SINCE",
+            "LAST ERROR",
+        ];
         Table::of(
             heads,
             "no mailbox; `maildesk mailbox add --help` says how to add one",
@@ -132,6 +142,7 @@ async fn list(context: &Context) -> Result<Output, CliError> {
                     m.host.clone(),
                     m.state.to_owned(),
                     m.types.join(", "),
+                    m.schedule.clone(),
                     maybe(m.last_ok.as_ref()),
                     maybe(m.failing_since.as_ref()),
                     m.last_error.clone(),

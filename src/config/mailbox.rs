@@ -1,10 +1,12 @@
 //! `[[mailbox]]`: an account whose mail becomes tickets.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::section::{Password, Wrong, section};
 use super::words::{Handled, Mode, Protocol, Start, Tls};
 use super::{checked_name, needed, password_of, under};
+use crate::schedule::{Schedule, parse_zone};
 use crate::seal::Secret;
 
 section! {
@@ -34,6 +36,14 @@ section! {
         size_limit_mb: u64 = 50;
         /// Seconds between two rounds.
         interval_s: u64 = 600;
+        /// In place of interval_s: an interval (`10m`, `1h30m`), or a cron expression of five fields, or of six with leading
+        /// seconds.
+        schedule: String = String::new(), example "\"*/5 6-22 * * mon-fri\"";
+        /// The time zone of a cron expression.
+        timezone: String = "UTC".into(), example "\"Europe/Berlin\"";
+        /// Whether the server is asked to tell of new mail at once (IMAP's IDLE), where it offers that. It tells of the first
+        /// folder; the others are read by schedule.
+        idle: bool = true;
         /// all: what lies there at the first round is taken in like new mail. now: it stays there, untouched.
         start: Start = Start::All;
         /// live, or shadow: all is read, decided and explained; nothing is touched there, and nothing is sent.
@@ -64,9 +74,24 @@ pub struct MailboxSpec {
     pub move_to: String,
     pub size_limit_bytes: u64,
     pub interval_s: u64,
+    /// Empty: every `interval_s`.
+    pub schedule: String,
+    pub timezone: String,
+    pub idle: bool,
     pub start: Start,
     pub mode: Mode,
     pub is_active: bool,
+}
+
+impl MailboxSpec {
+    /// When it is read. A schedule was checked when it was set; should its zone be unknown by now, the interval counts.
+    pub fn when(&self) -> Schedule {
+        let every = || Schedule::every(Duration::from_secs(self.interval_s));
+        match self.schedule.as_str() {
+            "" => every(),
+            schedule => Schedule::parse(schedule, &self.timezone).unwrap_or_else(|_| every()),
+        }
+    }
 }
 
 /// As it would be written.
@@ -89,6 +114,9 @@ impl From<&MailboxSpec> for MailboxSection {
             move_to: spec.move_to.clone(),
             size_limit_mb: spec.size_limit_bytes / MB,
             interval_s: spec.interval_s,
+            schedule: spec.schedule.clone(),
+            timezone: spec.timezone.clone(),
+            idle: spec.idle,
             start: spec.start,
             mode: spec.mode,
             active: spec.is_active,
@@ -134,6 +162,9 @@ impl MailboxSection {
             move_to: self.checked_move_to()?,
             size_limit_bytes: within("size_limit_mb", self.size_limit_mb, 1, 2000)? * MB,
             interval_s: within("interval_s", self.interval_s, 1, 7 * 24 * 3600)?,
+            schedule: self.checked_schedule()?,
+            timezone: self.timezone.clone(),
+            idle: self.idle,
             start: self.start,
             mode: self.mode,
             is_active: self.active,
@@ -143,6 +174,14 @@ impl MailboxSection {
     /// The password it gives, itself or by its file.
     pub fn read_password(&self, folder: &Path) -> Result<Option<Secret>, Wrong> {
         password_of(&self.password, &self.password_file, folder)
+    }
+
+    fn checked_schedule(&self) -> Result<String, Wrong> {
+        parse_zone(&self.timezone).map_err(|words| Wrong::new("timezone", words))?;
+        if !self.schedule.is_empty() {
+            Schedule::parse(&self.schedule, &self.timezone).map_err(|words| Wrong::new("schedule", words))?;
+        }
+        Ok(self.schedule.clone())
     }
 
     fn imap_folders(&self) -> Result<Vec<String>, Wrong> {

@@ -56,6 +56,27 @@ fn a_good_file_is_resolved() {
 }
 
 #[test]
+fn a_schedule_is_checked_with_its_zone() {
+    let with = |lines: &str| GOOD.replacen("[[type]]", &format!("{lines}\n[[type]]"), 1);
+    let when =
+        |lines: &str| load(&with(lines)).unwrap().declared().unwrap().mailboxes[0].0.when().to_string();
+    assert_eq!(when(""), "600s");
+    assert_eq!(when("interval_s = 20"), "20s");
+    assert_eq!(when("interval_s = 20\nschedule = \"1h30m\""), "1h30m");
+    assert_eq!(when("schedule = \"0 9 * * 1\"\ntimezone = \"Europe/Berlin\""), "0 9 * * 1");
+    for (lines, expected) in [
+        (
+            "schedule = \"0 0 31 2 *\"",
+            "15: mailbox.schedule: \"0 0 31 2 *\" is never due: there is no day 31 in month 2",
+        ),
+        ("timezone = \"Berlin\"", "15: mailbox.timezone: \"Berlin\" is no time zone of the IANA database"),
+    ] {
+        let said = load(&with(lines)).expect_err("it was taken").to_string();
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_mistake_is_told_with_its_line_and_key_and_what_is_allowed() {
     check("url = ", "uri = ", "3: store.uri: unknown field `uri`, expected `url` or `url_file`");
     check(

@@ -1,88 +1,92 @@
-//! A supervised task for each mailbox: a round, a pause, the next round. A mailbox that fails backs off; the others go on.
+//! A supervised task for each mailbox (`mailbox.rs`): they are added, edited, held and taken away while we run.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::space::in_room;
+use super::bounces::Bounces;
+use super::mailbox::Reading;
 use super::{Works, pipes};
 use crate::config::Protocol;
+use crate::schedule::dice;
 use crate::store::MailboxRow;
 use crate::ticket::MailboxId;
 
-/// How often the list of mailboxes is read anew: they are added, edited and held while we run.
+/// How often the list of mailboxes is read anew.
 const LOOK: Duration = Duration::from_secs(2);
+/// Mailboxes that are due together begin over so long for each of them, so that 500 do not call at one instant.
+const APART: Duration = Duration::from_millis(50);
+
+/// A mailbox that has its task.
+struct Running {
+    version: i64,
+    is_bounce: bool,
+    stop: CancellationToken,
+    task: Id,
+}
 
 /// Keeps one task running for each mailbox that is to be read.
 pub(super) async fn run(works: Works, shutdown: CancellationToken) {
     let mut tasks = JoinSet::new();
-    let mut running: HashMap<MailboxId, (i64, CancellationToken)> = HashMap::new();
-    loop {
-        match works.mailboxes_to_read().await {
+    let mut running: HashMap<MailboxId, Running> = HashMap::new();
+    let bounces = Bounces::default();
+    'looks: loop {
+        match works.to_read().await {
             Ok(mailboxes) => {
-                running.retain(|id, (version, stop)| {
-                    let is_as_it_was = mailboxes.iter().any(|m| m.id == *id && m.version == *version);
-                    if !is_as_it_was {
-                        stop.cancel();
+                running.retain(|id, task| {
+                    let is_as_it_was = |(m, is_bounce): &(MailboxRow, bool)| {
+                        m.id == *id && m.version == task.version && *is_bounce == task.is_bounce
+                    };
+                    let stays = mailboxes.iter().any(is_as_it_was);
+                    if !stays {
+                        task.stop.cancel();
+                        bounces.forget(*id);
                     }
-                    is_as_it_was && !stop.is_cancelled()
+                    stays
                 });
-                for mailbox in mailboxes {
+                let window = APART.saturating_mul(u32::try_from(mailboxes.len()).unwrap_or(u32::MAX));
+                for (mailbox, is_bounce) in mailboxes {
                     running.entry(mailbox.id).or_insert_with(|| {
-                        let stop = shutdown.child_token();
-                        match mailbox.spec.protocol {
+                        let (id, version, stop) = (mailbox.id, mailbox.version, shutdown.child_token());
+                        if is_bounce {
+                            bounces.set_due(id, works.clock.now());
+                        }
+                        let spread = if is_bounce { Duration::ZERO } else { window.mul_f64(dice(id.0, 0)) };
+                        let bounces = (bounces.clone(), is_bounce);
+                        let task = match mailbox.spec.protocol {
                             Protocol::Pipe => {
-                                tasks.spawn(pipes::rounds(works.clone(), mailbox.clone(), stop.clone()))
+                                tasks.spawn(pipes::rounds(works.clone(), mailbox, stop.clone()))
                             }
-                            _ => tasks.spawn(rounds(works.clone(), mailbox.clone(), stop.clone())),
-                        };
-                        (mailbox.version, stop)
+                            _ => {
+                                let (works, spread) = (works.clone(), (spread, bounces));
+                                tasks.spawn(Reading::new(works, mailbox, spread, stop.clone()).run())
+                            }
+                        }
+                        .id();
+                        Running { version, is_bounce, stop, task }
                     });
                 }
             }
             Err(e) => tracing::warn!("daemon.mailboxes_unread {e}"),
         }
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-            () = tokio::time::sleep(LOOK) => {}
+        let mut look = pin!(tokio::time::sleep(LOOK));
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break 'looks,
+                () = &mut look => break,
+                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => {
+                    let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+                    if let Err(e) = ended {
+                        tracing::error!("daemon.task_broke_off {e}");
+                    }
+                    // One that broke off is begun anew with the next look.
+                    running.retain(|_, task| task.task != id);
+                }
+            }
         }
     }
     while tasks.join_next().await.is_some() {}
-}
-
-/// Round after round. A round that is under way at the stop ends by itself: its batches are short.
-async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
-    let mut failures = 0;
-    while !stop.is_cancelled() {
-        let polled = tokio::select! {
-            // Dropping a round in mid-flight is safe at any await: it is what a crash would do.
-            () = stop.cancelled() => return,
-            polled = in_room(&works, works.poll(&mailbox)) => polled,
-        };
-        let pause = match polled {
-            Ok(report) => {
-                failures = 0;
-                if report.fates.total() > 0 {
-                    works.wake.notify_one();
-                }
-                if report.is_cut_short {
-                    Duration::ZERO
-                } else {
-                    Duration::from_secs(mailbox.spec.interval_s)
-                }
-            }
-            Err(failure) => {
-                tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
-                failures += 1;
-                failure.pause(failures)
-            }
-        };
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
 }

@@ -1,7 +1,9 @@
 //! The process on one screen: what it starts, and in which order it stops.
 
+mod bounces;
 mod health;
 mod jobs;
+mod mailbox;
 mod mailboxes;
 mod notify;
 mod pipes;

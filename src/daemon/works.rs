@@ -16,7 +16,7 @@ use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
-use crate::intake::{Fates, Intake, RoundReport, Settings};
+use crate::intake::{Fates, Intake, RoundReport, Settings, Shares};
 use crate::letters::Letters;
 use crate::net::Deadlines;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
@@ -64,8 +64,15 @@ impl Works {
             Settings { batch_bytes: run.batch_bytes, tries: i64::from(run.tries), spool: run.spool.clone() };
         let metrics = Metrics::default();
         let space = Space::of(&store, &run.spool, run.min_free_bytes, free_bytes());
-        let intake =
-            Intake { desk: desk.clone(), clock: clock.clone(), settings, metrics: metrics.clone(), space };
+        let shares = Shares::new(settings.batch_bytes);
+        let intake = Intake {
+            desk: desk.clone(),
+            clock: clock.clone(),
+            settings,
+            metrics: metrics.clone(),
+            space,
+            shares,
+        };
         Ok(Works {
             store,
             key: Arc::new(key),
@@ -84,6 +91,11 @@ impl Works {
 
     /// The mailboxes that are read: active, not held, and some active type answers to them. Bounces come first (A6).
     pub async fn mailboxes_to_read(&self) -> Result<Vec<MailboxRow>, Failure> {
+        Ok(self.to_read().await?.into_iter().map(|(mailbox, _)| mailbox).collect())
+    }
+
+    /// The same; of each, whether it takes in bounces.
+    pub(super) async fn to_read(&self) -> Result<Vec<(MailboxRow, bool)>, Failure> {
         let mut tx = self.store.read().await?;
         let rules = tx.load_rules().await?;
         let mut mailboxes = tx.mailboxes().await?;
@@ -93,20 +105,33 @@ impl Works {
         let is_bounce = |m: &MailboxRow| {
             rules.types.iter().any(|t| t.mailbox == Some(m.id) && t.flow == crate::triage::Flow::Bounce)
         };
-        mailboxes.sort_by_key(|m| !is_bounce(m));
+        let mut mailboxes: Vec<(MailboxRow, bool)> =
+            mailboxes.into_iter().map(|m| (is_bounce(&m), m)).map(|(is_bounce, m)| (m, is_bounce)).collect();
+        mailboxes.sort_by_key(|(_, is_bounce)| !is_bounce);
         Ok(mailboxes)
+    }
+
+    /// One round over one mailbox in a session of its own.
+    pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        self.visit(mailbox, None, false).await.map(|(report, _)| report)
     }
 
     /// One round over one mailbox, on a task of its own: a panic in a parser of the wire ends the round, nothing else.
     /// How it went is written on the mailbox, and an alert is raised or cleared. Too little disk is no fault of its.
-    pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+    /// `session`: of an earlier round, still open. `keeps`: the session is handed back where the server offers IDLE.
+    pub(super) async fn visit(
+        &self,
+        mailbox: &MailboxRow,
+        session: Option<ImapSource>,
+        keeps: bool,
+    ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
         self.intake.space.require()?;
         let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
         let (works, row) = (self.clone(), mailbox.clone());
         let mut task = JoinSet::new();
         let begun = tokio::time::Instant::now();
-        task.spawn(async move { works.round(&row).await });
+        task.spawn(async move { works.round(&row, session, keeps).await });
         let ended = match task.join_next().await {
             Some(Ok(ended)) => ended,
             Some(Err(e)) => Err(broken_off("the round", e)),
@@ -157,16 +182,40 @@ impl Works {
         self.rounds.lock().expect("nobody panics while holding it").entry(mailbox.id).or_default().clone()
     }
 
-    async fn round(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
-        match mailbox.spec.protocol {
-            Protocol::Imap => {
-                let source = ImapSource::connect(self.imap_settings(mailbox).await?).await?;
-                self.intake.round(mailbox, source).await
-            }
-            Protocol::Pop3 => self.pop3_round(mailbox).await,
+    async fn round(
+        &self,
+        mailbox: &MailboxRow,
+        session: Option<ImapSource>,
+        keeps: bool,
+    ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
+        let report = match mailbox.spec.protocol {
+            Protocol::Imap => return self.imap_round(mailbox, session, keeps).await,
             Protocol::Maildir => self.intake.round(mailbox, MaildirSource::new(&mailbox.spec.host)).await,
+            Protocol::Pop3 => self.pop3_round(mailbox).await,
             Protocol::Pipe => self.intake.round_of_pipe(mailbox).await,
+        };
+        report.map(|report| (report, None))
+    }
+
+    async fn imap_round(
+        &self,
+        mailbox: &MailboxRow,
+        session: Option<ImapSource>,
+        keeps: bool,
+    ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
+        if let Some(mut session) = session {
+            match self.intake.open_round(mailbox, &mut session).await {
+                Ok(report) => return Ok((report, Some(session))),
+                // Sessions grow old; whether the mailbox fails, a new one says.
+                Err(e) => tracing::debug!(mailbox.name = mailbox.spec.name, "intake.session_ended {e}"),
+            }
         }
+        let mut source = ImapSource::connect(self.imap_settings(mailbox).await?).await?;
+        if !keeps || !source.offers_idle() {
+            return Ok((self.intake.round(mailbox, source).await?, None));
+        }
+        let report = self.intake.open_round(mailbox, &mut source).await?;
+        Ok((report, Some(source)))
     }
 
     /// Session after session, until all is taken in: each is short, for it deletes only at its end.

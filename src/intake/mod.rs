@@ -15,6 +15,7 @@ pub mod lookup;
 pub mod replay;
 pub mod round;
 mod shadow;
+mod share;
 pub mod source;
 mod told;
 
@@ -28,6 +29,7 @@ use crate::telemetry::Metrics;
 pub use admit::held_alert;
 pub use decide::Fates;
 pub use round::RoundReport;
+pub use share::Shares;
 
 /// Everything intake needs, handed in once.
 #[derive(Clone)]
@@ -38,6 +40,8 @@ pub struct Intake {
     pub metrics: Metrics,
     /// Below it nothing is taken in.
     pub space: Space,
+    /// Of the memory for mail on its way in.
+    pub shares: Shares,
 }
 
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use super::balance::Balance;
 use super::decide::{Fates, STORED_BATCH};
 use super::keep::{Keeping, Kept};
 use super::leave::TooBig;
+use super::share::Share;
 use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, SessionLimit, Source};
 use crate::config;
 use crate::crash;
@@ -107,6 +108,27 @@ impl Intake {
         mailbox: &MailboxRow,
         mut source: S,
     ) -> Result<RoundReport, Failure> {
+        let Ended { mut report, refused, at_close } = self.round_on(mailbox, &mut source).await?;
+        source.close().await?;
+        crash::point("ack.after_close");
+        report.acknowledged += at_close.len() as u64;
+        self.confirm(&at_close, "").await?;
+        report.balance = self.check_balance(mailbox).await?;
+        refused.map_or(Ok(report), Err)
+    }
+
+    /// One round on a session that stays open, of a source that confirms at once.
+    pub async fn open_round<S: Source>(
+        &self,
+        mailbox: &MailboxRow,
+        source: &mut S,
+    ) -> Result<RoundReport, Failure> {
+        let Ended { mut report, refused, .. } = self.round_on(mailbox, source).await?;
+        report.balance = self.check_balance(mailbox).await?;
+        refused.map_or(Ok(report), Err)
+    }
+
+    async fn round_on<S: Source>(&self, mailbox: &MailboxRow, source: &mut S) -> Result<Ended, Failure> {
         let mut report = RoundReport {
             fates: self.decide_pending(Some(mailbox.id), false).await?,
             ..RoundReport::default()
@@ -119,7 +141,7 @@ impl Intake {
         let (mut refused, mut at_close) = (None, vec![]);
         for folder in folders {
             let seen = Seen { left_over: &left_over, at_close: &mut at_close, report: &mut report };
-            match self.folder_round(mailbox, folder, &mut source, seen).await {
+            match self.folder_round(mailbox, folder, source, seen).await {
                 Ok(()) if report.is_held => break,
                 Ok(()) => {}
                 // One folder is missing or closed to us: the others are read all the same.
@@ -129,12 +151,7 @@ impl Intake {
                 Err(failure) => return Err(failure),
             }
         }
-        source.close().await?;
-        crash::point("ack.after_close");
-        report.acknowledged += at_close.len() as u64;
-        self.confirm(&at_close, "").await?;
-        report.balance = self.check_balance(mailbox).await?;
-        refused.map_or(Ok(report), Err)
+        Ok(Ended { report, refused, at_close })
     }
 
     async fn folder_round<S: Source>(
@@ -197,6 +214,16 @@ impl Intake {
         })
     }
 
+    /// Fetches a batch when there is memory for it.
+    async fn fetch<S: Source>(
+        &self,
+        source: &mut S,
+        batch: &[Item],
+    ) -> Result<(Vec<Fetched>, Share), Failure> {
+        let bytes = batch.iter().map(|item| item.size.min(SPOOLED_COST)).sum();
+        self.shares.fetch(bytes, source.fetch(batch)).await
+    }
+
     /// What of a listing is new, resized or too big.
     async fn sort(
         &self,
@@ -235,6 +262,15 @@ impl Intake {
         }
         Ok(work)
     }
+}
+
+/// How a round ended, before its session does.
+struct Ended {
+    report: RoundReport,
+    /// What the source would not do for one folder.
+    refused: Option<Failure>,
+    /// The source confirms these with its `close`.
+    at_close: Vec<ArrivalId>,
 }
 
 /// What the folders of a round share.
@@ -297,12 +333,15 @@ impl FolderRound<'_> {
         let (new, resized) = if self.has_room() { (work.new, work.resized) } else { (vec![], vec![]) };
         let new = new.into_iter().chain(self.renumbered(source, resized).await?);
         let mut batches = batches(new.collect(), self.intake.settings.batch_bytes).into_iter();
-        let mut fetched = match batches.next() {
-            Some(first) => source.fetch(&first).await?,
-            None => vec![],
+        let mut in_hand = match batches.next() {
+            Some(first) => Some(self.intake.fetch(source, &first).await?),
+            None => None,
         };
         // The next batch is on the wire while this one is decided; the source is told of the last one in between.
-        while !fetched.is_empty() && self.has_room() {
+        while let Some((fetched, share)) = in_hand {
+            if !self.has_room() {
+                break;
+            }
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);
@@ -310,17 +349,22 @@ impl FolderRound<'_> {
             let on_the_wire = async {
                 let told = acknowledge(intake, source, (&owed, &handled), &mut refused).await?;
                 let fetched = match &next {
-                    Some(batch) => source.fetch(batch).await?,
-                    None => vec![],
+                    Some(batch) => Some(intake.fetch(source, batch).await?),
+                    None => None,
                 };
                 Ok::<_, Failure>((told, fetched))
             };
-            let (wire, decided) = tokio::join!(on_the_wire, self.take_in(fetched, &confirmed));
+            let deciding = async {
+                let decided = self.take_in(fetched, &confirmed).await;
+                drop(share);
+                decided
+            };
+            let (wire, decided) = tokio::join!(on_the_wire, deciding);
             self.refused = refused;
             self.owed = decided?;
             let (told, next_fetched) = wire?;
             self.note(told);
-            fetched = next_fetched;
+            in_hand = next_fetched;
         }
         let owed = std::mem::take(&mut self.owed);
         let told = acknowledge(self.intake, source, (&owed, &self.handled), &mut self.refused).await?;

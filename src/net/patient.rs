@@ -27,6 +27,13 @@ impl<S> Patient<S> {
     pub fn into_inner(self) -> S {
         self.inner
     }
+
+    /// From now on it waits so long, also where it waits already.
+    pub fn set_silence(&mut self, silence: Duration) {
+        self.silence = silence;
+        self.reading.is_armed = false;
+        self.writing.is_armed = false;
+    }
 }
 
 /// The clock of one direction: armed by the first poll that finds nothing, disarmed by progress.

@@ -30,7 +30,8 @@ pub struct MailboxRow {
 }
 
 const SELECT: &str = "SELECT id, name, protocol, host, port, tls, username, folders, handled, move_to, \
-    size_limit_bytes, interval_s, start, mode, active, password_id, epoch, held, provisioned, version, created_us, \
+    size_limit_bytes, interval_s, schedule, timezone, idle, start, mode, active, password_id, epoch, held, provisioned, \
+    version, created_us, \
     last_round_us, last_ok_us, failing_since_us, failures, last_error, shown FROM mailbox";
 
 fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
@@ -49,6 +50,9 @@ fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
             move_to: row.text()?,
             size_limit_bytes: row.whole()?,
             interval_s: row.whole()?,
+            schedule: row.text()?,
+            timezone: row.text()?,
+            idle: row.flag()?,
             start: row.word()?,
             mode: row.word()?,
             is_active: row.flag()?,
@@ -175,8 +179,8 @@ impl Tx {
         let password = self.change_password(None, password, stamp).await?;
         let query = sqlx::query(
             "INSERT INTO mailbox (name, protocol, host, port, tls, username, folders, handled, move_to, \
-             size_limit_bytes, interval_s, start, mode, active, password_id, id, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             size_limit_bytes, interval_s, schedule, timezone, idle, start, mode, active, password_id, id, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         );
         let query = bind(query, spec)?.bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
         self.execute(query).await?;
@@ -194,8 +198,9 @@ impl Tx {
         let kept = self.change_password(row.password, password, stamp).await?;
         let query = sqlx::query(
             "UPDATE mailbox SET name = $1, protocol = $2, host = $3, port = $4, tls = $5, username = $6, \
-             folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, start = $12, \
-             mode = $13, active = $14, password_id = $15, epoch = epoch + $16, version = version + 1 WHERE id = $17",
+             folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, \
+             schedule = $12, timezone = $13, idle = $14, start = $15, mode = $16, active = $17, password_id = $18, \
+             epoch = epoch + $19, version = version + 1 WHERE id = $20",
         );
         let query = bind(query, spec)?.bind(kept.map(|p| p.0)).bind(i64::from(is_other)).bind(row.id.0);
         self.execute(query).await?;
@@ -206,7 +211,7 @@ impl Tx {
     }
 }
 
-/// $1 to $14.
+/// $1 to $17.
 fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::Statement<'q>, Error> {
     Ok(query
         .bind(spec.name.clone())
@@ -220,6 +225,9 @@ fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::St
         .bind(spec.move_to.clone())
         .bind(stored(spec.size_limit_bytes))
         .bind(stored(spec.interval_s))
+        .bind(spec.schedule.clone())
+        .bind(spec.timezone.clone())
+        .bind(i64::from(spec.idle))
         .bind(spec.start.as_str())
         .bind(spec.mode.as_str())
         .bind(i64::from(spec.is_active)))

@@ -1,6 +1,7 @@
 //! The IMAP source against a real Dovecot: what is listed, fetched and acknowledged, byte for byte.
 
 mod habits;
+mod idle;
 mod login;
 
 use std::io::{Read as _, Seek as _};

@@ -20,6 +20,7 @@ mod import;
 mod install;
 mod intake;
 mod log_events;
+mod mailboxes;
 mod maildir;
 mod outbound;
 mod pages;

@@ -183,8 +183,9 @@ impl Spine {
     fn set_up(way: Way, store: Store) -> Option<Spine> {
         let inbox = inbox::by(way)?;
         let landing = if way == Way::Imap { 300 } else { 60 };
-        let spine = Spine::with_desk(landing, |port| Desk::with_mailbox(store, &inbox, port))?;
-        Some(Spine { inbox: Some(inbox), ..spine })
+        let mut spine = Spine::with_desk(landing, |port| Desk::with_mailbox(store, &inbox, port))?;
+        spine.inbox = Some(inbox);
+        Some(spine)
     }
 
     /// On a desk of type Support whose mailbox is an MTA's pipe. `landing`: messages in the landing tier.

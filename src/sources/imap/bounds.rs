@@ -138,6 +138,10 @@ impl<S> Bounded<S> {
     pub(super) fn into_inner(self) -> S {
         self.inner
     }
+
+    pub(super) fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {

@@ -6,7 +6,7 @@ use async_imap::imap_proto::{AttributeValue, MailboxDatum, Response, ResponseCod
 
 use super::command::Command;
 use super::utf7;
-use super::wire::Wire;
+use super::wire::{OpenFolder, Wire};
 use crate::failure::{Failure, Kind};
 use crate::intake::source::{Item, Listing};
 use crate::sources::LISTING_LIMIT;
@@ -19,11 +19,13 @@ const BEYOND_32_BITS: u64 = 1 << 32;
 pub(super) struct Opened {
     pub(super) exists: Option<u32>,
     pub(super) validity: Option<u32>,
+    /// RFC 3501 §2.3.1.1: it rises with every message that comes.
+    pub(super) uid_next: Option<u32>,
     pub(super) is_read_only: bool,
 }
 
-/// The listing, and whether the folder is read-only.
-pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<(Listing, bool), Failure> {
+/// Lists a folder; beside the listing what the server said on opening it.
+pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<(Listing, Opened), Failure> {
     let opened = select(wire, "SELECT", folder).await.map_err(|f| f.of(format!("folder {folder:?}")))?;
     let validity = opened.validity.ok_or_else(|| {
         // RFC 3501 §2.3.1.1: without it UIDs name a message in this session only.
@@ -35,21 +37,22 @@ pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<(Listing, bool
     // RFC 3501 §6.4.8: "1:*" in an empty folder names a message that is not there.
     let items = if opened.exists == Some(0) { Vec::new() } else { list(wire).await? };
     let listing = Listing { folder: folder.to_owned(), validity: i64::from(validity), items };
-    Ok((listing, opened.is_read_only))
+    Ok((listing, opened))
 }
 
 /// Opens a folder by `SELECT` or `EXAMINE`.
 pub(super) async fn select(wire: &mut Wire, verb: &'static str, folder: &str) -> Result<Opened, Failure> {
     let mut opened = Opened::default();
+    wire.opened = OpenFolder::default();
     let command = Command::new(verb).string(&utf7::encode(folder));
     let mut note = |response: &Response<'_>, _: &[u8]| {
         match response {
             Response::MailboxData(MailboxDatum::Exists(n)) => opened.exists = Some(*n),
-            Response::Data { outcome, .. } => {
-                if let Some(ResponseCode::UidValidity(validity)) = outcome.code {
-                    opened.validity = Some(validity);
-                }
-            }
+            Response::Data { outcome, .. } => match outcome.code {
+                Some(ResponseCode::UidValidity(validity)) => opened.validity = Some(validity),
+                Some(ResponseCode::UidNext(next)) => opened.uid_next = Some(next),
+                _ => {}
+            },
             _ => {}
         }
         Ok(())
@@ -57,6 +60,7 @@ pub(super) async fn select(wire: &mut Wire, verb: &'static str, folder: &str) ->
     let reply = wire.ask(command, &mut note).await?;
     opened.is_read_only = reply.is_read_only;
     reply.or_failure(verb)?;
+    wire.opened.has_news = false;
     Ok(opened)
 }
 

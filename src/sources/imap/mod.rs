@@ -1,7 +1,8 @@
 //! Mail from an IMAP4rev1 server (RFC 3501), with UIDPLUS (RFC 4315) and MOVE (RFC 6851) where the server has them.
 //!
 //! Reading starts here: a session lists and fetches by UID without touching a flag, and acknowledges by UID alone.
-//! After a failure the session is of no more use; the caller drops it. No IDLE, no search, no body structure.
+//! After a failure the session is of no more use; the caller drops it. No search, no body structure.
+//! Between two rounds it may wait for mail (`idle.rs`).
 
 mod acknowledge;
 mod answer;
@@ -9,6 +10,7 @@ mod bounds;
 mod command;
 mod examine;
 mod fetch;
+mod idle;
 mod list;
 mod login;
 mod uids;
@@ -16,7 +18,10 @@ mod utf7;
 mod wire;
 mod words;
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
 
 pub use super::Tls;
 pub use examine::{FolderReport, Report, examine};
@@ -51,12 +56,38 @@ pub struct ImapSource {
     is_read_only: bool,
     folders: Vec<String>,
     spool_dir: PathBuf,
+    /// The folder that is open.
+    open: String,
+    /// Of the first folder.
+    reached: Option<idle::Reached>,
 }
 
 impl ImapSource {
     pub async fn connect(settings: ImapSettings) -> Result<ImapSource, Failure> {
         let (wire, _) = login::log_in(&settings).await?;
-        Ok(ImapSource { wire, is_read_only: false, folders: settings.folders, spool_dir: settings.spool_dir })
+        let ImapSettings { folders, spool_dir, .. } = settings;
+        Ok(ImapSource { wire, is_read_only: false, folders, spool_dir, open: String::new(), reached: None })
+    }
+
+    /// Whether the server says that it tells of new mail by itself.
+    pub fn offers_idle(&self) -> bool {
+        self.wire.capabilities.has("IDLE")
+    }
+
+    /// Waits until there is new mail in the first folder (true), or `asked` comes (false): then the session is ready for
+    /// the next round. What came since that folder was listed last counts too. IDLE is begun anew every `renew`; RFC 2177
+    /// wants that before 29 minutes.
+    pub async fn wait(
+        &mut self,
+        renew: Duration,
+        asked: impl Future<Output = ()> + Send,
+    ) -> Result<bool, Failure> {
+        let Some(first) = self.folders.first().cloned() else {
+            asked.await;
+            return Ok(false);
+        };
+        let is_open = std::mem::replace(&mut self.open, first.clone()) == first;
+        idle::wait(&mut self.wire, (&first, is_open, self.reached), renew, pin!(asked)).await
     }
 }
 
@@ -66,8 +97,12 @@ impl Source for ImapSource {
     }
 
     async fn open(&mut self, folder: &str) -> Result<Listing, Failure> {
-        let (listing, is_read_only) = list::open(&mut self.wire, folder).await?;
-        self.is_read_only = is_read_only;
+        folder.clone_into(&mut self.open);
+        let (listing, opened) = list::open(&mut self.wire, folder).await?;
+        if self.folders.first().is_some_and(|first| first == folder) {
+            self.reached = Some(idle::Reached::new(&listing, &opened));
+        }
+        self.is_read_only = opened.is_read_only;
         Ok(listing)
     }
 

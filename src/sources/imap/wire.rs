@@ -4,10 +4,13 @@
 //! passwords, so only its reader is used here. imap-proto panics on some texts; a panic ends the session, not the task.
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::time::Duration;
 
 use async_imap::Client;
-use async_imap::imap_proto::{Capability, Outcome, Response, ResponseCode, Status};
+use async_imap::imap_proto::{Capability, MailboxDatum, Outcome, Response, ResponseCode, Status};
 use futures_util::FutureExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
@@ -30,6 +33,7 @@ pub(super) struct Wire {
     /// A command is under way, or its end was never seen.
     is_out_of_step: bool,
     pub(super) capabilities: Capabilities,
+    pub(super) opened: OpenFolder,
     /// What must not show in words: the password as it is written on this wire.
     pub(super) secrets: Vec<String>,
 }
@@ -53,6 +57,43 @@ impl Capabilities {
             })
             .collect();
     }
+}
+
+/// What the server has told of the open folder by the way, in answer to whatever command (RFC 3501 §5.2).
+#[derive(Debug, Default)]
+pub(super) struct OpenFolder {
+    exists: u32,
+    recent: u32,
+    /// A message has come since the folder was opened.
+    pub(super) has_news: bool,
+}
+
+impl OpenFolder {
+    fn note(&mut self, response: &Response<'_>) {
+        match response {
+            Response::MailboxData(MailboxDatum::Exists(n)) => {
+                self.has_news |= *n > self.exists;
+                self.exists = *n;
+            }
+            Response::MailboxData(MailboxDatum::Recent(n)) => {
+                self.has_news |= *n > self.recent;
+                self.recent = *n;
+            }
+            Response::Expunge(_) => self.exists = self.exists.saturating_sub(1),
+            _ => {}
+        }
+    }
+}
+
+/// What ended a wait in IDLE; the session takes commands again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// The folder has news.
+    News,
+    /// Long enough: the server would take us for gone.
+    Renew,
+    /// The caller wants no more.
+    Asked,
 }
 
 /// The tagged end of a command.
@@ -114,6 +155,7 @@ impl Wire {
             last_tag: 0,
             is_out_of_step: false,
             capabilities: Capabilities::default(),
+            opened: OpenFolder::default(),
             secrets: Vec::new(),
         }
     }
@@ -156,10 +198,7 @@ impl Wire {
 
     /// Runs a command to its tagged end, whatever that says.
     pub(super) async fn ask(&mut self, command: Command, each: &mut Each<'_>) -> Result<Reply, Failure> {
-        if self.is_out_of_step {
-            return Err(Failure::temporary("the IMAP session is out of step: an earlier command had no end"));
-        }
-        self.is_out_of_step = true;
+        self.begin()?;
         let name = command.name;
         let reply = match timeout(self.deadlines.command, self.converse(command, each)).await {
             Ok(done) => done.map_err(|failure| failure.of(name))?,
@@ -173,15 +212,112 @@ impl Wire {
         Ok(reply)
     }
 
-    async fn converse(&mut self, command: Command, each: &mut Each<'_>) -> Result<Reply, Failure> {
-        let is_logout = command.name == "LOGOUT";
+    /// RFC 2177: waits under IDLE until the folder has news, `renew` has passed, or `asked` comes, and ends it with DONE.
+    pub(super) async fn idle<F: Future<Output = ()> + Send>(
+        &mut self,
+        renew: Duration,
+        asked: Pin<&mut F>,
+    ) -> Result<Woken, Failure> {
+        self.begin()?;
+        let idled = self.idle_within(renew, asked).await.map_err(|failure| failure.of("IDLE"));
+        self.is_out_of_step = idled.is_err();
+        idled
+    }
+
+    async fn idle_within<F: Future<Output = ()> + Send>(
+        &mut self,
+        renew: Duration,
+        mut asked: Pin<&mut F>,
+    ) -> Result<Woken, Failure> {
+        let tag = self.next_tag();
+        self.send(Some(format!("{tag} IDLE\r\n").into_bytes())).await?;
+        let limit = self.deadlines.silence;
+        let begun = async {
+            loop {
+                match self.idle_step(&tag).await? {
+                    Step::Untagged => {}
+                    Step::Continue => return Ok(()),
+                    Step::Done(reply) => return Err(refused_to_idle(reply)),
+                    Step::Lost(failure) => return Err(failure),
+                }
+            }
+        };
+        in_time(limit, begun).await?;
+        // Silence is what IDLE is for.
+        self.patience(renew.saturating_mul(2));
+        let mut end = Box::pin(tokio::time::sleep(renew));
+        let woken = loop {
+            if self.opened.has_news {
+                break Woken::News;
+            }
+            let step = tokio::select! {
+                step = self.idle_step(&tag) => step?,
+                () = &mut end => break Woken::Renew,
+                () = &mut asked => break Woken::Asked,
+            };
+            match step {
+                Step::Untagged | Step::Continue => {}
+                Step::Done(reply) => return Err(refused_to_idle(reply)),
+                Step::Lost(failure) => return Err(failure),
+            }
+        };
+        self.patience(limit);
+        self.send(Some(b"DONE\r\n".to_vec())).await?;
+        let ended = async {
+            loop {
+                match self.idle_step(&tag).await? {
+                    Step::Untagged | Step::Continue => {}
+                    Step::Done(reply) => return reply.or_failure("DONE"),
+                    Step::Lost(failure) => return Err(failure),
+                }
+            }
+        };
+        in_time(limit, ended).await?;
+        Ok(woken)
+    }
+
+    async fn idle_step(&mut self, tag: &str) -> Result<Step, Failure> {
+        self.step(tag, "IDLE", &mut |_, _| Ok(())).await
+    }
+
+    fn patience(&mut self, silence: Duration) {
+        self.connection.get_mut().inner_mut().set_silence(silence);
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        if self.is_out_of_step {
+            return Err(Failure::temporary("the IMAP session is out of step: an earlier command had no end"));
+        }
+        self.is_out_of_step = true;
+        Ok(())
+    }
+
+    fn next_tag(&mut self) -> String {
         self.last_tag += 1;
-        let tag = format!("m{}", self.last_tag);
+        format!("m{}", self.last_tag)
+    }
+
+    async fn converse(&mut self, command: Command, each: &mut Each<'_>) -> Result<Reply, Failure> {
+        let name = command.name;
+        let tag = self.next_tag();
         let mut lines = command.into_lines(&tag);
         self.send(lines.next()).await?;
         loop {
-            let (capabilities, secrets) = (&mut self.capabilities, &self.secrets);
-            let step = read(&mut self.connection, secrets, |response, raw| match response {
+            match self.step(&tag, name, each).await? {
+                Step::Untagged => {}
+                Step::Continue => self.send(lines.next()).await?,
+                Step::Done(reply) => return Ok(reply),
+                Step::Lost(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Reads one answer while the command `name` is under way as `tag`. It may be dropped while it waits.
+    async fn step(&mut self, tag: &str, name: &str, each: &mut Each<'_>) -> Result<Step, Failure> {
+        let (capabilities, opened, secrets) = (&mut self.capabilities, &mut self.opened, &self.secrets);
+        read(&mut self.connection, secrets, |response, raw| {
+            opened.note(response);
+            match response {
                 Response::Done { tag: of, status, outcome } if of.0 == tag => {
                     note_code(capabilities, outcome);
                     Ok(Step::Done(reply(status, outcome, secrets)))
@@ -190,7 +326,7 @@ impl Wire {
                     let failure = Failure::temporary("the server answered another command");
                     Ok(Step::Lost(failure.kind(Kind::Garbage)))
                 }
-                Response::Data { status: Status::Bye, outcome } if !is_logout => {
+                Response::Data { status: Status::Bye, outcome } if name != "LOGOUT" => {
                     let said = text(outcome, secrets);
                     let failure = Failure::temporary(format!("the server ended the session: {said}"));
                     Ok(Step::Lost(failure.said(Refused::Bye, &said)))
@@ -201,14 +337,9 @@ impl Wire {
                     Ok(Step::Untagged)
                 }
                 other => each(other, raw).map(|()| Step::Untagged),
-            });
-            match step.await?? {
-                Step::Untagged => {}
-                Step::Continue => self.send(lines.next()).await?,
-                Step::Done(reply) => return Ok(reply),
-                Step::Lost(failure) => return Err(failure),
             }
-        }
+        })
+        .await?
     }
 
     async fn send(&mut self, line: Option<Vec<u8>>) -> Result<(), Failure> {
@@ -222,6 +353,16 @@ impl Wire {
         };
         sent.await.map_err(|error| lost(error, &self.secrets))
     }
+}
+
+async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = || Failure::temporary(format!("no answer within {} s", limit.as_secs_f32()));
+    timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Some servers offer IDLE and refuse it, or end it by themselves.
+fn refused_to_idle(reply: Reply) -> Failure {
+    Failure::temporary(format!("the server does not let us wait: {}", reply.words))
 }
 
 /// Reads one answer and looks at it.

@@ -22,6 +22,8 @@ pub struct MailboxLine {
     /// off, held, failing, no_type (none active: it is not read), waiting (never read yet), shadow, ok.
     pub state: &'static str,
     pub types: Vec<String>,
+    /// An interval or a cron expression.
+    pub schedule: String,
     pub last_round: Option<String>,
     pub last_ok: Option<String>,
     pub failing_since: Option<String>,
@@ -86,6 +88,7 @@ fn line(row: &MailboxRow, types: Vec<String>) -> MailboxLine {
         username: row.spec.username.clone(),
         state,
         types,
+        schedule: row.spec.when().to_string(),
         last_round: row.last_round.map(Micros::rfc3339),
         last_ok: row.last_ok.map(Micros::rfc3339),
         failing_since: row.failing_since.map(Micros::rfc3339),

@@ -37,7 +37,7 @@ struct Counts {
 
 fn storm(store: Store) {
     let Some(spine) = Spine::on_pipe(store, 150) else { return };
-    let main = spine.take_seeds(Replies::AsMade);
+    let (main, _) = spine.take_seeds(Replies::AsMade);
     let messages: Vec<Vec<u8>> = main.messages().map(|message| main.bytes(message)).collect();
     let counts = Counts::default();
     let begun = Instant::now();

@@ -72,9 +72,11 @@ async fn an_edit_is_of_what_its_editor_saw(store: &Store) {
     tx.update_mailbox(laid.mailbox, 1, &mailbox, (&keep, &stamp)).await.unwrap();
     let row = tx.mailbox(laid.mailbox).await.unwrap();
     assert_eq!((row.version, row.epoch, &row.spec), (2, 2, &mailbox), "another host is another account");
-    let faster = MailboxSpec { interval_s: 7, ..mailbox };
-    tx.update_mailbox(laid.mailbox, 2, &faster, (&keep, &stamp)).await.unwrap();
-    assert_eq!(tx.mailbox(laid.mailbox).await.unwrap().epoch, 2);
+    let (schedule, timezone) = ("@daily".into(), "Europe/Berlin".into());
+    let otherwise = MailboxSpec { interval_s: 7, schedule, timezone, idle: false, ..mailbox };
+    tx.update_mailbox(laid.mailbox, 2, &otherwise, (&keep, &stamp)).await.unwrap();
+    let row = tx.mailbox(laid.mailbox).await.unwrap();
+    assert_eq!((row.epoch, &row.spec), (2, &otherwise), "the same account, read at other times");
     let relay = RelaySpec { port: 2525, verp: false, ..of.relays[0].0.clone() };
     tx.update_relay(laid.relay, 1, &relay, (&keep, &stamp)).await.unwrap();
     assert_eq!(tx.relay(laid.relay).await.unwrap().spec, relay);
@@ -89,7 +91,7 @@ async fn an_edit_is_of_what_its_editor_saw(store: &Store) {
     tx.update_account(laid.agent, 1, &account).await.unwrap();
     assert_eq!(tx.account(laid.agent).await.unwrap().spec, account);
     for said in [
-        tx.update_mailbox(laid.mailbox, 1, &faster, (&keep, &stamp)).await.err(),
+        tx.update_mailbox(laid.mailbox, 1, &otherwise, (&keep, &stamp)).await.err(),
         tx.update_relay(laid.relay, 1, &relay, (&keep, &stamp)).await.err(),
         tx.update_type(laid.support, 1, &of_type).await.err(),
         tx.update_account(laid.agent, 1, &account).await.err(),

@@ -225,7 +225,7 @@ fn fate(line: &JournalLine) -> String {
     }
 }
 
-fn make_maildir(root: &Path) {
+pub fn make_maildir(root: &Path) {
     for sub in ["new", "cur", "tmp"] {
         std::fs::create_dir_all(root.join(sub)).expect("a Maildir");
     }
