@@ -7,17 +7,22 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Works;
+use crate::clock::Pulse;
 use crate::store::MailboxRow;
 use crate::ticket::MailboxId;
 
 /// How often the list of mailboxes is read anew: they are added, edited and held while we run.
 const LOOK: Duration = Duration::from_secs(2);
+/// A round shows a sign of life with every batch. Servers have deadlines of their own on each command; this is for what
+/// hangs elsewhere.
+const LONGEST_BATCH: Duration = Duration::from_secs(60 * 60);
 
 /// Keeps one task running for each mailbox that is to be read.
-pub(super) async fn run(works: Works, shutdown: CancellationToken) {
+pub(super) async fn run(works: Works, pulse: Pulse, shutdown: CancellationToken) {
     let mut tasks = JoinSet::new();
     let mut running: HashMap<MailboxId, (i64, CancellationToken)> = HashMap::new();
     loop {
+        pulse.beat();
         match works.mailboxes_to_read().await {
             Ok(mailboxes) => {
                 running.retain(|id, (version, stop)| {
@@ -30,12 +35,12 @@ pub(super) async fn run(works: Works, shutdown: CancellationToken) {
                 for mailbox in mailboxes {
                     running.entry(mailbox.id).or_insert_with(|| {
                         let stop = shutdown.child_token();
-                        tasks.spawn(rounds(works.clone(), mailbox.clone(), stop.clone()));
+                        tasks.spawn(keep(works.clone(), mailbox.clone(), stop.clone()));
                         (mailbox.version, stop)
                     });
                 }
             }
-            Err(e) => tracing::warn!("daemon.mailboxes_unread {e}"),
+            Err(e) => works.store_watch.warn("daemon.mailboxes_unread", &e),
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -43,13 +48,22 @@ pub(super) async fn run(works: Works, shutdown: CancellationToken) {
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+    pulse.rest(Duration::from_secs(60));
     while tasks.join_next().await.is_some() {}
 }
 
-/// Round after round. A round that is under way at the stop ends by itself: its batches are short.
-async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
+/// The rounds over one mailbox, looked after.
+async fn keep(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
+    let name = format!("mailbox-{}", mailbox.id);
+    let make = |pulse: Pulse, stop| rounds(works.with_pulse(pulse.clone()), mailbox.clone(), pulse, stop);
+    works.tasks.keep(&name, stop, make).await;
+}
+
+/// Round after round. A round that is under way at the stop is dropped.
+async fn rounds(works: Works, mailbox: MailboxRow, pulse: Pulse, stop: CancellationToken) {
     let mut failures = 0;
     while !stop.is_cancelled() {
+        pulse.rest(LONGEST_BATCH);
         let polled = tokio::select! {
             // Dropping a round in mid-flight is safe at any await: it is what a crash would do.
             () = stop.cancelled() => return,
@@ -64,11 +78,12 @@ async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
                 Duration::from_secs(mailbox.spec.interval_s)
             }
             Err(failure) => {
-                tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
+                works.store_watch.warn("intake.round_failed", &failure);
                 failures += 1;
                 failure.pause(failures)
             }
         };
+        pulse.rest(pause);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

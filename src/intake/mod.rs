@@ -16,7 +16,7 @@ pub mod source;
 
 use std::path::PathBuf;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Pulse};
 use crate::desk::Desk;
 
 pub use decide::Fates;
@@ -28,6 +28,8 @@ pub struct Intake {
     pub desk: Desk,
     pub clock: Clock,
     pub settings: Settings,
+    /// Shows that a round goes on, batch after batch.
+    pub pulse: Pulse,
 }
 
 #[derive(Clone, Debug)]

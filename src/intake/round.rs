@@ -160,6 +160,7 @@ impl FolderRound<'_> {
             self.leave(source, item, *known).await?;
         }
         for (item, known) in &work.wanted {
+            self.intake.pulse.progress();
             self.take_in_left(source, item, known).await?;
         }
         let new = work.new.into_iter().chain(self.renumbered(source, work.resized).await?);
@@ -170,6 +171,7 @@ impl FolderRound<'_> {
         };
         // The next batch is on the wire while this one is decided; the source is told of the last one in between.
         while !fetched.is_empty() {
+            self.intake.pulse.progress();
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);

@@ -10,6 +10,7 @@ mod crash;
 mod demo;
 mod docs;
 mod explain;
+mod failures;
 mod harness;
 mod identity;
 mod imap;
