@@ -1,7 +1,8 @@
 //! Time as a parameter: microseconds UTC, from a clock that is handed in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Microseconds since 1970-01-01 UTC.
 #[derive(
@@ -67,7 +68,71 @@ impl Clock {
     }
 }
 
+/// A difference below this is a clock that is being set right, not a jump.
+const JUMP: Duration = Duration::from_secs(120);
+
+/// By how much a clock has jumped between two looks that lay so far apart in truth; negative: back.
+pub fn jump_us(before: Micros, after: Micros, passed: Duration) -> Option<i64> {
+    let by = after.0.saturating_sub(before.plus(passed).0);
+    (by.unsigned_abs() >= JUMP.as_micros() as u64).then_some(by)
+}
+
+/// A task's signs of life, which others count. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<Signs>);
+
+#[derive(Debug, Default)]
+struct Signs {
+    beats: AtomicU64,
+    rest_ms: AtomicU64,
+}
+
+impl Pulse {
+    /// It goes on, and soon there is another sign.
+    pub fn beat(&self) {
+        self.rest(Duration::ZERO);
+    }
+
+    /// It goes on, and there may be no other sign for as long as this.
+    pub fn rest(&self, rest: Duration) {
+        self.0.rest_ms.store(u64::try_from(rest.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.0.beats.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One more sign within a rest that was announced.
+    pub fn progress(&self) {
+        self.0.beats.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Of the same task, in the same life.
+    pub fn is(&self, other: &Pulse) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The signs so far, and the rest that was announced with the last one.
+    pub fn seen(&self) -> (u64, Duration) {
+        (self.0.beats.load(Ordering::SeqCst), Duration::from_millis(self.0.rest_ms.load(Ordering::SeqCst)))
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
 fn system_time() -> std::time::SystemTime {
     std::time::SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_is_told_from_a_slow_look() {
+        let at = Micros::from_seconds;
+        let passed = Duration::from_secs(10);
+        for (after, by) in
+            [(1010, None), (1100, None), (950, None), (1010 + 3600, Some(3600)), (1010 - 7200, Some(-7200))]
+        {
+            assert_eq!(jump_us(at(1000), at(after), passed), by.map(|s: i64| s * Micros::SECOND), "{after}");
+        }
+        assert_eq!(jump_us(at(1000), at(8200), Duration::from_secs(7200)), None, "a long look");
+    }
 }

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Pulse;
 use crate::failure::Failure;
 
 /// A request holds arguments and what stood on standard input: an answer's text, a password.
@@ -36,6 +37,8 @@ const PIECE_DEADLINE: Duration = Duration::from_secs(60);
 const BODY_ANSWER: Duration = Duration::from_secs(300);
 /// Commands in hand at a time; more wait in the listener's queue.
 const CONNECTIONS: usize = 32;
+/// How often it shows that it listens still.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// Steps that wait for an asker who is slow.
 pub const STEPS: usize = 16;
 
@@ -159,11 +162,13 @@ fn remove_if_there(path: &Path) -> std::io::Result<()> {
 }
 
 /// Answers until `shutdown`; then finishes what is in hand.
-pub async fn serve(listener: UnixListener, shutdown: CancellationToken, handler: Handler) {
+pub async fn serve(listener: Arc<UnixListener>, shutdown: CancellationToken, handler: Handler, pulse: Pulse) {
     let mut calls = JoinSet::new();
     loop {
+        pulse.beat();
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(SIGN_OF_LIFE) => continue,
             Some(ended) = calls.join_next(), if !calls.is_empty() => {
                 report(ended);
                 continue;
@@ -395,7 +400,7 @@ mod tests {
             );
             stop.cancel();
         };
-        tokio::join!(serve(listener, stop.clone(), echo()), client);
+        tokio::join!(serve(Arc::new(listener), stop.clone(), echo(), Pulse::default()), client);
         // A stale socket is no daemon, and gives way to the next one.
         assert_eq!(call(&path, &request(&["x"]), |_| ()).await.unwrap(), None);
         bind(&path).await.unwrap();
@@ -439,7 +444,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("maildesk.sock");
         let stop = CancellationToken::new();
-        let serving = serve(bind(&path).await.unwrap(), stop.clone(), weigh());
+        let serving = serve(Arc::new(bind(&path).await.unwrap()), stop.clone(), weigh(), Pulse::default());
         let client = async {
             let bring = async |name: &str, body: &mut dyn std::io::Read| {
                 call_with_body(&path, &request(&[name]), body).await.map(|answer| answer.expect("a daemon"))

@@ -87,6 +87,7 @@ CREATE TABLE mailbox (
   failures BIGINT NOT NULL DEFAULT 0,
   last_error TEXT NOT NULL DEFAULT '',
   shown BIGINT NOT NULL DEFAULT 0,    -- distinct messages the server has ever shown (M2)
+  last_mail_us BIGINT,                -- when a round last brought mail
   lease_owner TEXT NOT NULL DEFAULT '',
   lease_until_us BIGINT NOT NULL DEFAULT 0,
   fence BIGINT NOT NULL DEFAULT 0

@@ -55,13 +55,6 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: false,
     },
     Entry {
-        name: "undelivered:OUTBOX",
-        meaning: "a mail was not delivered and is given up",
-        advice: "`maildesk queue show ID` says what the server said, `maildesk queue retry ID` sends it again. Cleared when it \
-                 was sent or cancelled, or after a week.",
-        is_told_when_over: false,
-    },
-    Entry {
         name: "too_big:ARRIVAL",
         meaning: "a message is over its mailbox's limit and stays there",
         advice: "`maildesk error list`, then `fetch` or `discard`. Cleared when it was fetched, discarded, or is gone from \

@@ -2,6 +2,7 @@
 //! to do. `catalogue` lists them.
 
 mod catalogue;
+pub mod silence;
 
 use crate::clock::{Clock, Micros};
 use crate::failure::Failure;

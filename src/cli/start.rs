@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 
@@ -17,6 +18,9 @@ use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
 use crate::store::Owner;
 use crate::telemetry::{self, Log};
+
+/// Between two looks for a store that is away at the start.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Runs what was typed; gives the exit code.
 pub fn main() -> ExitCode {
@@ -105,7 +109,11 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
         Command::Run(args) if args.migrate => Schema::Migrate,
         _ => Schema::Ready,
     };
-    let context = Context::open(config, schema).await?;
+    let passing: &[u8] = match &cli.command {
+        Command::Run(_) => &[code::TRY_AGAIN, code::UNAVAILABLE],
+        _ => &[],
+    };
+    let context = patiently(passing, || Context::open(config.clone(), schema)).await?;
     let context = Context { actor: own_actor(), stdin, cwd, wants_json: cli.global.json, ..context };
     here(cli.command, context, sink).await.map(|output| Ok(output).into())
 }
@@ -155,7 +163,9 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
     };
     let Some(holder) = holder else { return watched(command, context, sink).await };
     let owner = Owner { command: holder, pid: std::process::id(), since: context.clock.now() };
-    let hold = context.store.hold(&owner).await?;
+    // Held by another is 69, and does not pass.
+    let passing: &[u8] = if matches!(command, Command::Run(_)) { &[code::TRY_AGAIN] } else { &[] };
+    let hold = patiently(passing, || async { Ok(context.store.hold(&owner).await?) }).await?;
     match command {
         Command::Run(args) => run::run(args, context, hold).await,
         other => {
@@ -164,6 +174,25 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
             let result = watched(other, context, sink).await;
             drop(hold);
             result
+        }
+    }
+}
+
+/// The daemon waits for a store that is not there: after a power cut the database server may be up later than we are.
+/// `passing` are the exit codes of what passes; anything else says at once what is wrong.
+async fn patiently<T, F: Future<Output = Result<T, CliError>>>(
+    passing: &[u8],
+    open: impl Fn() -> F,
+) -> Result<T, CliError> {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        match open().await {
+            Err(error) if passing.contains(&error.code) => {
+                tracing::warn!("daemon.waiting {}; it is tried again until the store is there", error.words);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            opened => return opened,
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Works;
 use super::bounces::Bounces;
 use super::space::in_room;
-use crate::clock::Micros;
+use crate::clock::{Micros, Pulse};
 use crate::config::Protocol;
 use crate::failure::Failure;
 use crate::intake::source::Source as _;
@@ -20,6 +20,11 @@ use crate::scheduler::until;
 use crate::sources::imap::ImapSource;
 use crate::store::MailboxRow;
 
+/// A round shows a sign of life with every batch. Servers have deadlines of their own on each command; this is for what
+/// hangs elsewhere.
+pub(super) const LONGEST_BATCH: Duration = Duration::from_secs(60 * 60);
+/// Between two rounds: a cron expression may mean years.
+const UNTIL_DUE: Duration = super::UNTIL_THE_STOP;
 /// After an IDLE that failed: this, doubled with each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(15);
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
@@ -37,6 +42,7 @@ pub(super) struct Reading {
     spread: Duration,
     bounces: Bounces,
     is_bounce: bool,
+    pulse: Pulse,
     stop: CancellationToken,
     due: Due,
     session: Option<ImapSource>,
@@ -59,7 +65,7 @@ impl Reading {
         works: Works,
         mailbox: MailboxRow,
         (spread, (bounces, is_bounce)): (Duration, (Bounces, bool)),
-        stop: CancellationToken,
+        (pulse, stop): (Pulse, CancellationToken),
     ) -> Reading {
         let due = Due::new(mailbox.spec.when(), mailbox.last_round.unwrap_or(mailbox.created));
         let (session, idle_retry) = (None, None);
@@ -69,6 +75,7 @@ impl Reading {
             spread,
             bounces,
             is_bounce,
+            pulse,
             stop,
             due,
             session,
@@ -94,6 +101,7 @@ impl Reading {
                 Woken::Due(_) => {}
             }
             self.due.ran(self.works.clock.now());
+            self.pulse.rest(LONGEST_BATCH);
             let (session, keeps) = (self.session.take(), self.can_idle());
             let visited = tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -138,6 +146,7 @@ impl Reading {
     /// Waits until the next round.
     async fn wait(&mut self) -> Woken {
         self.tell_bounces();
+        self.pulse.rest(UNTIL_DUE);
         if let Some(mut session) = self.session.take() {
             match self.idle(&mut session).await {
                 Some(Ok(woken)) => {
@@ -200,9 +209,10 @@ impl Reading {
     }
 
     async fn back_off(&mut self, failure: &Failure) -> Woken {
-        tracing::warn!(mailbox.name = self.mailbox.spec.name, "intake.round_failed {failure}");
+        self.works.store_watch.warn("intake.round_failed", failure);
         self.failures += 1;
         let pause = apart(failure.pause(self.failures), self.dice(self.failures));
+        self.pulse.rest(pause);
         let at = self.works.clock.now().plus(pause);
         if self.is_bounce {
             self.bounces.set_due(self.mailbox.id, at);

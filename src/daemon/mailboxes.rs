@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::bounces::Bounces;
 use super::mailbox::Reading;
 use super::{Works, pipes};
+use crate::clock::Pulse;
 use crate::config::Protocol;
 use crate::schedule::dice;
 use crate::store::MailboxRow;
@@ -29,11 +30,12 @@ struct Running {
 }
 
 /// Keeps one task running for each mailbox that is to be read.
-pub(super) async fn run(works: Works, shutdown: CancellationToken) {
+pub(super) async fn run(works: Works, pulse: Pulse, shutdown: CancellationToken) {
     let mut tasks = JoinSet::new();
     let mut running: HashMap<MailboxId, Running> = HashMap::new();
     let bounces = Bounces::default();
     'looks: loop {
+        pulse.beat();
         match works.to_read().await {
             Ok(mailboxes) => {
                 running.retain(|id, task| {
@@ -56,21 +58,13 @@ pub(super) async fn run(works: Works, shutdown: CancellationToken) {
                         }
                         let spread = if is_bounce { Duration::ZERO } else { window.mul_f64(dice(id.0, 0)) };
                         let bounces = (bounces.clone(), is_bounce);
-                        let task = match mailbox.spec.protocol {
-                            Protocol::Pipe => {
-                                tasks.spawn(pipes::rounds(works.clone(), mailbox, stop.clone()))
-                            }
-                            _ => {
-                                let (works, spread) = (works.clone(), (spread, bounces));
-                                tasks.spawn(Reading::new(works, mailbox, spread, stop.clone()).run())
-                            }
-                        }
-                        .id();
+                        let task =
+                            tasks.spawn(keep(works.clone(), mailbox, (spread, bounces), stop.clone())).id();
                         Running { version, is_bounce, stop, task }
                     });
                 }
             }
-            Err(e) => tracing::warn!("daemon.mailboxes_unread {e}"),
+            Err(e) => works.store_watch.warn("daemon.mailboxes_unread", &e),
         }
         let mut look = pin!(tokio::time::sleep(LOOK));
         loop {
@@ -88,5 +82,26 @@ pub(super) async fn run(works: Works, shutdown: CancellationToken) {
             }
         }
     }
+    pulse.rest(Duration::from_secs(60));
     while tasks.join_next().await.is_some() {}
+}
+
+/// The rounds over one mailbox, looked after.
+async fn keep(
+    works: Works,
+    mailbox: MailboxRow,
+    (spread, bounces): (Duration, (Bounces, bool)),
+    stop: CancellationToken,
+) {
+    let name = format!("mailbox-{}", mailbox.id);
+    let make = |pulse: Pulse, stop| {
+        let (works, mailbox, bounces) = (works.with_pulse(pulse.clone()), mailbox.clone(), bounces.clone());
+        async move {
+            match mailbox.spec.protocol {
+                Protocol::Pipe => pipes::rounds(works, mailbox, pulse, stop).await,
+                _ => Reading::new(works, mailbox, (spread, bounces), (pulse, stop)).run().await,
+            }
+        }
+    };
+    works.tasks.keep(&name, stop, make).await;
 }

@@ -1,6 +1,7 @@
-//! The process on one screen: what it starts, and in which order it stops.
+//! The process on one screen: what it starts, what it looks after, and in which order it stops.
 
 mod bounces;
+mod clock_watch;
 mod health;
 mod jobs;
 mod mailbox;
@@ -8,6 +9,8 @@ mod mailboxes;
 mod notify;
 mod pipes;
 mod space;
+mod store_watch;
+mod supervise;
 mod works;
 
 use std::net::SocketAddr;
@@ -16,21 +19,30 @@ use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::clock_watch::ClockWatch;
+use self::health::Vitals;
+use crate::clock::Pulse;
 use crate::control::{self, Handler};
 use crate::failure::Failure;
 use crate::outbound::Report;
-use crate::store::Hold;
-use crate::telemetry::Metrics;
+use crate::store::{Error, Hold};
 use crate::web::{self, Ask, Sight};
 
-use health::Pulse;
-
+pub use store_watch::{StoreWatch, Trouble};
+pub use supervise::{Care, Tasks};
 pub use works::Works;
 
 /// How often the daemon looks for alerts to tell, and whether the desk is still its own.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often it looks for mailboxes that are silent, and for alerts about what is no more.
+const SLOW_LOOK: Duration = Duration::from_secs(10 * 60);
+/// Of a task that has no signs of life to show.
+const UNTIL_THE_STOP: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// How often it asks for a store, or for the desk's lock, that is away.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where others reach the daemon.
 pub struct Front {
@@ -41,7 +53,8 @@ pub struct Front {
 }
 
 /// Runs until `shutdown`: first what an earlier life left undecided, then mailboxes, outbound queue, commands, alerts.
-/// Stops in order: no new command and no new round, what is in hand ends, the last mail under way ends.
+/// Each of them is started again if it breaks off or hangs. Stops in order: no new command and no new round, what is in
+/// hand ends, the last mail under way ends.
 pub async fn run(
     works: Works,
     front: Front,
@@ -50,93 +63,189 @@ pub async fn run(
 ) -> Result<(), Failure> {
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
-    let pulse = Pulse::new(works.clone());
+    let vitals = Vitals::new(works.clone());
     let mut tasks = JoinSet::new();
-    // Before the work of an earlier life, which may take its time: systemd waits for this one word only so long.
-    tasks.spawn(notify::run(pulse.clone(), shutdown.clone()));
-    tasks.spawn(web(front.web, works.metrics.clone(), pulse.clone(), shutdown.clone()));
-    let fates = works.decide_pending().await?;
-    tracing::info!(decided = fates.total(), "daemon.started");
-    tasks.spawn(control::serve(front.listener, shutdown.clone(), front.handler));
-    tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
-    tasks.spawn(send(works.clone(), shutdown.clone()));
-    tasks.spawn(space::watch(works.clone(), shutdown.clone()));
-    tasks.spawn(tell(works.clone(), shutdown.clone()));
-    tasks.spawn(jobs::jobs(&works).run(shutdown.clone()));
+    let mut keep = |name: &'static str, make: Make| {
+        let (works, stop) = (works.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            works.tasks.keep(name, stop, |pulse, stop| make(works.clone(), pulse, stop)).await
+        });
+    };
+    // Before the work of an earlier life, which may take its time: systemd waits for its one word only so long.
+    let told = vitals.clone();
+    keep("notify", Box::new(move |_, pulse, stop| Box::pin(notify::run(told.clone(), pulse, stop))));
+    if let Some(address) = front.web {
+        let sight = sight(&works, &vitals);
+        keep("web", Box::new(move |_, pulse, stop| Box::pin(listen(address, sight.clone(), pulse, stop))));
+    }
+    keep(
+        "store",
+        Box::new(|works, pulse, stop| Box::pin(works.store_watch.run(works.desk.alerts, pulse, stop))),
+    );
+    keep(
+        "clock",
+        Box::new(|works, pulse, stop| {
+            Box::pin(ClockWatch::default().run(works.desk.alerts, works.store_watch, pulse, stop))
+        }),
+    );
+    decide_pending(&works, &shutdown).await?;
+    let (listener, handler) = (Arc::new(front.listener), front.handler);
+    keep(
+        "control",
+        Box::new(move |_, pulse, stop| {
+            Box::pin(control::serve(listener.clone(), stop, handler.clone(), pulse))
+        }),
+    );
+    keep("mailboxes", Box::new(|works, pulse, stop| Box::pin(mailboxes::run(works, pulse, stop))));
+    keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
+    keep("space", Box::new(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
+    keep("alerts", Box::new(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
+    keep("jobs", Box::new(|works, pulse, stop| Box::pin(work(works, pulse, stop))));
     let lost = tokio::select! {
-        lost = watch(hold, &pulse, shutdown.clone()) => lost,
-        // None of them ends by itself: without one the desk would look alive and do nothing.
-        ended = tasks.join_next() => match shutdown.is_cancelled() {
+        lost = watch(&works, &vitals, hold, &shutdown) => lost,
+        // Those who look after the others do not end by themselves.
+        ended = tasks.join_next(), if !shutdown.is_cancelled() => match shutdown.is_cancelled() {
             true => Ok(()),
             false => {
-                tracing::error!("daemon.task_broke_off {ended:?}");
-                Err(Failure::temporary("a task of the daemon broke off; its words stand in the log"))
+                tracing::error!("daemon.keeper_broke_off {ended:?}");
+                Err(Failure::temporary("a part of the daemon is no longer looked after; its words stand in the log"))
             }
         },
     };
     shutdown.cancel();
     while let Some(ended) = tasks.join_next().await {
         if let Err(e) = ended {
-            tracing::error!("daemon.task_broke_off {e}");
+            tracing::error!("daemon.keeper_broke_off {e}");
         }
     }
     tracing::info!("daemon.stopped");
     lost
 }
 
-/// Health and metrics, if they are asked for anywhere.
-async fn web(address: Option<SocketAddr>, metrics: Metrics, pulse: Pulse, shutdown: CancellationToken) {
-    let Some(address) = address else { return shutdown.cancelled().await };
-    let ask: Ask = Arc::new(move || {
-        let pulse = pulse.clone();
-        Box::pin(async move { pulse.health().await })
-    });
-    web::run(address, Sight { ask, metrics }, shutdown).await;
+/// How a task begins, each time that it does.
+type Make = Box<
+    dyn Fn(Works, Pulse, CancellationToken) -> futures_util::future::BoxFuture<'static, ()>
+        + Send
+        + Sync
+        + 'static,
+>;
+
+/// What an earlier life kept and did not decide; waits for a store that is away.
+async fn decide_pending(works: &Works, shutdown: &CancellationToken) -> Result<(), Failure> {
+    while !shutdown.is_cancelled() {
+        match works.decide_pending().await {
+            Ok(fates) => {
+                tracing::info!(decided = fates.total(), "daemon.started");
+                return Ok(());
+            }
+            Err(failure) if failure.kind.is_store_away() => {
+                works.store_watch.warn("daemon.waiting", &failure)
+            }
+            Err(failure) => return Err(failure),
+        }
+        pause(shutdown, PATIENCE).await;
+    }
+    Ok(())
 }
 
-async fn send(works: Works, shutdown: CancellationToken) {
+/// What is shown over HTTP.
+fn sight(works: &Works, vitals: &Vitals) -> Sight {
+    let vitals = vitals.clone();
+    let ask: Ask = Arc::new(move || {
+        let vitals = vitals.clone();
+        Box::pin(async move { vitals.health().await })
+    });
+    Sight { ask, metrics: works.metrics.clone() }
+}
+
+/// Health and metrics. It serves whoever asks, and shows no signs of life in between.
+async fn listen(address: SocketAddr, sight: Sight, pulse: Pulse, shutdown: CancellationToken) {
+    pulse.rest(UNTIL_THE_STOP);
+    web::run(address, sight, shutdown).await;
+}
+
+/// The jobs, each at its time; one may take hours.
+async fn work(works: Works, pulse: Pulse, shutdown: CancellationToken) {
+    pulse.rest(UNTIL_THE_STOP);
+    jobs::jobs(&works).run(shutdown).await;
+}
+
+async fn send(works: Works, pulse: Pulse, shutdown: CancellationToken) {
     let (states, wake) = (works.clone(), works.wake.clone());
     let heard = move |report: &Report| {
         let (works, report) = (states.clone(), report.clone());
         works.heard.lock().expect("nobody panics while holding it").push(report);
     };
-    works.outbound().run(shutdown, wake, heard).await;
+    works.outbound().run(shutdown, wake, pulse, heard).await;
 }
 
-/// Relays that fail or work again become alerts; alerts become mails.
-async fn tell(works: Works, shutdown: CancellationToken) {
-    loop {
+/// Relays that fail or work again become alerts, and so do mailboxes that are silent; alerts become mails.
+async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
+    let mut looked: Option<Instant> = None;
+    while !shutdown.is_cancelled() {
+        pulse.beat();
         let reports = std::mem::take(&mut *works.heard.lock().expect("nobody panics while holding it"));
         for report in reports {
             if let Err(e) = works.state_relays(&report).await {
-                tracing::warn!("daemon.alert_failed {e}");
+                works.store_watch.warn("daemon.alert_failed", &e);
             }
         }
-        match works.desk.tell_alerts().await {
-            Ok(0) => {}
-            Ok(_) => works.wake.notify_one(),
-            Err(e) => tracing::warn!("daemon.alert_failed {e}"),
+        if looked.is_none_or(|looked| looked.elapsed() >= SLOW_LOOK) {
+            looked = Some(Instant::now());
+            for looked_at in [works.state_silence().await, works.clear_left_over().await] {
+                if let Err(e) = looked_at {
+                    works.store_watch.warn("daemon.alert_failed", &e);
+                }
+            }
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+        for told in [works.desk.tell_undelivered().await, works.desk.tell_alerts().await] {
+            match told {
+                Ok(0) => {}
+                Ok(_) => works.wake.notify_one(),
+                Err(e) => works.store_watch.warn("daemon.alert_failed", &e.into()),
+            }
+        }
+        pause(&shutdown, LOOK).await;
+    }
+}
+
+/// Ends when `shutdown` comes, or when the desk is somebody else's. A lock that was lost with its connection is taken
+/// again: while the database is away nobody else can have it.
+async fn watch(
+    works: &Works,
+    vitals: &Vitals,
+    hold: &mut Hold,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    loop {
+        pause(shutdown, LOOK).await;
+        if shutdown.is_cancelled() {
+            return Ok(());
+        }
+        let Err(lost) = hold.check().await else { continue };
+        tracing::warn!("daemon.desk_lock_lost {lost}; it is taken again as soon as the store is there");
+        loop {
+            match works.store.hold_again(hold).await {
+                Ok(()) => break tracing::info!("daemon.desk_lock_taken_again"),
+                Err(error @ Error::Held(_)) => {
+                    tracing::error!("daemon.desk_lost {error}");
+                    vitals.desk_lost();
+                    return Err(error.into());
+                }
+                Err(error) => tracing::debug!("daemon.desk_lock_away {error}"),
+            }
+            pause(shutdown, PATIENCE).await;
+            if shutdown.is_cancelled() {
+                return Ok(());
+            }
         }
     }
 }
 
-/// Ends when `shutdown` comes; a desk that is no longer ours shuts the daemon down itself.
-async fn watch(hold: &mut Hold, pulse: &Pulse, shutdown: CancellationToken) -> Result<(), Failure> {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(()),
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        if let Err(e) = hold.check().await {
-            tracing::error!("daemon.desk_lost {e}");
-            pulse.desk_lost();
-            shutdown.cancel();
-            return Err(e.into());
-        }
+async fn pause(shutdown: &CancellationToken, pause: Duration) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
     }
 }
 

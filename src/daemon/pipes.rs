@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Works;
+use super::mailbox::LONGEST_BATCH;
 use super::space::in_room;
+use crate::clock::Pulse;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
 
@@ -13,10 +15,11 @@ use crate::store::MailboxRow;
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Round after round, each when there is something to decide.
-pub(super) async fn rounds(works: Works, mailbox: MailboxRow, stop: CancellationToken) {
+pub(super) async fn rounds(works: Works, mailbox: MailboxRow, pulse: Pulse, stop: CancellationToken) {
     let mut delivered = works.delivered.subscribe();
     let mut failures = 0;
     while !stop.is_cancelled() {
+        pulse.rest(LONGEST_BATCH);
         let polled = tokio::select! {
             () = stop.cancelled() => return,
             polled = in_room(&works, works.poll(&mailbox)) => polled,
@@ -30,17 +33,19 @@ pub(super) async fn rounds(works: Works, mailbox: MailboxRow, stop: Cancellation
                 }
             }
             Err(failure) => {
-                tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
+                works.store_watch.warn("intake.round_failed", &failure);
                 failures += 1;
                 pause = Some(failure.pause(failures));
             }
         }
+        pulse.rest(pause.unwrap_or(LONGEST_BATCH));
         let more = async {
             match pause {
                 None => {
                     while !matches!(has_pending(&works, &mailbox).await, Ok(true)) {
                         // Either will do: somebody has told, or it is time to look.
                         drop(tokio::time::timeout(LOOK, delivered.changed()).await);
+                        pulse.progress();
                     }
                 }
                 Some(pause) => tokio::time::sleep(pause).await,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Works;
+use crate::clock::Pulse;
 use crate::store::Shortage;
 
 /// How often the free disk is looked at.
@@ -13,8 +14,9 @@ const LOOK: Duration = Duration::from_secs(2);
 const ALERT: &str = "disk:nearly_full";
 
 /// Raises the alert, and clears it.
-pub(super) async fn watch(works: Works, shutdown: CancellationToken) {
+pub(super) async fn watch(works: Works, pulse: Pulse, shutdown: CancellationToken) {
     loop {
+        pulse.beat();
         let words = works.intake.space.shortage().as_ref().map(words);
         if let Err(e) = works.desk.alerts.state(ALERT, words.as_deref()).await {
             tracing::warn!("daemon.alert_failed {e}");
@@ -36,6 +38,7 @@ fn words(shortage: &Shortage) -> String {
 /// Begins when there is room.
 pub(super) async fn in_room<T>(works: &Works, work: impl Future<Output = T>) -> T {
     while works.intake.space.shortage().is_some() {
+        works.intake.pulse.progress();
         tokio::time::sleep(LOOK).await;
     }
     work.await

@@ -8,9 +8,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::Heard;
-
-use crate::alert::{self, Alarm};
-use crate::clock::Clock;
+use super::store_watch::StoreWatch;
+use super::supervise::{Care, Tasks};
+use crate::alert::{self, Alarm, silence};
+use crate::clock::{Clock, Micros, Pulse};
 use crate::config::{Protocol, Run, Tls};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
@@ -25,9 +26,15 @@ use crate::sources::imap::{ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
 use crate::sources::{self, Password};
-use crate::store::{MailboxRow, Space, Store, free_bytes};
+use crate::store::listing::ALL;
+use crate::store::{MailboxRow, Quiet, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
 use crate::ticket::MailboxId;
+
+/// No shorter silence of a mailbox is told, so none is looked at.
+const LEAST_SILENCE_US: i64 = 24 * 3600 * Micros::SECOND;
+/// So many messages of the past say how often mail comes.
+const TIMES_OF_MAIL: i64 = 3000;
 
 /// A desk at work. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +53,10 @@ pub struct Works {
     pub metrics: Metrics,
     /// Told when an MTA has brought mail.
     pub(super) delivered: watch::Sender<()>,
+    /// The long-lived tasks of this process, and how they fare.
+    pub tasks: Tasks,
+    /// Whether the store is there.
+    pub store_watch: StoreWatch,
     pub(super) heard: Heard,
     /// One round at a time over a mailbox, whoever asks for it.
     rounds: Arc<std::sync::Mutex<HashMap<MailboxId, Arc<tokio::sync::Mutex<()>>>>>,
@@ -72,7 +83,9 @@ impl Works {
             metrics: metrics.clone(),
             space,
             shares,
+            pulse: Pulse::default(),
         };
+        let tasks = Tasks::new(desk.alerts.clone(), Care::USUAL);
         Ok(Works {
             store,
             key: Arc::new(key),
@@ -84,9 +97,18 @@ impl Works {
             wake: Arc::new(Notify::new()),
             metrics,
             delivered: watch::Sender::default(),
+            tasks,
+            store_watch: StoreWatch::default(),
             heard: Heard::default(),
             rounds: Arc::default(),
         })
+    }
+
+    /// The same, with rounds that show signs of life there.
+    pub fn with_pulse(&self, pulse: Pulse) -> Works {
+        let mut works = self.clone();
+        works.intake.pulse = pulse;
+        works
     }
 
     /// The mailboxes that are read: active, not held, and some active type answers to them. Bounces come first (A6).
@@ -139,7 +161,7 @@ impl Works {
         };
         self.metrics.round(begun.elapsed(), ended.is_ok());
         let ended = ended.map_err(|f| f.of(format!("mailbox {:?}", mailbox.spec.name)));
-        self.record(mailbox, ended.as_ref().err()).await?;
+        self.record(mailbox, ended.as_ref().map(|(report, _)| report)).await?;
         ended
     }
 
@@ -170,7 +192,7 @@ impl Works {
                 let failure = Failure::temporary(failure.to_string());
                 let failure = failure.of(format!("mailbox {:?}", mailbox.spec.name));
                 tracing::warn!(mailbox.name = mailbox.spec.name, "intake.delivery_failed {failure}");
-                if let Err(e) = self.record(mailbox, Some(&failure)).await {
+                if let Err(e) = self.record(mailbox, Err(&failure)).await {
                     tracing::warn!("daemon.alert_failed {e}");
                 }
             }
@@ -334,7 +356,56 @@ impl Works {
         Ok(())
     }
 
-    async fn record(&self, mailbox: &MailboxRow, failure: Option<&Failure>) -> Result<(), Failure> {
+    /// Raises an alert for each mailbox that is silent for much longer than is usual for it (L8). The next message clears
+    /// it.
+    pub async fn state_silence(&self) -> Result<(), Failure> {
+        let quiet = self.store.read().await?.quiet_mailboxes(LEAST_SILENCE_US).await?;
+        for Quiet { id, name, last_mail, last_ok } in quiet {
+            let times = self.store.read().await?.times_of_mail(id, TIMES_OF_MAIL).await?;
+            let Some(limit) = silence::longest_usual(&times) else { continue };
+            if last_mail.plus(limit) >= last_ok {
+                continue;
+            }
+            let alarm = Alarm {
+                kind: None,
+                words: format!(
+                    "mailbox {name:?}: it is read without trouble, but no mail has come since {}; after its last \
+                     messages up to {} h are usual for it",
+                    last_mail.rfc3339(),
+                    limit.as_secs() / 3600
+                ),
+                advice: "Send a message there and see whether it arrives. If not, look at what lies before the mailbox: \
+                         address, forwarding, MX records, spam filters."
+                    .into(),
+            };
+            self.desk.alerts.keep(&format!("mailbox:{id}:silent"), Some(&alarm)).await?;
+        }
+        Ok(())
+    }
+
+    /// Alerts about mailboxes that are not read any more are over: nobody will find out otherwise.
+    pub async fn clear_left_over(&self) -> Result<(), Failure> {
+        let standing = self.store.read().await?.list_alerts(false, ALL).await?;
+        let mut names: Vec<String> = standing.into_iter().map(|alert| alert.name).collect();
+        names.retain(|name| name.starts_with("mailbox:"));
+        if names.is_empty() {
+            return Ok(());
+        }
+        for mailbox in self.mailboxes_to_read().await? {
+            names.retain(|name| !name.starts_with(&format!("mailbox:{}:", mailbox.id)));
+        }
+        for name in names {
+            self.desk.alerts.keep(&name, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        mailbox: &MailboxRow,
+        ended: Result<&RoundReport, &Failure>,
+    ) -> Result<(), Failure> {
+        let failure = ended.err();
         // The store's trouble is not the mailbox's, and cannot be written either.
         if failure.is_some_and(|f| f.kind.is_store_away()) {
             return Ok(());
@@ -354,6 +425,10 @@ impl Works {
                 self.desk.alerts.keep_in(&mut tx, &name, Some(&alarm)).await?;
             }
             Some(_) => {}
+        }
+        if ended.is_ok_and(|report| report.fetched > 0) {
+            tx.note_mail(mailbox.id, now).await?;
+            self.desk.alerts.keep_in(&mut tx, &format!("mailbox:{}:silent", mailbox.id), None).await?;
         }
         Ok(tx.commit().await?)
     }

@@ -8,6 +8,7 @@ pub mod mails;
 mod place;
 pub mod review;
 mod tell;
+mod undelivered;
 
 use std::sync::Arc;
 

@@ -263,8 +263,8 @@ impl Kind {
                 "no_rights",
                 Stays,
                 "the account may not do this in the folder: it is read-only, or its rights do not allow it",
-                "Give the account the rights to delete and move, or set `handled` to what it may do. Mail is taken in all the same, \
-                 and stays where it is.",
+                "Give the account the rights to read the folder, and to do there what `handled` says. What it can read is taken \
+                 in all the same, once, and stays where it is.",
             ),
             Kind::NotRemoved => (
                 "not_removed",

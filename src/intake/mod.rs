@@ -21,7 +21,7 @@ mod told;
 
 use std::path::PathBuf;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Pulse};
 use crate::desk::Desk;
 use crate::store::Space;
 use crate::telemetry::Metrics;
@@ -42,6 +42,8 @@ pub struct Intake {
     pub space: Space,
     /// Of the memory for mail on its way in.
     pub shares: Shares,
+    /// Shows that a round goes on, batch after batch.
+    pub pulse: Pulse,
 }
 
 #[derive(Clone, Debug)]

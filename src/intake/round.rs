@@ -327,6 +327,7 @@ impl FolderRound<'_> {
         }
         for (item, known) in &work.wanted {
             if self.has_room() {
+                self.intake.pulse.progress();
                 self.take_in_left(source, item, known).await?;
             }
         }
@@ -342,6 +343,7 @@ impl FolderRound<'_> {
             if !self.has_room() {
                 break;
             }
+            self.intake.pulse.progress();
             let next = batches.next();
             let owed = std::mem::take(&mut self.owed);
             let confirmed = std::mem::take(&mut self.confirmed);

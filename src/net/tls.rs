@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::Stream;
+use crate::clock::Micros;
 use crate::failure::{Failure, Kind};
 
 /// Speaks TLS on `stream`, which must lead to `host`, within `deadline`. The roots are read anew each time, so a
@@ -97,7 +98,16 @@ fn refused(host: &str, error: io::Error) -> Failure {
         Some(rustls::Error::InvalidCertificate(why)) => certificate_kind(why),
         _ => Kind::TlsRefused,
     };
-    Failure::temporary(words).kind(kind).because(error)
+    let failure = Failure::temporary(words).kind(kind);
+    match inner {
+        // The words say it already, and better than the library.
+        Some(rustls::Error::InvalidCertificate(why)) if is_worded(why) => failure,
+        _ => failure.because(error),
+    }
+}
+
+fn is_worded(why: &CertificateError) -> bool {
+    certificate_kind(why) != Kind::TlsUntrusted || matches!(why, CertificateError::UnknownIssuer)
 }
 
 fn certificate_kind(why: &CertificateError) -> Kind {
@@ -124,9 +134,14 @@ fn certificate_words(host: &str, why: &CertificateError) -> String {
             "the certificate is not for {host} but for {}: connect to the server by that name",
             names(presented)
         ),
-        C::Expired | C::ExpiredContext { .. } => {
-            format!("the certificate of {host} has expired: the server's operator must renew it")
+        C::ExpiredContext { not_after, .. } => {
+            let end = Micros::from_seconds(i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX));
+            format!(
+                "the certificate of {host} has expired at {}: the server's operator must renew it",
+                end.rfc3339()
+            )
         }
+        C::Expired => format!("the certificate of {host} has expired: the server's operator must renew it"),
         C::NotValidYet | C::NotValidYetContext { .. } => {
             format!("the certificate of {host} is not valid yet: check this machine's clock")
         }

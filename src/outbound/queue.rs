@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::record::Counts;
 use super::visit::{Stopped, Visit};
 use super::{Deadlines, RelayBook, RelaySettings};
-use crate::clock::Clock;
+use crate::clock::{Clock, Pulse};
 use crate::failure::{Failure, Kind};
 use crate::store::Store;
 use crate::store::delivery::Sender;
@@ -96,24 +96,42 @@ impl Report {
     }
 }
 
-/// Relays being served at this moment.
+/// Relays being served at this moment, each by a task of its own: a slow one holds up nobody but itself.
 #[derive(Default)]
-struct Running<'a> {
-    tasks: FuturesUnordered<BoxFuture<'a, Served>>,
+struct Running {
+    tasks: JoinSet<Served>,
     relays: HashMap<RelayId, String>,
+    by_task: HashMap<Id, RelayId>,
 }
 
-impl Running<'_> {
+impl Running {
     fn may_start(&self, host: &str) -> bool {
         self.relays.len() < RELAYS_AT_ONCE
             && self.relays.values().filter(|h| h.as_str() == host).count() < CONNECTIONS_PER_HOST
     }
 
     async fn next(&mut self) -> Option<Served> {
-        let served = self.tasks.next().await?;
-        self.relays.remove(&served.relay);
-        Some(served)
+        let (id, ended) = match self.tasks.join_next_with_id().await? {
+            Ok((id, served)) => (id, Ok(served)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let relay = self.by_task.remove(&id)?;
+        self.relays.remove(&relay);
+        Some(ended.unwrap_or_else(|error| broken_off(relay, &error)))
     }
+
+    fn start(&mut self, relay: RelayId, host: String, visit: impl Future<Output = Served> + Send + 'static) {
+        self.relays.insert(relay, host);
+        self.by_task.insert(self.tasks.spawn(visit).id(), relay);
+    }
+}
+
+/// A fault of ours on one visit: what it had in hand is found by the next one.
+fn broken_off(relay: RelayId, error: &tokio::task::JoinError) -> Served {
+    let words = format!("relay {relay}: the visit broke off: {error}");
+    tracing::error!(relay.id = relay.0, "outbound.visit_broke_off {error}");
+    let failure = RelayFailure { relay, kind: Kind::BrokeOff, words };
+    Served { relay, counts: Counts::default(), health: Some(Err(failure)) }
 }
 
 impl Outbound {
@@ -136,14 +154,26 @@ impl Outbound {
     }
 
     /// Sends until `shutdown`. `wake` is told when mail was queued; `told` hears what each visit to a relay did.
-    pub async fn run(self, shutdown: CancellationToken, wake: Arc<Notify>, told: impl Fn(&Report) + Send) {
+    pub async fn run(
+        self,
+        shutdown: CancellationToken,
+        wake: Arc<Notify>,
+        pulse: Pulse,
+        told: impl Fn(&Report) + Send,
+    ) {
         let mut running = Running::default();
+        let mut is_unread = false;
         let terms = Terms { limit: i64::MAX, stop: shutdown.clone(), pause: PAUSE };
         while !shutdown.is_cancelled() {
             // A relay that failed or is done may be served again as soon as something is due there.
             let mut served = HashSet::new();
-            if let Err(failure) = self.start_due(&mut running, &mut served, &terms).await {
-                tracing::warn!(%failure, "outbound.queue_unread");
+            pulse.beat();
+            match self.start_due(&mut running, &mut served, &terms).await {
+                Err(failure) if !is_unread => {
+                    is_unread = true;
+                    tracing::warn!(%failure, "outbound.queue_unread");
+                }
+                tried => is_unread = tried.is_err(),
             }
             let nap = self.nap().await;
             tokio::select! {
@@ -153,6 +183,7 @@ impl Outbound {
                 Some(done) = running.next(), if !running.relays.is_empty() => tell(done, &told),
             }
         }
+        pulse.rest(GRACE);
         let rest = async {
             while let Some(done) = running.next().await {
                 tell(done, &told);
@@ -176,9 +207,9 @@ impl Outbound {
         }
     }
 
-    async fn start_due<'a>(
-        &'a self,
-        running: &mut Running<'a>,
+    async fn start_due(
+        &self,
+        running: &mut Running,
         served: &mut HashSet<RelayId>,
         terms: &Terms,
     ) -> Result<(), Failure> {
@@ -193,9 +224,9 @@ impl Outbound {
             let settings = book.get(&id).cloned();
             let host = settings.as_ref().map(|s| s.host.to_lowercase()).unwrap_or_default();
             if running.may_start(&host) {
-                running.relays.insert(id, host);
                 served.insert(id);
-                running.tasks.push(Box::pin(self.serve(id, settings, terms.clone())));
+                let (outbound, terms) = (self.clone(), terms.clone());
+                running.start(id, host, async move { outbound.serve(id, settings, terms).await });
             }
         }
         Ok(())

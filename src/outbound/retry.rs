@@ -19,6 +19,11 @@ pub fn delay(tries: i64, dice: f64) -> Duration {
     Duration::from_secs(60 * MINUTES[step]).mul_f64(factor)
 }
 
+/// No wait is longer.
+pub fn longest() -> Duration {
+    delay(i64::MAX, 1.0)
+}
+
 /// Whether a recipient is given up after `tries` tries of a mail of that age.
 pub fn gives_up(tries: i64, age: Duration) -> bool {
     tries >= LEAST_TRIES && age >= PATIENCE

@@ -143,6 +143,22 @@ impl Tx {
         Ok(self.row(query).await?.try_get::<Option<i64>, _>(0)?.map(Micros))
     }
 
+    /// After the clock was set back: waits that end after `beyond` end earlier by `us`, but not before `now`. Gives the
+    /// number of mails.
+    pub async fn take_waits_back(&mut self, now: Micros, beyond: Micros, us: i64) -> Result<u64, Error> {
+        let of_recipients = format!(
+            "UPDATE outbox_recipient SET next_us = CASE WHEN next_us - $3 > $1 THEN next_us - $3 ELSE $1 END \
+             WHERE {IS_OPEN} AND next_us > $2"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(of_recipients));
+        self.execute(query.bind(now.0).bind(beyond.0).bind(us)).await?;
+        let query = sqlx::query(
+            "UPDATE outbox SET next_us = CASE WHEN next_us - $3 > $1 THEN next_us - $3 ELSE $1 END \
+             WHERE state = 'queued' AND next_us > $2",
+        );
+        self.execute(query.bind(now.0).bind(beyond.0).bind(us)).await
+    }
+
     /// Claims a mail that is due. `None`: somebody else has it, its relay was paused, or it is due no more.
     pub async fn claim(&mut self, id: OutboxId, sender: Sender<'_>) -> Result<Option<Claimed>, Error> {
         let query = sqlx::query(

@@ -13,7 +13,7 @@ pub enum Engine {
 /// SQLite, as we run it. WAL with FULL: a commit is durable when it returns. `secure_delete`: erased words are gone from
 /// the file. The page size must come first; it holds for a new file only.
 const SQLITE_PRAGMAS: &str = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 30000; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
+     PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
      PRAGMA journal_size_limit = 67108864;";
 const SQLITE_READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
 const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 3000;";
@@ -72,9 +72,13 @@ impl Engine {
         self,
         connection: &mut AnyConnection,
         is_writer: bool,
+        wait: std::time::Duration,
     ) -> Result<(), sqlx::Error> {
         match self {
             Engine::Sqlite => {
+                // Before the others: they may meet a lock too.
+                let patience = format!("PRAGMA busy_timeout = {}", wait.as_millis());
+                connection.execute(sqlx::AssertSqlSafe(patience)).await?;
                 connection.execute(SQLITE_PRAGMAS).await?;
                 let more = if is_writer { SQLITE_WRITER_PRAGMAS } else { SQLITE_READER_PRAGMAS };
                 connection.execute(more).await?;

@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
-use crate::ticket::{EventNumber, LogEntryId, TicketId};
+use crate::ticket::{EventNumber, LogEntryId, OutboxId, TicketId};
 
 /// Who did it, from where, because of what. Every command and every event carries one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,49 @@ impl Tx {
         .bind(at.0);
         self.later(query)?;
         Ok(EventNumber(number))
+    }
+
+    /// Where a reader of the events stands, and the last event that there is. Numbers below it are committed: they are
+    /// drawn under the desk lock.
+    pub async fn events_behind(&mut self, cursor: &str) -> Result<(EventNumber, EventNumber), Error> {
+        let query = sqlx::query("SELECT number FROM event_cursor WHERE name = $1").bind(cursor);
+        let from = self.maybe_row(query).await?.map(|row| row.try_get(0)).transpose()?.unwrap_or(0);
+        let last = self.row(sqlx::query("SELECT coalesce(max(number), 0) FROM ticket_event")).await?;
+        Ok((EventNumber(from), EventNumber(last.try_get(0)?)))
+    }
+
+    /// A reader has done with the events up to this one.
+    pub async fn set_cursor(&mut self, cursor: &str, upto: EventNumber) -> Result<(), Error> {
+        let query = sqlx::query(
+            "INSERT INTO event_cursor (name, number) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET number = excluded.number",
+        );
+        self.execute(query.bind(cursor).bind(upto.0)).await.map(drop)
+    }
+
+    /// The mails that were given up between two events, each once, and how far that reaches: `limit` events at most.
+    pub async fn failed_deliveries(
+        &mut self,
+        (from, upto): (EventNumber, EventNumber),
+        limit: i64,
+    ) -> Result<(Vec<OutboxId>, EventNumber), Error> {
+        let query = sqlx::query(
+            "SELECT number, detail FROM ticket_event WHERE number > $1 AND number <= $2 AND kind = $3 \
+             ORDER BY number LIMIT $4",
+        );
+        let query = query.bind(from.0).bind(upto.0).bind(Happened::DeliveryFailed.as_str()).bind(limit);
+        let rows = self.rows(query).await?;
+        let is_all = (rows.len() as i64) < limit;
+        let (mut mails, mut reached) = (vec![], upto);
+        for row in &rows {
+            let detail: String = row.try_get(1)?;
+            let mail = detail.strip_prefix("outbox:").and_then(|id| id.parse().ok()).map(OutboxId);
+            mails.extend(mail.filter(|mail| !mails.contains(mail)));
+            if !is_all {
+                reached = EventNumber(row.try_get(0)?);
+            }
+        }
+        Ok((mails, reached))
     }
 
     /// The events of a ticket, oldest first.

@@ -48,7 +48,10 @@ impl std::fmt::Display for Owner {
 
 /// The desk is held until this is dropped or the process ends.
 #[derive(Debug)]
-pub struct Hold(Held);
+pub struct Hold {
+    held: Held,
+    owner: Owner,
+}
 
 #[derive(Debug)]
 enum Held {
@@ -84,12 +87,27 @@ impl Store {
             Engine::Postgres => hold_session(&self.options, owner, patience).await,
         }
     }
+
+    /// Takes hold again after the lock was lost with its connection. `Error::Held`: somebody else has it now. Anything
+    /// temporary may be tried again; so may it while the server still keeps the lost connection for a living one.
+    pub async fn hold_again(&self, hold: &mut Hold) -> Result<(), Error> {
+        match self.hold(&hold.owner).await {
+            Err(Error::Held(words)) if words.contains(&hold.owner.to_string()) => {
+                Err(Error::Unreachable(words))
+            }
+            Err(error) => Err(error),
+            Ok(again) => {
+                *hold = again;
+                Ok(())
+            }
+        }
+    }
 }
 
 impl Hold {
     /// Whether it still holds: on PostgreSQL the lock is gone with its connection, and then so is the right to work.
     pub async fn check(&mut self) -> Result<(), Error> {
-        match &mut self.0 {
+        match &mut self.held {
             Held::File(_) => Ok(()),
             Held::Session(connection) => {
                 let gone = |e: &dyn std::fmt::Display| {
@@ -129,7 +147,7 @@ fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
     }
     file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
     writeln!(file, "{owner}").map_err(failed)?;
-    Ok(Hold(Held::File(file)))
+    Ok(Hold { held: Held::File(file), owner: owner.clone() })
 }
 
 async fn hold_session(options: &AnyConnectOptions, owner: &Owner, patience: Duration) -> Result<Hold, Error> {
@@ -154,7 +172,7 @@ async fn hold_session(options: &AnyConnectOptions, owner: &Owner, patience: Dura
          ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, fence = lease.fence + 1",
     );
     query.bind(owner.to_string()).execute(&mut connection).await?;
-    Ok(Hold(Held::Session(Box::new(connection))))
+    Ok(Hold { held: Held::Session(Box::new(connection)), owner: owner.clone() })
 }
 
 fn held_by(holder: &str) -> Error {

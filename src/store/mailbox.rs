@@ -29,6 +29,15 @@ pub struct MailboxRow {
     pub shown: i64,
 }
 
+/// A mailbox without mail.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    pub id: MailboxId,
+    pub name: String,
+    pub last_mail: Micros,
+    pub last_ok: Micros,
+}
+
 const SELECT: &str = "SELECT id, name, protocol, host, port, tls, username, folders, handled, move_to, \
     size_limit_bytes, interval_s, schedule, timezone, idle, start, mode, active, password_id, epoch, held, provisioned, \
     version, created_us, \
@@ -166,6 +175,43 @@ impl Tx {
         let Some(row) = self.maybe_row(query).await? else { return Ok((0, None)) };
         let mut row = Reader::new(&row);
         Ok((u32::try_from(row.int()?).unwrap_or(u32::MAX), row.maybe_time()?))
+    }
+
+    /// A round has brought mail.
+    pub async fn note_mail(&mut self, id: MailboxId, now: Micros) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE mailbox SET last_mail_us = $2 WHERE id = $1");
+        self.execute(query.bind(id.0).bind(now.0)).await.map(drop)
+    }
+
+    /// Mailboxes that are read without trouble, and that have had no mail for at least so many microseconds.
+    pub async fn quiet_mailboxes(&mut self, least_us: i64) -> Result<Vec<Quiet>, Error> {
+        let query = sqlx::query(
+            "SELECT m.id, m.name, m.last_mail_us, m.last_ok_us FROM mailbox m WHERE m.active = 1 AND m.held = 0 \
+             AND m.failing_since_us IS NULL AND m.last_ok_us - m.last_mail_us > $1 AND EXISTS \
+             (SELECT 1 FROM ticket_type t WHERE t.mailbox_id = m.id AND t.active = 1) ORDER BY m.id",
+        );
+        let rows = self.rows(query.bind(least_us)).await?;
+        rows.iter()
+            .map(|row| {
+                let mut row = Reader::new(row);
+                Ok(Quiet {
+                    id: MailboxId(row.int()?),
+                    name: row.text()?,
+                    last_mail: row.time()?,
+                    last_ok: row.time()?,
+                })
+            })
+            .collect()
+    }
+
+    /// When the last so many messages of a mailbox came, as far as they came by themselves.
+    pub async fn times_of_mail(&mut self, id: MailboxId, limit: i64) -> Result<Vec<Micros>, Error> {
+        let query = sqlx::query(
+            "SELECT kept_us FROM arrival WHERE mailbox_id = $1 AND silent = 0 AND state <> 'before_start' \
+             ORDER BY kept_us DESC LIMIT $2",
+        );
+        let rows = self.rows(query.bind(id.0).bind(limit)).await?;
+        rows.iter().map(|row| Reader::new(row).time()).collect()
     }
 
     pub(super) async fn insert_mailbox(

@@ -53,7 +53,7 @@ pub use group::GroupRow;
 pub use health::{Owed, Ping};
 pub use hold::{Hold, Owner};
 pub use job::JobRow;
-pub use mailbox::MailboxRow;
+pub use mailbox::{MailboxRow, Quiet};
 pub use migrate::Schema;
 pub use relay::RelayRow;
 pub use secret::{PasswordChange, Stamp};
@@ -82,11 +82,17 @@ pub struct Store {
     options: AnyConnectOptions,
     readers: AnyPool,
     writer: AnyPool,
+    wait: Duration,
 }
 
 impl Store {
     /// Opens `sqlite:<path>` (the file is made if absent) or `postgres://…`. Says at once what is wrong.
     pub async fn connect(url: &str) -> Result<Store, Error> {
+        Store::connect_within(url, WAIT).await
+    }
+
+    /// The same, waiting only so long for a connection or a lock.
+    pub async fn connect_within(url: &str, wait: Duration) -> Result<Store, Error> {
         sqlx::any::install_default_drivers();
         let engine = Engine::of_url(url)?;
         let wrong = |e| Error::CannotOpen(format!("store.url cannot be read: {e}"));
@@ -94,11 +100,11 @@ impl Store {
         if engine == Engine::Sqlite {
             refusal::require_owner(&options)?;
         }
-        try_to_open(engine, &options).await?;
+        try_to_open(engine, &options, wait).await?;
         let pool = |connections: u32, is_writer: bool| {
             AnyPoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(WAIT)
+                .acquire_timeout(wait)
                 .test_before_acquire(engine == Engine::Postgres)
                 // On a full disk SQLite ends the transaction itself; its ROLLBACK fails then, and sqlx goes on counting it
                 // as open. Such a connection would never begin another.
@@ -106,7 +112,7 @@ impl Store {
                     let is_free = !connection.is_in_transaction();
                     Box::pin(std::future::ready(Ok(is_free)))
                 })
-                .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer)))
+                .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer, wait)))
                 .connect_lazy_with(options.clone())
         };
         Ok(match engine {
@@ -116,10 +122,11 @@ impl Store {
                 options: options.clone(),
                 writer: pool(1, true),
                 readers: pool(READERS, false),
+                wait,
             },
             Engine::Postgres => {
                 let all = pool(POSTGRES_CONNECTIONS, true);
-                Store { engine, options: options.clone(), writer: all.clone(), readers: all }
+                Store { engine, options: options.clone(), writer: all.clone(), readers: all, wait }
             }
         })
     }
@@ -162,7 +169,7 @@ impl Store {
         match Tx::begin(self.engine, pool, how).await {
             // It waited in vain. Where the store does not even open, that is why.
             Err(Error::Unavailable(e @ sqlx::Error::PoolTimedOut)) => {
-                try_to_open(self.engine, &self.options).await?;
+                try_to_open(self.engine, &self.options, self.wait).await?;
                 Err(Error::Unavailable(e))
             }
             begun => begun,
@@ -176,15 +183,15 @@ impl Store {
 }
 
 /// A pool hides why it cannot connect behind a time-out; one plain connection that looks into the store says it.
-async fn try_to_open(engine: Engine, options: &AnyConnectOptions) -> Result<(), Error> {
+async fn try_to_open(engine: Engine, options: &AnyConnectOptions, wait: Duration) -> Result<(), Error> {
     let open = async {
         let mut connection = sqlx::AnyConnection::connect_with(options).await?;
-        engine.prepare(&mut connection, true).await?;
+        engine.prepare(&mut connection, true, wait).await?;
         engine.look_into(&mut connection).await?;
         connection.close().await
     };
-    match tokio::time::timeout(WAIT, open).await {
+    match tokio::time::timeout(wait, open).await {
         Ok(opened) => opened.map_err(|e| refusal::refusal(engine, options, e)),
-        Err(_) => Err(refusal::no_answer(engine, options, WAIT.as_secs())),
+        Err(_) => Err(refusal::no_answer(engine, options, wait.as_secs())),
     }
 }

@@ -55,8 +55,9 @@ pub(super) fn kind(error: &sqlx::Error) -> Kind {
         (Some(BUSY | LOCKED), _) | (_, "55P03" | "40P01" | "40001") => Kind::StoreLocked,
         (Some(CORRUPT | NOT_A_DATABASE), _) | (_, "XX001" | "XX002") => Kind::StoreDamaged,
         (Some(IO | CANNOT_OPEN), _) => Kind::StoreGone,
-        // Connections, resources, shutdown, errors of the system below.
-        (None, code) if ["08", "53", "57", "58"].contains(&code.get(..2).unwrap_or_default()) => {
+        // A database that takes no connections. Connections, login, resources, shutdown, errors of the system below.
+        (_, "55000" | "3D000") => Kind::StoreGone,
+        (None, code) if ["08", "28", "53", "57", "58"].contains(&code.get(..2).unwrap_or_default()) => {
             Kind::StoreGone
         }
         _ => Kind::Other,

@@ -11,6 +11,7 @@ mod deliver;
 mod demo;
 mod docs;
 mod explain;
+mod failures;
 mod first_week;
 mod harness;
 mod health;

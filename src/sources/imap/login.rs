@@ -47,11 +47,11 @@ async fn wrap(tcp: tokio::net::TcpStream, settings: &ImapSettings) -> Result<Str
 
 async fn greet(wire: &mut Wire, tls: Tls) -> Result<Greeting, Failure> {
     let greeting = wire.greeting().await.map_err(|failure| {
-        let hint = match tls {
-            Tls::Tls => "no IMAP greeting",
-            Tls::StartTls | Tls::Plain => {
+        let hint = match (tls, failure.kind) {
+            (Tls::StartTls | Tls::Plain, Kind::Silent) => {
                 "no IMAP greeting; a port that wants TLS from the start keeps silent"
             }
+            _ => "no IMAP greeting",
         };
         failure.of(hint)
     })?;

@@ -11,6 +11,8 @@ pub struct Certs {
     pub ca_pem: String,
     pub cert_pem: String,
     pub key_pem: String,
+    /// Of the same CA and for the same name, but long out of date. It has the same key.
+    pub expired_pem: String,
 }
 
 /// The certificate is for the name "localhost" and for no address.
@@ -24,7 +26,16 @@ pub fn certs() -> &'static Certs {
         let leaf = CertificateParams::new(vec!["localhost".to_owned()])
             .and_then(|params| params.signed_by(&key, &ca))
             .expect("a certificate");
-        Certs { ca_pem: ca.pem(), cert_pem: leaf.pem(), key_pem: key.serialize_pem() }
+        let mut past = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        past.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        past.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        let expired = past.signed_by(&key, &ca).expect("a certificate");
+        Certs {
+            ca_pem: ca.pem(),
+            cert_pem: leaf.pem(),
+            key_pem: key.serialize_pem(),
+            expired_pem: expired.pem(),
+        }
     })
 }
 
@@ -38,7 +49,15 @@ impl Certs {
 
     /// What a TLS server in the test process needs.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
-        let chain = vec![CertificateDer::from_pem_slice(self.cert_pem.as_bytes()).expect("made above")];
+        self.server_config_with(&self.cert_pem)
+    }
+
+    pub fn expired_server_config(&self) -> Arc<rustls::ServerConfig> {
+        self.server_config_with(&self.expired_pem)
+    }
+
+    fn server_config_with(&self, cert_pem: &str) -> Arc<rustls::ServerConfig> {
+        let chain = vec![CertificateDer::from_pem_slice(cert_pem.as_bytes()).expect("made above")];
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).expect("made above");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)

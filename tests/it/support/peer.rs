@@ -8,6 +8,7 @@
 //! !half "* 1 FETCH {9}\r\nab"   says this much, without a line end; knows \r \n \0 \\ \" \xNN
 //! !fill 5000                    says this many bytes
 //! !tls                          takes the client's TLS handshake
+//! !tls expired                  offers a certificate that is out of date, which ends the connection
 //! !stall                        says nothing until the client goes away; `!stall 50ms` goes on after that long
 //! !close                        closes in good order; `!reset` does not
 //! ---                           waits for the next connection
@@ -72,6 +73,7 @@ enum Step {
     Half(Vec<u8>),
     Fill(usize),
     Tls,
+    TlsExpired,
     Stall(Option<Duration>),
     Close,
     Reset,
@@ -89,6 +91,7 @@ impl Step {
             "!until" => Step::Until(rest.to_owned()),
             "!half" => Step::Half(unescape(rest)),
             "!fill" => Step::Fill(rest.parse().expect("!fill takes a number")),
+            "!tls" if rest == "expired" => Step::TlsExpired,
             "!tls" => Step::Tls,
             "!stall" if rest.is_empty() => Step::Stall(None),
             "!stall" => {
@@ -160,6 +163,14 @@ impl Talk<'_> {
                 Step::Expect(pattern) => self.expect(pattern).await?,
                 Step::Until(last) => while self.hear(last).await? != *last {},
                 Step::Tls => self = self.take_tls().await?,
+                Step::TlsExpired => {
+                    let acceptor = tokio_rustls::TlsAcceptor::from(certs().expired_server_config());
+                    let accepted = timeout(PATIENCE, acceptor.accept(self.stream.into_inner())).await;
+                    return match accepted.is_ok_and(|stream| stream.is_ok()) {
+                        true => Err("the client took an expired certificate".to_owned()),
+                        false => Ok(()),
+                    };
+                }
                 Step::Stall(Some(pause)) => tokio::time::sleep(*pause).await,
                 Step::Stall(None) => return self.drain().await,
                 Step::Reset => return Ok(()),

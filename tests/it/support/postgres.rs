@@ -38,6 +38,24 @@ pub fn database() -> Option<String> {
     Some(format!("{}/{name}", server.url))
 }
 
+/// Whether the server lets anybody into this database; where not, all connections to it are ended, too.
+pub fn let_in(url: &str, is_open: bool) {
+    let server = server().expect("it made the database");
+    let (_, name) = url.rsplit_once('/').expect("a database in the address");
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    let mut statements = vec![format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {is_open}")];
+    if !is_open {
+        statements.push(end);
+    }
+    for statement in statements {
+        let mut psql = Command::new(&server.psql);
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", &statement])
+            .arg(format!("{}/postgres", server.url));
+        let done = psql.stdin(Stdio::null()).output().expect("psql starts");
+        assert!(done.status.success(), "{statement}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 struct Server {
     url: String,
     psql: PathBuf,

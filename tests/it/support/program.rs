@@ -32,7 +32,7 @@ pub struct Imap {
 /// A desk: its folder goes when it is dropped.
 pub struct Desk {
     pub folder: tempfile::TempDir,
-    store_url: String,
+    pub store_url: String,
 }
 
 impl Desk {

@@ -85,6 +85,12 @@ impl Trial {
         self.works = open(self.works.store.clone(), &config).await;
     }
 
+    /// The same desk on another connection to its store, at another time.
+    pub async fn works_on(&self, store: Store, clock: Clock) -> Works {
+        let config = config(self.folder.path(), &self.url, SUPPORT);
+        Works::open(store, SealingKey::new([7; 32]), &config.run, clock).await.expect("works")
+    }
+
     /// The address of the store, for a test that meddles with it.
     pub fn store_url(&self) -> String {
         config(self.folder.path(), &self.url, SUPPORT).store_url().unwrap()

@@ -1,0 +1,88 @@
+//! Is the store there? One voice for all loops: the trouble is told once, with its end, however many loops meet it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::alert::{self, Alerts};
+use crate::clock::{Micros, Pulse};
+use crate::failure::Failure;
+
+const LOOK: Duration = Duration::from_secs(5);
+/// An absence shorter than this stands in the log alone.
+const WORTH_AN_ALERT: Duration = Duration::from_secs(30);
+
+/// What is wrong with the store at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub since: Micros,
+    pub words: String,
+}
+
+/// Cheap to clone.
+#[derive(Clone, Default)]
+pub struct StoreWatch(Arc<Mutex<Option<Trouble>>>);
+
+impl StoreWatch {
+    /// `None`: as far as is known it can be read and written.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.0.lock().expect("nobody panics while holding it").clone()
+    }
+
+    /// Logs a failure of a loop, but in a whisper where it is the store's trouble and has been told.
+    pub fn warn(&self, what: &str, failure: &Failure) {
+        match failure.kind.is_store_away() && self.trouble().is_some() {
+            true => tracing::debug!("{what} {failure}"),
+            false => tracing::warn!("{what} {failure}"),
+        }
+    }
+
+    /// Looks again and again whether a row can be written, until `stop`.
+    pub(super) async fn run(self, alerts: Alerts, pulse: Pulse, stop: CancellationToken) {
+        let mut failing: Option<(Instant, Failure)> = None;
+        while !stop.is_cancelled() {
+            pulse.beat();
+            match (alerts.store.require_writable().await, failing.take()) {
+                (Ok(()), None) => {}
+                (Ok(()), Some((begun, failure))) => self.over(&alerts, begun.elapsed(), &failure).await,
+                (Err(error), Some((begun, _))) => failing = Some((begun, error.into())),
+                (Err(error), None) => {
+                    let failure = Failure::from(error);
+                    tracing::error!(
+                        store.failure = failure.kind.word(),
+                        "store.failing {failure}. {} Mail waits where it is; all goes on by itself",
+                        failure.kind.advice()
+                    );
+                    self.set(Some(Trouble { since: alerts.clock.now(), words: failure.to_string() }));
+                    failing = Some((Instant::now(), failure));
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// What could not be written while it lasted is written now.
+    async fn over(&self, alerts: &Alerts, lasted: Duration, failure: &Failure) {
+        let since = self.trouble().map_or_else(|| alerts.clock.now(), |trouble| trouble.since);
+        self.set(None);
+        tracing::info!("store.works_again after {} s", lasted.as_secs());
+        if lasted < WORTH_AN_ALERT {
+            return;
+        }
+        let alarm = alert::alarm(failure, since);
+        for alarm in [Some(&alarm), None] {
+            if let Err(error) = alerts.keep("store:failing", alarm).await {
+                tracing::warn!("daemon.alert_failed {error}");
+            }
+        }
+    }
+
+    fn set(&self, trouble: Option<Trouble>) {
+        *self.0.lock().expect("nobody panics while holding it") = trouble;
+    }
+}
