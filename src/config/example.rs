@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::load::File;
 use super::section::{Key, Section, Shown};
-use super::{AccountSection, MailboxSection, RelaySection, TypeSection};
+use super::{AccountSection, MailboxSection, PredecessorSection, RelaySection, TrustSection, TypeSection};
 
 /// The commented example: every key with its manual text; what is commented out is the default or an example.
 pub fn example() -> String {
@@ -17,6 +17,8 @@ pub fn example() -> String {
     section::<StoreSection>(&mut text, "[store]");
     section::<KeysSection>(&mut text, "[keys]");
     section::<RunSection>(&mut text, "[run]");
+    section::<TrustSection>(&mut text, "[trust]");
+    section::<PredecessorSection>(&mut text, "[predecessor]");
     section::<RelaySection>(&mut text, "[[relay]]");
     section::<MailboxSection>(&mut text, "[[mailbox]]");
     section::<TypeSection>(&mut text, "[[type]]");

@@ -29,7 +29,7 @@ const PEEKED_TOGETHER: usize = 500;
 /// Of a folder whose numbers still hold so many unknown messages are looked at.
 const SAMPLE: usize = 100;
 /// Stands for the number of a message that was put back and whose new one is not known yet.
-pub(super) const ADRIFT: i64 = -1;
+pub const ADRIFT: i64 = -1;
 
 /// What may be done with a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

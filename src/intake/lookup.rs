@@ -7,7 +7,7 @@ use crate::store::arrival::Pending;
 use crate::store::journal::MailKey;
 use crate::store::{Error, Tx};
 use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, TicketId};
-use crate::triage::clues::{CLUES_VERSION, ForeignEntry, SenderClue, TagClue, TagVerdict};
+use crate::triage::clues::{CLUES_VERSION, ForeignEntry, PredecessorClue, SenderClue, TagClue, TagVerdict};
 use crate::triage::{Clues, Questions, Rules, questions};
 
 /// The message in hand, as far as the store knows it.
@@ -85,6 +85,7 @@ pub(super) async fn clues(
     }
     clues.tag = tag_clue(tx, questions, as_of).await?;
     clues.foreign = ahead.foreign(asked);
+    clues.predecessor = predecessor_clue(tx, questions, as_of).await?;
     clues.sender = ahead.sender(questions.from.as_ref(), rules);
     for ticket in named_tickets(&clues) {
         let found = tx.ticket_clue(ticket, questions.from.as_ref(), clues.sender.contact, as_of).await?;
@@ -142,6 +143,7 @@ pub(super) struct Touched {
     id_hashes: HashSet<Vec<u8>>,
     senders: HashSet<Address>,
     tickets: HashSet<TicketId>,
+    predecessor: HashSet<String>,
 }
 
 impl Touched {
@@ -150,12 +152,14 @@ impl Touched {
         self.id_hashes.extend(asked.key.id_hash.clone());
         self.senders.extend(asked.questions.from.clone());
         self.tickets.extend(ticket);
+        self.predecessor.extend(asked.questions.predecessor.iter().cloned());
     }
 
     /// Whether clues that were looked up before the batch may have become wrong.
     pub(super) fn concerns(&self, asked: &Asked, clues: &Clues) -> bool {
         self.mail_keys.contains(&asked.key.key)
             || asked.hashes.iter().any(|hash| self.id_hashes.contains(hash))
+            || asked.questions.predecessor.iter().any(|tag| self.predecessor.contains(tag))
             || asked.questions.from.as_ref().is_some_and(|from| self.senders.contains(from))
             || asked.questions.tag.as_ref().is_some_and(|tag| self.tickets.contains(&tag.ticket))
             || clues
@@ -171,9 +175,23 @@ async fn tag_clue(tx: &mut Tx, asked: &Questions, as_of: EventNumber) -> Result<
     Ok(Some(TagClue { word: tag.word.clone(), ticket: tag.ticket, log_entry: tag.log_entry, verdict }))
 }
 
+async fn predecessor_clue(
+    tx: &mut Tx,
+    asked: &Questions,
+    as_of: EventNumber,
+) -> Result<Option<PredecessorClue>, Error> {
+    for tag in &asked.predecessor {
+        if let Some(ticket) = tx.ticket_of_predecessor(tag, as_of).await? {
+            return Ok(Some(PredecessorClue { tag: tag.clone(), ticket }));
+        }
+    }
+    Ok(None)
+}
+
 /// Every ticket that a clue names, once.
 fn named_tickets(clues: &Clues) -> BTreeSet<TicketId> {
     let ours = clues.ours.iter().chain(&clues.reported).filter_map(|m| m.ticket);
     let tag = clues.tag.iter().filter(|t| t.verdict != TagVerdict::NoSuchTicket).map(|t| t.ticket);
-    ours.chain(tag).chain(clues.foreign.iter().map(|f| f.ticket)).collect()
+    let predecessor = clues.predecessor.iter().map(|p| p.ticket);
+    ours.chain(tag).chain(clues.foreign.iter().map(|f| f.ticket)).chain(predecessor).collect()
 }

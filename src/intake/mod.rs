@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use crate::clock::Clock;
 use crate::desk::Desk;
 
-pub use admit::held_alert;
+pub use admit::{ADRIFT, held_alert};
 pub use decide::Fates;
 pub use round::RoundReport;
 

@@ -15,6 +15,7 @@ use super::world::{
 };
 
 on_both!(
+    a_predecessors_tag_finds_its_ticket,
     copies_are_those_decided_before,
     a_copy_settled_later_stood_nowhere,
     our_mail_is_known_from_its_number_on,
@@ -305,4 +306,16 @@ async fn a_merge_is_followed_from_its_number_on(store: &Store) {
     assert_eq!((clue.resolved, clue.status), (from.ticket, Status::New), "not merged then");
     let clue = tx.ticket_clue(into.ticket, Some(&ann), None, before(closed)).await.unwrap().unwrap();
     assert_eq!(clue.sender_is, None, "nor did she belong to the other");
+}
+
+async fn a_predecessors_tag_finds_its_ticket(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    let opened = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
+    let tag = "[Ticket#7]";
+    tx.remember_tag(opened.ticket, tag, opened.number).await.unwrap();
+    let before = EventNumber(opened.number.0 - 1);
+    assert_eq!(tx.ticket_of_predecessor(tag, opened.number).await.unwrap(), Some(opened.ticket));
+    assert_eq!(tx.ticket_of_predecessor(tag, before).await.unwrap(), None);
+    assert_eq!(tx.ticket_of_predecessor("[Ticket#8]", opened.number).await.unwrap(), None);
 }
