@@ -1,6 +1,7 @@
 //! The process on one screen: what it starts, and in which order it stops.
 
 mod mailboxes;
+mod put_back;
 mod works;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
 use async_imap::Client;
+use async_imap::imap_proto::rfc4315::UidSetMember;
 use async_imap::imap_proto::{Capability, Outcome, Response, ResponseCode, Status};
 use futures_util::FutureExt as _;
 use tokio::io::AsyncWriteExt as _;
@@ -61,6 +62,8 @@ pub(super) struct Reply {
     pub(super) is_ok: bool,
     /// RFC 3501 §7.1: a missing folder may be created and the command tried again.
     pub(super) wants_create: bool,
+    /// RFC 4315 §3: UIDVALIDITY and UID of a message that was appended.
+    pub(super) appended: Option<(u32, u32)>,
     /// `NO [LIMIT] too many`.
     pub(super) words: String,
 }
@@ -236,8 +239,15 @@ fn reply(status: &Status, outcome: &Outcome<'_>, secrets: &[String]) -> Reply {
         Status::Bye => "BYE",
     };
     let wants_create = matches!(outcome.code, Some(ResponseCode::TryCreate));
+    let appended = match &outcome.code {
+        Some(ResponseCode::AppendUid(validity, uids)) => match uids.as_slice() {
+            [UidSetMember::Uid(uid)] => Some((*validity, *uid)),
+            _ => None,
+        },
+        _ => None,
+    };
     let words = format!("{name} {}", text(outcome, secrets));
-    Reply { is_ok: *status == Status::Ok, wants_create, words }
+    Reply { is_ok: *status == Status::Ok, wants_create, appended, words }
 }
 
 fn text(outcome: &Outcome<'_>, secrets: &[String]) -> String {
