@@ -3,4 +3,5 @@
 mod returned;
 mod shadow;
 mod start;
+mod typed;
 mod unknown;
