@@ -235,6 +235,8 @@ CREATE TABLE tag_history (
   PRIMARY KEY (ticket_id, tag)
 );
 
+CREATE INDEX tag_history_tag ON tag_history (tag);
+
 -- Who belongs to a ticket (B5).
 CREATE TABLE participant (
   ticket_id BIGINT NOT NULL REFERENCES ticket (id),

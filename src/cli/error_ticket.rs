@@ -36,6 +36,15 @@ pub enum Verb {
         #[arg(required = true)]
         ids: Vec<ErrorId>,
     },
+    /// Put it back into the mailbox that it came from, where it is not taken in again
+    #[command(
+        after_help = "What was deleted there is written there anew, unseen. What is only marked as seen, was moved, or is too big\n\
+        and still there, stays as it is. A file that was imported, and POP3, take nothing back: see `export`."
+    )]
+    Return {
+        #[arg(required = true)]
+        ids: Vec<ErrorId>,
+    },
     /// Let it go; the journal keeps that it was there
     Discard {
         #[arg(required = true)]
@@ -88,6 +97,17 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
                     id,
                     done.map(|()| (format!("error #{id} discarded"), json!({ "state": "discarded" }))),
                 );
+            }
+            results.output(context.wants_json)
+        }
+        Verb::Return { ids } => {
+            let cause = context.cause("error return");
+            let mut results = Results::default();
+            for id in ids {
+                let done = context.works.put_back(id, &cause).await;
+                let done =
+                    done.map(|words| (format!("error #{id}: {words}"), json!({ "state": "returned" })));
+                results.add(id, done);
             }
             results.output(context.wants_json)
         }

@@ -6,6 +6,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 use super::output::{CliError, Output};
 use super::start::{exit_code, is_terminal, print};
 use super::table;
@@ -19,16 +21,17 @@ pub struct Sink {
     bytes: u64,
     /// The first failure; what comes after it is let go.
     failed: Option<io::Error>,
+    shown: Shown,
 }
 
 impl Sink {
     pub fn to(path: Option<PathBuf>) -> Sink {
-        Sink { path, file: None, bytes: 0, failed: None }
+        Sink { path, file: None, bytes: 0, failed: None, shown: Shown::default() }
     }
 
     pub fn take(&mut self, step: Step) {
         match step {
-            Step::Progress(progress) => show_progress(progress),
+            Step::Progress(progress) => self.shown.show(&progress),
             Step::Raw(piece) if self.failed.is_none() => self.failed = self.write(&piece).err(),
             Step::Raw(_) => {}
         }
@@ -87,13 +90,38 @@ fn refusal(name: &str, error: &io::Error) -> Response {
     Err(CliError::data(format!("{name}: {error}"))).into()
 }
 
-/// One line that writes over itself, where somebody watches.
-fn show_progress(step: Progress) {
-    if is_terminal() {
-        let of = if step.total > 0 { format!("/{}", step.total) } else { String::new() };
-        eprint!("\r\x1b[K{}{of} {}", step.done, table::clean(&step.words));
+/// How far a command has come: a bar where somebody watches, else a line now and then where it takes long.
+#[derive(Default)]
+struct Shown {
+    bar: Option<ProgressBar>,
+    told: u64,
+}
+
+/// Without a terminal nothing is told of less than this.
+const LONG: u64 = 500;
+/// So many lines are told in all.
+const LINES: u64 = 10;
+
+impl Shown {
+    fn show(&mut self, step: &Progress) {
+        if is_terminal() {
+            self.draw(step);
+        } else if step.total >= LONG && (step.done - self.told.min(step.done)) * LINES >= step.total {
+            self.told = step.done;
+            eprintln!("maildesk: {}/{} {}", step.done, step.total, table::clean(&step.words));
+        }
+    }
+
+    fn draw(&mut self, step: &Progress) {
+        let bar = self.bar.get_or_insert_with(|| {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}");
+            ProgressBar::new(0).with_style(style.expect("the template is well formed"))
+        });
+        bar.set_length(step.total);
+        bar.set_position(step.done);
+        bar.set_message(table::clean(&step.words));
         if step.total > 0 && step.done >= step.total {
-            eprintln!();
+            bar.abandon();
         }
     }
 }

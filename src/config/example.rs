@@ -6,7 +6,7 @@ use super::base::{KeysSection, RunSection, StoreSection};
 use super::load::File;
 use super::section::{Key, Section, Shown};
 use super::web::WebSection;
-use super::{AccountSection, MailboxSection, RelaySection, TypeSection};
+use super::{AccountSection, MailboxSection, PredecessorSection, RelaySection, TrustSection, TypeSection};
 
 /// A section for whoever reads about it.
 pub struct Described {
@@ -31,6 +31,8 @@ pub fn sections() -> Vec<Described> {
         section::<KeysSection>("[keys]"),
         section::<RunSection>("[run]"),
         section::<WebSection>("[web]"),
+        section::<TrustSection>("[trust]"),
+        section::<PredecessorSection>("[predecessor]"),
         section::<RelaySection>("[[relay]]"),
         section::<MailboxSection>("[[mailbox]]"),
         section::<TypeSection>("[[type]]"),

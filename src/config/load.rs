@@ -11,8 +11,8 @@ use super::file::{ConfigError, Problem, Source};
 use super::section::{Section, Shown};
 use super::web::WebSection;
 use super::{
-    AccountSection, AccountSpec, Env, KeySource, MailboxSection, MailboxSpec, RelaySection, RelaySpec, Run,
-    TypeSection, TypeSpec, Wrong,
+    AccountSection, AccountSpec, Env, KeySource, MailboxSection, MailboxSpec, PredecessorSection,
+    RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection, TypeSpec, Wrong,
 };
 use crate::seal::Secret;
 use crate::triage::Rules;
@@ -28,6 +28,8 @@ pub struct File {
     pub keys: KeysSection,
     pub run: RunSection,
     pub web: WebSection,
+    pub trust: TrustSection,
+    pub predecessor: PredecessorSection,
     pub relay: Vec<RelaySection>,
     pub mailbox: Vec<MailboxSection>,
     pub r#type: Vec<TypeSection>,
@@ -45,6 +47,7 @@ pub struct Config {
     pub run: Run,
     /// Where health and metrics are told.
     pub web: Option<SocketAddr>,
+    surroundings: Surroundings,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
     types: Vec<TypeSpec>,
@@ -55,6 +58,7 @@ pub struct Config {
 /// What the file declares, to be provisioned (G3).
 #[derive(Clone, Debug, Default)]
 pub struct Declared {
+    pub surroundings: Surroundings,
     pub relays: Vec<(RelaySpec, Option<Secret>)>,
     pub mailboxes: Vec<(MailboxSpec, Option<Secret>)>,
     pub types: Vec<TypeSpec>,
@@ -84,6 +88,8 @@ impl Config {
         let mut check = Check { source: &source, problems: missing_keys(&source) };
         let run = check.one("run", 0, written.run.resolve(&folder));
         let web = check.one("web", 0, written.web.resolve());
+        let verdicts = check.one("trust", 0, written.trust.resolve());
+        let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
         let types = check.all("type", &written.r#type, |s| s.resolve());
@@ -102,7 +108,11 @@ impl Config {
             return Err(source.error(problems));
         };
         let keys = written.keys.resolve(&folder, env);
+        let (predecessor_tags, first_ticket_number) = predecessor.unwrap_or_default();
+        let surroundings =
+            Surroundings { verdicts: verdicts.unwrap_or_default(), predecessor_tags, first_ticket_number };
         Ok(Config {
+            surroundings,
             keys,
             run,
             web,
@@ -124,8 +134,12 @@ impl Config {
 
     /// Reads the secrets and gives what is to be provisioned.
     pub fn declared(&self) -> Result<Declared, ConfigError> {
-        let mut declared =
-            Declared { types: self.types.clone(), accounts: self.accounts.clone(), ..Declared::default() };
+        let mut declared = Declared {
+            surroundings: self.surroundings.clone(),
+            types: self.types.clone(),
+            accounts: self.accounts.clone(),
+            ..Declared::default()
+        };
         for (at, (spec, section)) in self.relays.iter().zip(&self.written.relay).enumerate() {
             let password =
                 section.read_password(&self.folder).map_err(|wrong| self.wrong("relay", at, wrong))?;
@@ -142,6 +156,7 @@ impl Config {
     /// What decisions go by, as far as the file lays it down: for what is decided without a store.
     pub fn rules(&self) -> Rules {
         super::rules::Sections {
+            surroundings: &self.surroundings,
             relays: &self.relays,
             mailboxes: &self.mailboxes,
             types: &self.types,

@@ -15,6 +15,7 @@ pub mod mailbox;
 pub mod relay;
 mod rules;
 pub mod section;
+pub mod surroundings;
 pub mod ticket_type;
 pub mod web;
 pub mod words;
@@ -27,6 +28,7 @@ pub use load::{Config, Declared, File};
 pub use mailbox::{MailboxFlags, MailboxSection, MailboxSpec};
 pub use relay::{RelayFlags, RelaySection, RelaySpec};
 pub use section::Wrong;
+pub use surroundings::{PredecessorSection, Surroundings, TrustSection};
 pub use ticket_type::{TypeFlags, TypeSection, TypeSpec};
 pub use words::{Handled, Mode, Protocol, RelayKind, Role, Start, Tls};
 

@@ -1,12 +1,13 @@
 //! What decisions go by, from the file alone. The ids are the places in the file: a desk that is set up from it draws its own.
 
-use super::{AccountSpec, MailboxSpec, RelaySpec, Role, TypeSpec};
+use super::{AccountSpec, MailboxSpec, RelaySpec, Role, Surroundings, TypeSpec};
 use crate::mail::Address;
 use crate::ticket::{AccountId, MailboxId, RelayId, TypeId};
 use crate::triage::{MailboxRule, RelayRule, Rules, TypeRule};
 
 /// The checked sections of a file.
 pub(super) struct Sections<'a> {
+    pub surroundings: &'a Surroundings,
     pub relays: &'a [RelaySpec],
     pub mailboxes: &'a [MailboxSpec],
     pub types: &'a [TypeSpec],
@@ -37,6 +38,8 @@ impl Sections<'_> {
             bounce_local: bounce.as_ref().map_or(String::new(), |a| a.local().to_owned()),
             bounce_domain: bounce.as_ref().map_or(String::new(), |a| a.domain().to_owned()),
             desk: String::new(),
+            verdicts: self.surroundings.verdicts.clone(),
+            predecessor_tags: self.surroundings.predecessor_tags.clone(),
         }
     }
 

@@ -8,6 +8,7 @@ mod mailbox;
 mod mailboxes;
 mod notify;
 mod pipes;
+mod put_back;
 mod space;
 mod store_watch;
 mod supervise;

@@ -200,7 +200,17 @@ impl Works {
         kept
     }
 
-    fn turn(&self, mailbox: &MailboxRow) -> Arc<tokio::sync::Mutex<()>> {
+    /// Takes nothing of it, and changes nothing in it: the mailbox's own server, for folders of old mail.
+    pub async fn old_folders(&self, mailbox: &MailboxRow, folders: &[String]) -> Result<ImapSource, Failure> {
+        if mailbox.spec.protocol != Protocol::Imap {
+            let words = "has no folders on a server: name files, an mbox or a Maildir instead of --folder";
+            return Err(Failure::permanent(format!("mailbox {:?} {words}", mailbox.spec.name)));
+        }
+        let settings = self.imap_settings(mailbox).await?;
+        ImapSource::connect(ImapSettings { folders: folders.to_vec(), ..settings }).await
+    }
+
+    pub(super) fn turn(&self, mailbox: &MailboxRow) -> Arc<tokio::sync::Mutex<()>> {
         self.rounds.lock().expect("nobody panics while holding it").entry(mailbox.id).or_default().clone()
     }
 

@@ -9,10 +9,12 @@ use crate::mail::{MessageId, NamedAddress};
 use crate::store::outbox::Purpose;
 use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketEdit, TicketRow};
 use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
-use crate::ticket::{EventNumber, LogEntryId, Status, TicketId, TypeId};
+use crate::ticket::{ArrivalId, EventNumber, LogEntryId, Status, TicketId, TypeId};
 
 /// Message-IDs of a ticket that an answer refers to.
 const THREAD: i64 = 20;
+/// Tickets that change with one commit.
+const TICKETS_A_COMMIT: usize = 200;
 
 /// What an agent says on a ticket.
 pub struct Words<'a> {
@@ -129,6 +131,27 @@ impl Desk {
         require_may_become(&ticket, status)?;
         self.change_status(&mut tx, &ticket, status, cause).await?;
         tx.commit().await
+    }
+
+    /// Gives the tickets that imported messages have opened a status, where nobody has touched them since; says how many.
+    pub async fn settle_imported(
+        &self,
+        arrivals: &[ArrivalId],
+        status: Status,
+        cause: &Cause,
+    ) -> Result<u64, Error> {
+        let tickets = self.store.read().await?.new_tickets_of(arrivals).await?;
+        for part in tickets.chunks(TICKETS_A_COMMIT) {
+            let mut tx = self.store.desk().await?;
+            for id in part {
+                tx.set_old_status(*id, status).await?;
+                let event =
+                    Event::of(Some(*id), Happened::StatusChanged, format!("{}>{status}", Status::New));
+                self.event(&mut tx, event, cause).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(tickets.len() as u64)
     }
 
     /// `login`: none takes the assignee away.

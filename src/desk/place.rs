@@ -4,6 +4,8 @@
 use super::Desk;
 use super::apply::{Applied, Applying};
 use super::mails::Inbound;
+use crate::clock::Micros;
+use crate::mail::subject::numbered_tags;
 use crate::mail::{Address, Message, NamedAddress};
 use crate::store::arrival::Pending;
 use crate::store::journal::MailKey;
@@ -83,6 +85,11 @@ impl Desk {
         let entry = LogEntryId(tx.draw(Counter::LogEntry).await?);
         let receivers = receivers(it, &ticket, rule);
         self.insert_entry(tx, it, (ticket.id, entry), &receivers).await?;
+        for tag in numbered_tags(&it.message.subject, &it.rules.predecessor_tags) {
+            if tx.ticket_of_predecessor(&tag, EventNumber(i64::MAX)).await?.is_none() {
+                tx.remember_tag(ticket.id, &tag, it.number).await?;
+            }
+        }
         if it.includes {
             tx.add_participants(ticket.id, &included(it, contact, is_new), it.number).await?;
         }
@@ -121,13 +128,21 @@ impl Desk {
         Ok(Applied { ticket: Some(ticket.id), log_entry: Some(entry), changes_ticket, makes_contact })
     }
 
+    /// What comes of old mail that is taken in silently is as old as the mail.
+    fn moment(&self, it: &Placing<'_>) -> Micros {
+        match it.pending.is_silent {
+            true => it.pending.received.min(self.clock.now()),
+            false => self.clock.now(),
+        }
+    }
+
     /// The sender's contact, made where he is new; machine mail makes none.
     async fn contact_for(&self, tx: &mut Tx, it: &Placing<'_>) -> Result<Option<ContactId>, Error> {
         let Some(from) = &it.message.from else { return Ok(None) };
         let is_stranger =
             it.contact.is_none() && it.kind == EntryKind::Inbound && !it.rules.is_team(&from.address);
         match is_stranger {
-            true => tx.insert_contact(from, it.number, self.clock.now()).await.map(Some),
+            true => tx.insert_contact(from, it.number, self.moment(it)).await.map(Some),
             false => Ok(it.contact),
         }
     }
@@ -152,7 +167,7 @@ impl Desk {
             follows: it.follows,
             number: it.number,
         };
-        let id = tx.insert_ticket(&new, self.clock.now()).await?;
+        let id = tx.insert_ticket(&new, self.moment(it)).await?;
         self.event(tx, Event::of(Some(id), Happened::Opened, format!("type:{type_id}")), cause).await?;
         Ok(TicketRow {
             id,
@@ -194,7 +209,7 @@ impl Desk {
             number: it.number,
             sent: message.date,
         };
-        tx.insert_entry(&entry, self.clock.now()).await?;
+        tx.insert_entry(&entry, self.moment(it)).await?;
         tx.insert_attachments(id, it.pending.id, &message.attachments).await
     }
 
@@ -206,7 +221,7 @@ impl Desk {
         ticket: &TicketRow,
         cause: &Cause,
     ) -> Result<crate::ticket::Status, Error> {
-        let now = self.clock.now();
+        let now = self.moment(it);
         let next = ticket.status.after_reply();
         if !it.effects.reopens || next == ticket.status {
             tx.touch_ticket(ticket.id, now).await?;

@@ -140,6 +140,21 @@ impl Desk {
         tx.commit().await
     }
 
+    /// The arrival of an error ticket that nobody has settled.
+    pub async fn open_error(&self, id: ErrorId) -> Result<ArrivalId, Error> {
+        open_error(&mut self.store.read().await?, id).await
+    }
+
+    /// Its message lies in its mailbox, and stays there.
+    pub async fn settle_returned(&self, tx: &mut Tx, id: ErrorId, cause: &Cause) -> Result<(), Error> {
+        let arrival = open_error(tx, id).await?;
+        tx.settle_error(id, "returned", self.clock.now()).await?;
+        self.alerts.state_in(tx, &too_big_alert(arrival), None).await?;
+        self.event(tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} returned")), cause)
+            .await?;
+        Ok(())
+    }
+
     /// The message is let go: what lies at the source is removed with the next round.
     pub async fn discard_error(&self, id: ErrorId, cause: &Cause) -> Result<(), Error> {
         let mut tx = self.store.desk().await?;

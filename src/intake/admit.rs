@@ -29,7 +29,7 @@ const PEEKED_TOGETHER: usize = 500;
 /// Of a folder whose numbers still hold so many unknown messages are looked at.
 const SAMPLE: usize = 100;
 /// Stands for the number of a message that was put back and whose new one is not known yet.
-pub(super) const ADRIFT: i64 = -1;
+pub const ADRIFT: i64 = -1;
 
 /// What may be done with a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,12 +213,15 @@ impl Intake {
         is_moved: bool,
     ) -> Result<Vec<BeforeStart>, Failure> {
         let listed: HashSet<&str> = listing.items.iter().map(|item| item.source_id.as_str()).collect();
-        let mut rows = self.desk.store.read().await?.before_start(place.mailbox, &place.folder).await?;
+        let mut tx = self.desk.store.read().await?;
+        // Numbers under a validity hold as long as it does; those of POP3 and names of files may change at any time.
+        let mut rows = match is_moved || place.validity == 0 {
+            true => tx.before_start(place.mailbox, &place.folder).await?,
+            false => tx.before_start_at(&Place { validity: ADRIFT, ..place.clone() }).await?,
+        };
         rows.retain(|row| {
-            // Numbers under a validity hold as long as it does; those of POP3 and names of files may change at any time.
-            let may_have_moved = is_moved || place.validity == 0 || row.validity == ADRIFT;
             let is_here = is_at(row, place) && listed.contains(row.source_id.as_str());
-            may_have_moved && !is_here && !row.key.is_empty()
+            !is_here && !row.key.is_empty()
         });
         Ok(rows)
     }

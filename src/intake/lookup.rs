@@ -9,7 +9,9 @@ use crate::store::clue::TicketAsked;
 use crate::store::journal::MailKey;
 use crate::store::{Error, Tx};
 use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, OutboxId, TicketId};
-use crate::triage::clues::{CLUES_VERSION, ForeignEntry, OurMail, SenderClue, TagClue, TagVerdict};
+use crate::triage::clues::{
+    CLUES_VERSION, ForeignEntry, OurMail, PredecessorClue, SenderClue, TagClue, TagVerdict,
+};
 use crate::triage::{Clues, Questions, Rules, questions};
 
 /// The message in hand, as far as the store knows it.
@@ -75,6 +77,9 @@ pub(super) async fn look_up_all(
     let mut found: Vec<Clues> =
         messages.iter().map(|(asked, in_hand)| known.clues(asked, in_hand, rules)).collect();
     verify_tags(tx, messages, &mut found).await?;
+    for ((asked, _), clues) in messages.iter().zip(&mut found) {
+        clues.predecessor = predecessor_clue(tx, &asked.questions, as_of).await?;
+    }
     find_tickets(tx, messages, &mut found).await?;
     for ((asked, in_hand), clues) in messages.iter().zip(&mut found) {
         if known.mail_keys.contains(&asked.key.key) {
@@ -192,6 +197,7 @@ pub(super) struct Touched {
     log_entries: HashSet<LogEntryId>,
     /// Tickets that are new, have another status, or have somebody belonging to them who did not.
     tickets: HashSet<TicketId>,
+    predecessor: HashSet<String>,
 }
 
 impl Touched {
@@ -201,6 +207,7 @@ impl Touched {
         self.contacts.extend(asked.questions.from.clone().filter(|_| applied.makes_contact));
         self.log_entries.extend(applied.log_entry);
         self.tickets.extend(applied.ticket.filter(|_| applied.changes_ticket));
+        self.predecessor.extend(asked.questions.predecessor.iter().cloned());
     }
 
     /// Whether clues that were looked up before the batch may have become wrong.
@@ -208,6 +215,7 @@ impl Touched {
         let is_touched = |ticket: &TicketId| self.tickets.contains(ticket);
         self.mail_keys.contains(&asked.key.key)
             || asked.hashes.iter().any(|hash| self.id_hashes.contains(hash))
+            || asked.questions.predecessor.iter().any(|tag| self.predecessor.contains(tag))
             || asked.questions.from.as_ref().is_some_and(|from| self.contacts.contains(from))
             || asked
                 .questions
@@ -218,9 +226,23 @@ impl Touched {
     }
 }
 
+async fn predecessor_clue(
+    tx: &mut Tx,
+    asked: &Questions,
+    as_of: EventNumber,
+) -> Result<Option<PredecessorClue>, Error> {
+    for tag in &asked.predecessor {
+        if let Some(ticket) = tx.ticket_of_predecessor(tag, as_of).await? {
+            return Ok(Some(PredecessorClue { tag: tag.clone(), ticket }));
+        }
+    }
+    Ok(None)
+}
+
 /// Every ticket that a clue names, once.
 fn named_tickets(clues: &Clues) -> BTreeSet<TicketId> {
     let ours = clues.ours.iter().chain(&clues.reported).filter_map(|m| m.ticket);
     let tag = clues.tag.iter().filter(|t| t.verdict != TagVerdict::NoSuchTicket).map(|t| t.ticket);
-    ours.chain(tag).chain(clues.foreign.iter().map(|f| f.ticket)).collect()
+    let predecessor = clues.predecessor.iter().map(|p| p.ticket);
+    ours.chain(tag).chain(clues.foreign.iter().map(|f| f.ticket)).chain(predecessor).collect()
 }

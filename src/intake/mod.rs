@@ -26,7 +26,7 @@ use crate::desk::Desk;
 use crate::store::Space;
 use crate::telemetry::Metrics;
 
-pub use admit::held_alert;
+pub use admit::{ADRIFT, held_alert};
 pub use decide::Fates;
 pub use round::RoundReport;
 pub use share::Shares;

@@ -55,6 +55,35 @@ pub fn find_tags(subject: &str) -> Vec<TagLine> {
     found
 }
 
+/// Stands for the digits in the pattern of a numbered tag.
+pub const NUMBER: &str = "{number}";
+/// Numbered tags that are looked at in one subject.
+const MAX_NUMBERED: usize = 4;
+/// Digits of a number: some systems begin it with the time.
+const MAX_DIGITS: usize = 32;
+
+/// Tags of another system in a subject, each as its pattern (`[Ticket#{number}]`) writes it, whatever the case there.
+pub fn numbered_tags(subject: &str, patterns: &[String]) -> Vec<String> {
+    let subject = subject.to_ascii_lowercase();
+    let mut found = vec![];
+    for pattern in patterns {
+        let Some((before, after)) = pattern.split_once(NUMBER) else { continue };
+        let (lower_before, lower_after) = (before.to_ascii_lowercase(), after.to_ascii_lowercase());
+        for (at, _) in subject.match_indices(&lower_before) {
+            let rest = &subject[at + before.len()..];
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            if !(1..=MAX_DIGITS).contains(&digits) || !rest[digits..].starts_with(&lower_after) {
+                continue;
+            }
+            let tag = format!("{before}{}{after}", &rest[..digits]);
+            if found.len() < MAX_NUMBERED && !found.contains(&tag) {
+                found.push(tag);
+            }
+        }
+    }
+    found
+}
+
 /// The subject with our tag lines (those whose word is one of `words`) taken out; foreign ones stay.
 pub fn without_tags(subject: &str, words: &[&str]) -> String {
     let mut kept = String::with_capacity(subject.len());
@@ -99,6 +128,21 @@ mod tests {
         ] {
             assert_eq!(find_tags(subject), expected, "{subject}");
         }
+    }
+
+    #[test]
+    fn tags_of_other_systems_are_found_by_their_patterns() {
+        let patterns = ["[Ticket#{number}]", "[example.com #{number}]", "#{number}"].map(str::to_owned);
+        for (subject, found) in [
+            ("Re: [TICKET#2023041210000017] printer", vec!["[Ticket#2023041210000017]", "#2023041210000017"]),
+            ("[example.com #0042] a", vec!["[example.com #0042]", "#0042"]),
+            ("é [ticket#7] [Ticket#7]", vec!["[Ticket#7]", "#7"]),
+            ("[Ticket#] [Ticket#7", vec!["#7"]),
+            ("Ünïcode", vec![]),
+        ] {
+            assert_eq!(numbered_tags(subject, &patterns), found, "{subject}");
+        }
+        assert!(numbered_tags("#7", &[]).is_empty());
     }
 
     #[test]

@@ -54,6 +54,23 @@ impl MaildirSource {
     }
 }
 
+/// Delivers a message under this name, durably; one of that name that is there is the same.
+pub async fn put(root: &Path, name: String, message: Vec<u8>) -> Result<(), Failure> {
+    let root = root.to_owned();
+    let worked = tokio::task::spawn_blocking(move || {
+        let (tmp, new) = (root.join("tmp").join(&name), root.join("new").join(&name));
+        let write = || {
+            let mut file = File::create(&tmp)?;
+            io::Write::write_all(&mut file, &message)?;
+            file.sync_all()?;
+            fs::rename(&tmp, &new)
+        };
+        write().map_err(|e| unreadable(&new, e))?;
+        sync(&root.join("new"))
+    });
+    worked.await.map_err(|e| Failure::temporary("writing into the Maildir failed").because(e))?
+}
+
 impl Source for MaildirSource {
     fn folders(&self) -> Vec<String> {
         vec![String::new()]
@@ -310,7 +327,7 @@ pub(super) fn read_whole(path: &Path) -> io::Result<(Option<Micros>, Bytes)> {
     Ok((received, Bytes::Memory(bytes)))
 }
 
-fn written(metadata: &fs::Metadata) -> Micros {
+pub(super) fn written(metadata: &fs::Metadata) -> Micros {
     Micros(Micros::from_seconds(metadata.mtime()).0 + metadata.mtime_nsec() / 1_000)
 }
 

@@ -24,14 +24,30 @@ pub struct Mbox<R> {
     /// The first separator bears a date: a line without one is text, and somebody has forgotten to quote it.
     is_dated: bool,
     is_begun: bool,
-    /// Bytes read so far.
-    pub offset: u64,
+    /// Bytes read so far, and of them those before the separator of the message to come.
+    offset: u64,
+    next_start: u64,
 }
 
 impl<R: BufRead> Mbox<R> {
     /// `spool`: the folder for messages over 1 MiB.
     pub fn new(reader: R, spool: PathBuf) -> Mbox<R> {
-        Mbox { reader, spool, separator: None, is_dated: false, is_begun: false, offset: 0 }
+        Mbox { reader, spool, separator: None, is_dated: false, is_begun: false, offset: 0, next_start: 0 }
+    }
+
+    /// From the separator of a message in the midst of an mbox on; `is_dated` as the first reading had it.
+    pub fn at(reader: R, spool: PathBuf, start: u64, is_dated: bool) -> Mbox<R> {
+        Mbox { is_dated, offset: start, next_start: start, ..Mbox::new(reader, spool) }
+    }
+
+    /// Where the separator of the message to come stands.
+    pub fn next_start(&self) -> u64 {
+        self.next_start
+    }
+
+    /// The separators bear dates.
+    pub fn is_dated(&self) -> bool {
+        self.is_dated
     }
 
     /// The next message; none at the end.
@@ -42,7 +58,8 @@ impl<R: BufRead> Mbox<R> {
             if self.piece(&mut line)? == 0 {
                 return Ok(None);
             }
-            self.is_dated = arrived(&line).is_some();
+            // Read from the midst, it knows already.
+            self.is_dated |= self.next_start == 0 && arrived(&line).is_some();
             self.separator = Some(std::mem::take(&mut line));
         }
         let Some(separator) = self.separator.take() else { return Ok(None) };
@@ -52,6 +69,7 @@ impl<R: BufRead> Mbox<R> {
         let mut is_at_line_start = true;
         while self.piece(&mut line)? > 0 {
             if is_at_line_start && !blank.is_empty() && self.is_separator(&line) {
+                self.next_start = self.offset - line.len() as u64;
                 self.separator = Some(line);
                 blank.clear();
                 break;

@@ -179,6 +179,15 @@ impl Tx {
         Ok((first..id).map(ArrivalId).collect())
     }
 
+    /// A message of a place that was decided, by its key.
+    pub async fn imported_by_key(&mut self, place: &Place, key: &[u8]) -> Result<Option<ArrivalId>, Error> {
+        let query = sqlx::query(
+            "SELECT min(id) FROM arrival WHERE mail_key = $1 AND mailbox_id = $2 AND epoch = $3 AND folder = $4",
+        );
+        let query = query.bind(key).bind(place.mailbox.0).bind(place.epoch).bind(&place.folder);
+        Ok(self.row(query).await?.try_get::<Option<i64>, _>(0)?.map(ArrivalId))
+    }
+
     /// What is known of the messages that a place lists.
     pub async fn known_arrivals(&mut self, place: &Place, source_ids: &[&str]) -> Result<Vec<Known>, Error> {
         let mut known = Vec::new();
@@ -369,6 +378,23 @@ impl Tx {
         let sql = format!("{PENDING} WHERE id = $1");
         let row = self.maybe_row(sqlx::query(AssertSqlSafe(sql)).bind(id.0)).await?;
         pending_of(&row.ok_or_else(|| Error::Missing(format!("arrival {id}")))?)
+    }
+
+    /// Where an arrival was shown, and what is known of it there.
+    pub async fn arrival_at_source(&mut self, id: ArrivalId) -> Result<(Place, Known), Error> {
+        let query = sqlx::query(
+            "SELECT id, source_id, state, announced_size, digest, epoch, folder, validity, mailbox_id FROM arrival \
+             WHERE id = $1",
+        );
+        let row = self.maybe_row(query.bind(id.0)).await?;
+        let row = row.ok_or_else(|| Error::Missing(format!("arrival {id}")))?;
+        let place = Place {
+            mailbox: MailboxId(row.try_get(8)?),
+            epoch: row.try_get(5)?,
+            folder: row.try_get(6)?,
+            validity: row.try_get(7)?,
+        };
+        Ok((place, known_of(&row)?))
     }
 
     /// Marks a message as in hand, before it is parsed: a process that dies now has died of it, perhaps.

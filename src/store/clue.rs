@@ -94,6 +94,17 @@ impl Tx {
         Ok(verdicts)
     }
 
+    /// The ticket that came to have a tag of the system before this one.
+    pub async fn ticket_of_predecessor(
+        &mut self,
+        tag: &str,
+        as_of: EventNumber,
+    ) -> Result<Option<TicketId>, Error> {
+        let query = sqlx::query("SELECT min(ticket_id) FROM tag_history WHERE tag = $1 AND number <= $2");
+        let row = self.row(query.bind(tag).bind(as_of.0)).await?;
+        Ok(row.try_get::<Option<i64>, _>(0)?.map(TicketId))
+    }
+
     /// Of these keys, those that an arrival bears that was decided.
     pub async fn known_mail_keys(&mut self, keys: &[&[u8]]) -> Result<HashSet<Vec<u8>>, Error> {
         let text = "SELECT mail_key FROM arrival WHERE id > $1 AND mail_key IN ({})";

@@ -1,5 +1,6 @@
 //! The folders of a mailbox that have been read, and what lay in them before the start (M5).
 
+use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::tx::placeholders;
@@ -92,17 +93,17 @@ impl Tx {
              AND mailbox_id = $1 AND folder = $2 ORDER BY id",
         );
         let rows = self.rows(query.bind(mailbox.0).bind(folder)).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(BeforeStart {
-                    id: ArrivalId(row.try_get(0)?),
-                    epoch: row.try_get(1)?,
-                    validity: row.try_get(2)?,
-                    source_id: row.try_get(3)?,
-                    key: row.try_get::<Option<Vec<u8>>, _>(4)?.unwrap_or_default(),
-                })
-            })
-            .collect()
+        rows.iter().map(before_start_of).collect()
+    }
+
+    /// Of one place alone, by its index: asked in each round with new mail.
+    pub async fn before_start_at(&mut self, place: &Place) -> Result<Vec<BeforeStart>, Error> {
+        let query = sqlx::query(
+            "SELECT id, epoch, validity, source_id, mail_key FROM arrival WHERE mailbox_id = $1 AND epoch = $2 \
+             AND folder = $3 AND validity = $4 AND state = 'before_start' ORDER BY source_id",
+        );
+        let query = query.bind(place.mailbox.0).bind(place.epoch).bind(&place.folder).bind(place.validity);
+        self.rows(query).await?.iter().map(before_start_of).collect()
     }
 
     /// By what a message that stays at its source is known again under another number, and when it arrived there.
@@ -142,4 +143,14 @@ impl Tx {
         let row = self.row(query.bind(mailbox.0).bind(NEWEST)).await?;
         Ok(row.try_get::<Option<i64>, _>(0)?.map(Micros))
     }
+}
+
+fn before_start_of(row: &AnyRow) -> Result<BeforeStart, Error> {
+    Ok(BeforeStart {
+        id: ArrivalId(row.try_get(0)?),
+        epoch: row.try_get(1)?,
+        validity: row.try_get(2)?,
+        source_id: row.try_get(3)?,
+        key: row.try_get::<Option<Vec<u8>>, _>(4)?.unwrap_or_default(),
+    })
 }

@@ -1,8 +1,9 @@
 //! What the configuration file declares, laid down in the store (G3): upserts by name; what left the file is switched off.
 
+use super::rules::{PREDECESSOR_TAGS, VERDICTS};
 use super::settings::Kind;
 use super::{Error, PasswordChange, Stamp, Store, Tx};
-use crate::config::{AccountSpec, Declared, TypeSpec};
+use crate::config::{AccountSpec, Declared, Surroundings, TypeSpec};
 use crate::seal::SealingKey;
 
 impl Store {
@@ -28,6 +29,11 @@ impl Store {
 impl Tx {
     /// Whether provisioning would change nothing.
     pub async fn is_as_declared(&mut self, declared: &Declared, key: &SealingKey) -> Result<bool, Error> {
+        for (name, value) in declared_settings(declared)? {
+            if self.setting(name).await?.as_ref() != Some(&value) {
+                return Ok(false);
+            }
+        }
         let relays = self.relays().await?;
         for (spec, password) in &declared.relays {
             let Some(row) = relays.iter().find(|r| r.is_provisioned && r.spec == *spec) else {
@@ -64,12 +70,39 @@ impl Tx {
     pub async fn provision(&mut self, declared: &Declared, stamp: &Stamp<'_>) -> Result<Vec<String>, Error> {
         self.lock_settings().await?;
         let mut changes = vec![];
+        self.provision_surroundings(declared, &mut changes).await?;
         self.provision_relays(declared, stamp, &mut changes).await?;
         self.provision_mailboxes(declared, stamp, &mut changes).await?;
         self.provision_types(declared, stamp, &mut changes).await?;
         self.provision_accounts(declared, stamp, &mut changes).await?;
         self.require_no_conflict().await?;
         Ok(changes)
+    }
+
+    async fn provision_surroundings(
+        &mut self,
+        declared: &Declared,
+        changes: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        for (name, value) in declared_settings(declared)? {
+            let old = self.setting(name).await?;
+            if old.as_ref() != Some(&value) {
+                self.set_setting(name, &value).await?;
+                // A new desk has them all, and most say nothing.
+                changes.extend(old.map(|_| format!("setting {name} changed")));
+            }
+        }
+        let first = declared.surroundings.first_ticket_number;
+        if self.raise_ticket_counter(first).await? {
+            changes.push(format!("the next ticket is #{first}"));
+        }
+        Ok(())
+    }
+
+    /// Whether the next ticket's number had to be raised to be no less than this.
+    pub async fn raise_ticket_counter(&mut self, first: u64) -> Result<bool, Error> {
+        let query = sqlx::query("UPDATE counter SET value = $1 WHERE name = 'ticket' AND value < $1");
+        Ok(self.execute(query.bind(first.saturating_sub(1) as i64)).await? > 0)
     }
 
     async fn provision_relays(
@@ -216,4 +249,14 @@ impl Tx {
         let sql = format!("UPDATE {} SET provisioned = 1 WHERE id = $1", kind.table());
         self.execute(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id)).await.map(drop)
     }
+}
+
+/// What of the configuration stands in the table of settings, as it is written there.
+fn declared_settings(declared: &Declared) -> Result<[(&'static str, String); 3], Error> {
+    let Surroundings { verdicts, predecessor_tags, first_ticket_number } = &declared.surroundings;
+    Ok([
+        (VERDICTS, serde_json::to_string(verdicts)?),
+        (PREDECESSOR_TAGS, serde_json::to_string(predecessor_tags)?),
+        ("first_ticket_number", first_ticket_number.to_string()),
+    ])
 }

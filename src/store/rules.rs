@@ -10,6 +10,8 @@ use crate::triage::{MailboxRule, RelayRule, Rules, TypeRule};
 
 const MAC_KEY: &str = "mac_key";
 const HASH_KEY: &str = "hash_key";
+pub(super) const VERDICTS: &str = "verdicts";
+pub(super) const PREDECESSOR_TAGS: &str = "predecessor_tags";
 const DESK_MARK: &str = "desk_mark";
 
 impl Tx {
@@ -26,7 +28,16 @@ impl Tx {
             bounce_local: bounce.as_ref().map_or(String::new(), |a| a.local().to_owned()),
             bounce_domain: bounce.as_ref().map_or(String::new(), |a| a.domain().to_owned()),
             desk: self.setting(DESK_MARK).await?.unwrap_or_default(),
+            verdicts: self.json_setting(VERDICTS).await?,
+            predecessor_tags: self.json_setting(PREDECESSOR_TAGS).await?,
         })
+    }
+
+    async fn json_setting<T: serde::de::DeserializeOwned + Default>(
+        &mut self,
+        name: &str,
+    ) -> Result<T, Error> {
+        Ok(self.setting(name).await?.map(|text| serde_json::from_str(&text)).transpose()?.unwrap_or_default())
     }
 
     async fn type_rules(&mut self) -> Result<Vec<TypeRule>, Error> {

@@ -1,12 +1,16 @@
 //! Tickets, their log entries, and who belongs to them.
 
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
+use super::tx::placeholders;
 use super::{Counter, Error, Statement, Tx};
 use crate::clock::Micros;
 use crate::mail::{Address, Attachment, NamedAddress};
 use crate::ticket::{AccountId, ArrivalId, ContactId, EventNumber, LogEntryId, Status, TicketId, TypeId};
+
+/// Ids in one IN list.
+const IDS_A_QUERY: usize = 500;
 
 #[derive(Clone, Debug)]
 pub struct TicketRow {
@@ -258,6 +262,29 @@ impl Tx {
             "UPDATE ticket SET status = $2, updated_us = $3, version = version + 1 WHERE id = $1",
         );
         self.change(ticket, query.bind(ticket.0).bind(status.as_str()).bind(now.0))
+    }
+
+    /// The tickets that these arrivals have opened and that are still new, oldest first.
+    pub async fn new_tickets_of(&mut self, arrivals: &[ArrivalId]) -> Result<Vec<TicketId>, Error> {
+        let mut found = vec![];
+        for part in arrivals.chunks(IDS_A_QUERY) {
+            let sql = format!(
+                "SELECT t.id FROM journal j JOIN ticket t ON t.id = j.ticket_id WHERE j.act = 'open' \
+                 AND t.status = 'new' AND t.deleted = 0 AND j.arrival_id IN ({}) ORDER BY t.id",
+                placeholders(1, part.len())
+            );
+            let query = part.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, id| query.bind(id.0));
+            for row in self.rows(query).await? {
+                found.push(TicketId(row.try_get(0)?));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The status of a ticket of long ago, which stays as old as it is.
+    pub async fn set_old_status(&mut self, ticket: TicketId, status: Status) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE ticket SET status = $2, version = version + 1 WHERE id = $1");
+        self.change(ticket, query.bind(ticket.0).bind(status.as_str()))
     }
 
     pub async fn touch_ticket(&mut self, ticket: TicketId, now: Micros) -> Result<(), Error> {

@@ -30,6 +30,9 @@ pub struct Clues {
     pub tag: Option<TagClue>,
     /// Entries whose foreign Message-ID is named by In-Reply-To or References, nearest first.
     pub foreign: Vec<ForeignEntry>,
+    /// The tag of the system before this one in the subject, where a ticket has it.
+    #[serde(default)]
+    pub predecessor: Option<PredecessorClue>,
     /// Every ticket that any of the above names, merged ones followed to their target.
     pub tickets: Vec<TicketClue>,
     pub sender: SenderClue,
@@ -78,6 +81,13 @@ pub enum TagVerdict {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredecessorClue {
+    /// As it stands in the subject.
+    pub tag: String,
+    pub ticket: TicketId,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ForeignEntry {
     pub message_id: MessageId,
     pub log_entry: LogEntryId,
@@ -118,6 +128,7 @@ impl Clues {
             reported_by_verp: false,
             tag: None,
             foreign: vec![],
+            predecessor: None,
             tickets: vec![],
             sender: SenderClue::default(),
         }

@@ -37,6 +37,7 @@ codes! {
     ReplyByOurIdNotTag "reply_by_our_id_not_tag" "answers a message of ours; its tag line names another ticket and loses",
     ReplyByTag "reply_by_tag" "the tag line names the ticket, and the sender belongs to it",
     ReplyByForeignId "reply_by_foreign_id" "answers a message that is already an entry, and the sender belongs to its ticket",
+    ReplyByPredecessorTag "reply_by_predecessor_tag" "the tag of the system before this one names the ticket, and the sender belongs to it",
     AgentReplyNotSent "agent_reply_not_sent" "an agent's reply to a notification, kept as an internal note and not sent on",
     AutoReplyNoted "auto_reply_noted" "an automatic answer, noted on its ticket",
     ListNoted "list_noted" "mailing-list mail that answers a ticket, noted on it",
@@ -50,6 +51,7 @@ codes! {
     BounceUnattributed "bounce_unattributed" "a delivery report about a mail of ours that names none of its recipients",
     Complaint "complaint" "a complaint about a mail of ours",
     // invalid
+    SpamVerdict "spam_verdict" "a mail server in front has marked it as spam",
     NoType "no_type" "no recipient is an address of an active type",
     ForeignMailbox "foreign_mailbox" "addressed to a type of another mailbox only, with no sign that it was delivered here",
     StrangerOnTicket "stranger_on_ticket" "names a ticket that its sender does not belong to",

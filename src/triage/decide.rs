@@ -4,7 +4,7 @@ use super::case::{Case, Outcome};
 use super::classify::classify;
 use super::trace::Trace;
 use super::{Act, Clues, Code, Decision, Kind, Rules};
-use super::{copies, open, reply, report};
+use super::{copies, open, reply, report, verdict};
 use crate::mail::Message;
 
 type Rule = fn(&Case, &mut Trace) -> Option<Outcome>;
@@ -17,6 +17,7 @@ const RULES: &[Rule] = &[
     report::report,
     blocked_sender,
     no_sender,
+    verdict::marked_as_spam,
     reply::on_its_ticket,
     unplaced_machine_mail,
 ];

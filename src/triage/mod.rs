@@ -24,6 +24,7 @@ mod status_class;
 mod tests;
 mod thread;
 mod trace;
+mod verdict;
 
 pub use clues::Clues;
 pub use code::Code;
@@ -31,4 +32,4 @@ pub use decide::decide;
 pub use decision::{Act, Decision, Effects, Finding, Kind, Step};
 pub use explain::{Explanation, Place};
 pub use questions::{Questions, questions};
-pub use rules::{Flow, ListMail, MailboxRule, OnClosed, RelayRule, Rules, TypeRule};
+pub use rules::{Flow, ListMail, MailboxRule, OnClosed, RelayRule, Rules, TypeRule, VerdictRule};

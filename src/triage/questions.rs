@@ -1,7 +1,7 @@
 //! What must be looked up before a message can be decided.
 
 use super::Rules;
-use crate::mail::subject::{TagLine, find_tags};
+use crate::mail::subject::{TagLine, find_tags, numbered_tags};
 use crate::mail::{Address, MailKeys, Message, MessageId, OurToken};
 
 /// Most ids asked for: the References of an honest thread are fewer, and each costs a look-up.
@@ -22,6 +22,8 @@ pub struct Questions {
     pub original: Option<OurToken>,
     /// The tag line of the subject, of a report of the returned subject: word, ticket, log entry.
     pub tag: Option<TagLine>,
+    /// Tags of the system before this one in the subject.
+    pub predecessor: Vec<String>,
 }
 
 /// What the store is to be asked about this message.
@@ -36,6 +38,7 @@ pub fn questions(message: &Message, rules: &Rules, keys: &MailKeys) -> Questions
         verp: verp(message, keys),
         original: message.report.as_ref().and_then(|r| r.original_message_id.as_ref()).and_then(token),
         tag: tag(message, rules),
+        predecessor: numbered_tags(&message.subject, &rules.predecessor_tags),
     }
 }
 

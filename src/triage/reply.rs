@@ -99,6 +99,7 @@ fn code_of_reply(thread: &Thread) -> Code {
         (Via::OurId(_), None) => Code::ReplyByOurId,
         (Via::Tag(_), _) => Code::ReplyByTag,
         (Via::Foreign(_), _) => Code::ReplyByForeignId,
+        (Via::Predecessor(_), _) => Code::ReplyByPredecessorTag,
     }
 }
 

@@ -21,6 +21,18 @@ pub struct Rules {
     pub bounce_domain: String,
     /// This desk's own mark in `X-Maildesk-Loop`.
     pub desk: String,
+    pub verdicts: VerdictRule,
+    /// The tags of the system before this one in subjects, `{number}` for the digits.
+    pub predecessor_tags: Vec<String>,
+}
+
+/// Whose verdicts about spam count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictRule {
+    /// The mail servers in front, by their names in Received, in lower case; `*.` for all below a domain.
+    pub relays: Vec<String>,
+    /// They take verdicts of others out of what comes in.
+    pub strips_verdicts: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Which ticket does a mail answer? The clues, strongest first: our own Message-ID or return path (both bear our MAC),
-//! the tag line where it holds, a foreign Message-ID that is already an entry. Subject words alone never (B4).
+//! the tag line where it holds, a foreign Message-ID that is already an entry, a tag of the system before this one. Subject words alone never (B4).
 
 use super::case::Case;
-use super::clues::{ForeignEntry, OurMail, TagClue, TagVerdict, TicketClue};
+use super::clues::{ForeignEntry, OurMail, PredecessorClue, TagClue, TagVerdict, TicketClue};
 use super::trace::Trace;
 
 /// A ticket, and what led there.
@@ -19,6 +19,7 @@ pub enum Via<'a> {
     OurId(&'a OurMail),
     Tag(&'a TagClue),
     Foreign(&'a ForeignEntry),
+    Predecessor(&'a PredecessorClue),
 }
 
 impl Via<'_> {
@@ -27,6 +28,7 @@ impl Via<'_> {
             Via::OurId(_) => "our_message_id",
             Via::Tag(_) => "tag_line",
             Via::Foreign(_) => "foreign_message_id",
+            Via::Predecessor(_) => "predecessor_tag",
         }
     }
 
@@ -35,6 +37,7 @@ impl Via<'_> {
             Via::OurId(mail) => format!("our mail {} ({})", mail.outbox, mail.message_id),
             Via::Tag(tag) => tag.line(),
             Via::Foreign(entry) => format!("entry {} ({})", entry.log_entry, entry.message_id),
+            Via::Predecessor(clue) => clue.tag.clone(),
         }
     }
 }
@@ -63,7 +66,8 @@ fn candidates<'a>(case: &Case<'a>, trace: &mut Trace) -> Vec<(&'a TicketClue, Vi
     let tag = clues.tag.as_ref().filter(|tag| holds(tag, trace)).map(|tag| (tag.ticket, Via::Tag(tag)));
     let foreign = clues.foreign.iter().map(|entry| (entry.ticket, Via::Foreign(entry)));
     let mut found = vec![];
-    for (id, via) in ours.chain(tag).chain(foreign) {
+    let predecessor = clues.predecessor.iter().map(|clue| (clue.ticket, Via::Predecessor(clue)));
+    for (id, via) in ours.chain(tag).chain(foreign).chain(predecessor) {
         match clues.ticket(id) {
             Some(ticket) => found.push((ticket, via)),
             None => trace.note(via.rule(), via.evidence(), format_args!("ticket {id} is not there any more")),

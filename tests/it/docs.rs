@@ -19,7 +19,7 @@ const ACTS: &[(Code, &str)] = &[
     (Code::ReplyByOurId, "append"),
     (Code::AcceptedByAdmin, "by an admin"),
     (Code::BounceByVerp, "bounce"),
-    (Code::NoType, "invalid"),
+    (Code::SpamVerdict, "invalid"),
     (Code::TooBig, "error"),
     (Code::Duplicate, "discard"),
 ];

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::program::{Desk, Store};
+use crate::identity::renumbered::Imap;
+use crate::support::dovecot::PASSWORD;
+use crate::support::program::{Desk, Imap as Account, Store, support_sections};
 
 const SECTIONS: &str = r#"
 [[relay]]
@@ -92,12 +94,13 @@ fn an_mbox_and_a_maildir_are_imported_once_and_in_silence() {
     let journal = rows(&desk, &["journal", "list"]);
     let received: Vec<&Value> = journal.iter().map(|row| &row["received"]).collect();
     assert_eq!(journal.len(), 5);
-    assert_eq!(received[..3], ["2026-01-01T00:00:10Z"; 3]);
+    assert_eq!(received[2..], ["2026-01-01T00:00:10Z"; 3], "as the mbox says");
+    assert_eq!(received[..2], ["2026-01-01T00:00:04Z", "2026-01-01T00:00:05Z"], "by Date: the oldest first");
     assert_eq!(rows(&desk, &["ticket", "list"]).len(), 4);
     assert_eq!(rows(&desk, &["queue", "list"]), Vec::<Value>::new());
     let balance = rows(&desk, &["mailbox", "balance"]);
     assert_eq!((&balance[0]["shown"], &balance[0]["difference"]), (&5.into(), &0.into()));
-    let first = desk.json(&["explain", "--arrival", "1", "--json"]);
+    let first = desk.json(&["explain", "--arrival", "3", "--json"]);
     assert_eq!(first["text"], "x\n\nFrom the start it rained.\n>From y\n\nFrom now on, too.");
     assert_eq!(files(&desk.folder.path().join("spool")), 0, "a spool file was left behind");
     assert_eq!(files(&desk.folder.path().join("mail/Maildir/new")), 1, "the Maildir was changed");
@@ -151,4 +154,134 @@ fn beside_a_daemon_paths_start_where_the_command_was_typed() {
     }
     assert_eq!(rows(&desk, &["queue", "list"]), Vec::<Value>::new());
     assert!(daemon.stop().success());
+}
+
+/// A reply that lies before its parent, a thread of a system before this one, and a Maildir with subfolders.
+#[test]
+fn the_oldest_comes_first_and_tickets_are_as_old_as_their_mail() {
+    let desk = desk();
+    let predecessor = "[predecessor]\ntags = [\"[Ticket#{number}]\"]\nfirst_ticket_number = 7000\n";
+    desk.configure(&(predecessor.to_owned() + SECTIONS));
+    let tagged = |n: u32, from: u32, subject: &str| {
+        mail(n, "x").replace(&format!("Mail {n}"), subject).replace(&format!("c{n}@"), &format!("c{from}@"))
+    };
+    put(
+        &desk,
+        "mail/a/1.eml",
+        &tagged(2, 1, "Re: Mail 1").replace("Date", "In-Reply-To: <1@example.org>\nDate"),
+    );
+    put(&desk, "mail/b/1.eml", &mail(1, "x"));
+    put(&desk, "mail/c.mbox", &format!("{FROM}{}\n", tagged(4, 3, "RE: [ticket#99] broken")));
+    put(&desk, "mail/d.eml", &tagged(3, 3, "[Ticket#99] broken"));
+    put(&desk, "mail/Maildir/cur/1.a", &mail(5, "five"));
+    put(&desk, "mail/Maildir/new/2.a", &mail(6, "six"));
+    for (folder, n) in [(".Archive.2025", 7), (".Trash", 8), ("Later", 9)] {
+        put(&desk, &format!("mail/Maildir/{folder}/cur/1.a"), &mail(n, "x"));
+        put(&desk, &format!("mail/Maildir/{folder}/new/2.a"), &mail(n + 10, "x"));
+    }
+    let summary = import(&desk, &["--status", "closed", "mail"]);
+    assert_eq!((&summary["messages"], &summary["settled"]["tickets"]), (&10.into(), &8.into()));
+    assert_eq!(summary["skipped_folders"].as_array().map(Vec::len), Some(1), "the trash");
+    let tickets = rows(&desk, &["ticket", "list"]);
+    let oldest: Vec<&Value> = tickets.iter().filter(|t| t["id"].as_i64() <= Some(7001)).collect();
+    let told = |t: &Value| format!("{} {} {} {}", t["id"], t["status"], t["entries"], t["created"]);
+    let told: std::collections::BTreeSet<String> = oldest.iter().map(|t| told(t)).collect();
+    let expected = [
+        "7000 \"closed\" 2 \"2026-01-01T00:00:01Z\"".to_owned(),
+        "7001 \"closed\" 2 \"2026-01-01T00:00:03Z\"".to_owned(),
+    ];
+    assert_eq!(told, expected.into());
+    assert!(tickets.iter().all(|t| t["status"] == "closed"));
+    assert_eq!(rows(&desk, &["queue", "list"]), Vec::<Value>::new());
+    // Who touches a ticket keeps it as it is.
+    desk.run(&["ticket", "reopen", "7000"]).ok();
+    assert_eq!(import(&desk, &["--status", "solved", "mail"])["settled"]["tickets"], 0);
+}
+
+#[test]
+fn killed_and_run_again_an_import_doubles_nothing_on_sqlite() {
+    killed_and_run_again(Store::Sqlite);
+}
+
+#[test]
+fn killed_and_run_again_an_import_doubles_nothing_on_postgres() {
+    killed_and_run_again(Store::Postgres);
+}
+
+/// Killed with a batch that is kept and not decided, then with one that is decided and not told of.
+fn killed_and_run_again(store: Store) {
+    let Some(desk) = Desk::new(store) else { return };
+    desk.configure(SECTIONS);
+    let count = if crate::support::long_tier() { 10_000 } else { 600 };
+    let all: String = (0..count).map(|n| format!("{FROM}{}\n", numbered(n))).collect();
+    put(&desk, "old.mbox", &all);
+    desk.run(&["migrate"]).ok();
+    let words = ["import", "--mailbox", "archive", "--status", "closed", "--json", "old.mbox"];
+    let import = |at: &str| {
+        let mut command = desk.command(&words);
+        command.current_dir(desk.folder.path()).env("MAILDESK_CRASH_AT", at);
+        command.output().expect("maildesk starts")
+    };
+    for at in ["keep.after_commit:2", "decide.after_commit:2"] {
+        assert!(!import(at).status.success(), "it was to die at {at}");
+    }
+    let started = std::time::Instant::now();
+    let output = import("");
+    println!("{count} messages, of which some were known, in {:?}", started.elapsed());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains(&format!("/{count} messages")), "{told}");
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("an object");
+    assert_eq!(summary["messages"], count);
+    assert!(summary["known"].as_i64() >= Some(400), "{summary}");
+    let balance = &rows(&desk, &["mailbox", "balance"])[0];
+    assert_eq!((&balance["shown"], &balance["difference"]), (&count.into(), &0.into()));
+    assert_eq!((&balance["tickets"], &balance["entries"]), (&(count / 2).into(), &(count / 2).into()));
+    assert_eq!(rows(&desk, &["queue", "list", "--limit", "0"]), Vec::<Value>::new());
+    assert_eq!(rows(&desk, &["ticket", "list", "--status", "new", "--limit", "0"]), Vec::<Value>::new());
+    let again = import("");
+    let again: Value = serde_json::from_slice(&again.stdout).expect("an object");
+    assert_eq!(again["known"], count);
+}
+
+/// Each second one answers the one before it.
+fn numbered(n: i64) -> String {
+    let (customer, answers) = match n % 2 {
+        0 => (n, String::new()),
+        _ => (n - 1, format!("In-Reply-To: <{}@example.org>\n", n - 1)),
+    };
+    format!(
+        "From: c{customer}@example.org\nTo: support@example.com\nSubject: Mail {n}\n{answers}\
+         Message-ID: <{n}@example.org>\nDate: Thu, 1 Jan 2026 00:00:00 +0000\n\ntext {n}\n"
+    )
+}
+
+#[test]
+fn a_folder_on_the_server_is_imported_and_not_touched() {
+    let Some(imap) = Imap::new("delete") else { return };
+    let account =
+        Account { port: imap.port(), username: imap.account.user.clone(), password: PASSWORD.to_owned() };
+    let Some(desk) = Desk::with_support(Store::Sqlite, &account, 1) else { return };
+    let sections = support_sections(&account, 1).replace("[[type]]", "start = \"now\"\n[[type]]");
+    desk.configure(&sections);
+    imap.account.make_folder("Archive");
+    imap.account.deliver_into("Archive", numbered(1).as_bytes());
+    imap.account.deliver_into("Archive", numbered(0).as_bytes());
+    for n in 2..5 {
+        imap.account.deliver(numbered(n).as_bytes());
+    }
+    desk.run(&["poll"]).ok();
+    let words = ["import", "--mailbox", "support", "--folder", "Archive", "--folder", "INBOX", "--json"];
+    for known in [0, 5] {
+        let summary = desk.json(&words);
+        assert_eq!((&summary["messages"], &summary["known"]), (&5.into(), &known.into()));
+    }
+    assert_eq!((imap.account.files("").len(), imap.account.files("Archive").len()), (3, 2));
+    assert_eq!(rows(&desk, &["queue", "list"]), Vec::<Value>::new());
+    let polled = rows(&desk, &["poll"]);
+    assert_eq!((&polled[0]["fetched"], &polled[0]["difference"]), (&0.into(), &0.into()));
+    let balance = &rows(&desk, &["mailbox", "balance"])[0];
+    let counts = ["before_start", "tickets", "entries"].map(|key| balance[key].as_i64().unwrap_or_default());
+    assert_eq!((counts[0], counts[1] + counts[2]), (3, 5));
+    let maildir = desk.run(&["import", "--mailbox", "support"]);
+    assert_eq!(maildir.code, Some(64), "neither a path nor a folder");
 }

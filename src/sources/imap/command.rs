@@ -29,6 +29,13 @@ impl Command {
         }
     }
 
+    /// An argument as it is, whatever bytes it holds (RFC 3501 §4.3).
+    pub(super) fn literal(mut self, bytes: Vec<u8>) -> Command {
+        self = self.word(&format!("{{{}}}", bytes.len()));
+        self.ended.push(std::mem::replace(&mut self.line, bytes));
+        self
+    }
+
     /// What follows once the server asks for it.
     pub(super) fn then_line(mut self, line: &str) -> Command {
         self.ended.push(std::mem::replace(&mut self.line, line.as_bytes().to_vec()));

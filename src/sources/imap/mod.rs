@@ -89,6 +89,15 @@ impl ImapSource {
         let is_open = std::mem::replace(&mut self.open, first.clone()) == first;
         idle::wait(&mut self.wire, (&first, is_open, self.reached), renew, pin!(asked)).await
     }
+
+    /// Puts a message into a folder (RFC 3501 §6.3.11), unseen. Its UIDVALIDITY and UID, where the server says them.
+    pub async fn append(&mut self, folder: &str, message: Vec<u8>) -> Result<Option<(u32, u32)>, Failure> {
+        let command = Command::new("APPEND").string(&utf7::encode(folder)).literal(message);
+        let reply = self.wire.ask(command, &mut |_, _| Ok(())).await?;
+        let appended = reply.appended;
+        reply.or_failure("APPEND").map_err(|failure| failure.of(format!("folder {folder:?}")))?;
+        Ok(appended)
+    }
 }
 
 impl Source for ImapSource {

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use async_imap::Client;
+use async_imap::imap_proto::rfc4315::UidSetMember;
 use async_imap::imap_proto::{Capability, MailboxDatum, Outcome, Response, ResponseCode, Status};
 use futures_util::FutureExt as _;
 use tokio::io::AsyncWriteExt as _;
@@ -104,6 +105,8 @@ pub(super) struct Reply {
     pub(super) wants_create: bool,
     /// RFC 3501 §7.1 READ-ONLY: the folder is open, and nothing in it may be changed.
     pub(super) is_read_only: bool,
+    /// RFC 4315 §3: UIDVALIDITY and UID of a message that was appended.
+    pub(super) appended: Option<(u32, u32)>,
     /// `NO [LIMIT] too many`.
     pub(super) words: String,
 }
@@ -397,9 +400,16 @@ fn reply(status: &Status, outcome: &Outcome<'_>, secrets: &[String]) -> Reply {
         Status::Bye => "BYE",
     };
     let wants_create = matches!(outcome.code, Some(ResponseCode::TryCreate));
+    let appended = match &outcome.code {
+        Some(ResponseCode::AppendUid(validity, uids)) => match uids.as_slice() {
+            [UidSetMember::Uid(uid)] => Some((*validity, *uid)),
+            _ => None,
+        },
+        _ => None,
+    };
     let words = format!("{name} {}", text(outcome, secrets));
     let is_read_only = matches!(outcome.code, Some(ResponseCode::ReadOnly));
-    Reply { is_ok: *status == Status::Ok, wants_create, is_read_only, words }
+    Reply { is_ok: *status == Status::Ok, wants_create, is_read_only, appended, words }
 }
 
 fn text(outcome: &Outcome<'_>, secrets: &[String]) -> String {

@@ -83,6 +83,13 @@ fn appended() -> Vec<Case> {
         case("tag line", mail(CONTACT).tag(TICKET, holds).belongs("cc"), Append, Code::ReplyByTag, on),
         case("foreign id", mail(CONTACT).foreign().belongs("contact"), Append, Code::ReplyByForeignId, on),
         case(
+            "a predecessor's tag",
+            mail(CONTACT).predecessor().belongs("contact"),
+            Append,
+            Code::ReplyByPredecessorTag,
+            on,
+        ),
+        case(
             "tag line against foreign id",
             mail(CONTACT).foreign().tag(OTHER_TICKET, holds).with(|s| {
                 s.clues.tickets[1].sender_is = Some("contact".into());
@@ -171,6 +178,17 @@ fn refused() -> Vec<Case> {
     let on = Some(TICKET);
     vec![
         case("another address", mail(STRANGER).to(&["x@y.test"]), Invalid, Code::NoType, None),
+        case(
+            "marked as spam",
+            mail(STRANGER).header("X-Spam-Flag", "YES").header("Received", "by mx.desk.test; now").with(
+                |s| {
+                    s.rules.verdicts.relays = vec!["mx.desk.test".into()];
+                },
+            ),
+            Invalid,
+            Code::SpamVerdict,
+            None,
+        ),
         case("the bounce type", mail(STRANGER).to(&["bounce@desk.test"]), Invalid, Code::NoType, None),
         case("dragged over", mail(STRANGER).to(&["sales@desk.test"]), Invalid, Code::ForeignMailbox, None),
         case("a stranger's tag", mail(STRANGER).tag(TICKET, holds), Invalid, Code::StrangerOnTicket, on),

@@ -8,10 +8,11 @@ mod properties;
 mod questioned;
 mod reports;
 mod routes;
+mod spam;
 mod twice;
 
-use super::clues::{Copy, ForeignEntry, OurMail, TagClue, TagVerdict, TicketClue};
-use super::{Act, Clues, Code, Decision, Flow, ListMail, OnClosed, Rules, TypeRule, decide};
+use super::clues::{Copy, ForeignEntry, OurMail, PredecessorClue, TagClue, TagVerdict, TicketClue};
+use super::{Act, Clues, Code, Decision, Flow, ListMail, OnClosed, Rules, TypeRule, VerdictRule, decide};
 use crate::mail::dsn::{Recipient, Report};
 use crate::mail::{Address, Header, Message, MessageId, NamedAddress};
 use crate::ticket::*;
@@ -77,6 +78,8 @@ pub fn rules() -> Rules {
         bounce_local: "bounce".into(),
         bounce_domain: "desk.test".into(),
         desk: "desk-1".into(),
+        verdicts: VerdictRule::default(),
+        predecessor_tags: vec![],
     }
 }
 
@@ -181,6 +184,12 @@ impl Sample {
                 log_entry: LogEntryId(49),
                 ticket: TICKET,
             });
+        })
+    }
+
+    pub fn predecessor(self) -> Sample {
+        self.with(|s| {
+            s.clues.predecessor = Some(PredecessorClue { tag: "[Ticket#7]".into(), ticket: TICKET });
         })
     }
 

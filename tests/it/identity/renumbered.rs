@@ -27,6 +27,10 @@ impl Imap {
         Some(Imap { dovecot, account: dovecot.account(), handled })
     }
 
+    pub fn port(&self) -> u16 {
+        self.dovecot.imap
+    }
+
     pub fn sections(&self, host: &str) -> String {
         let mailbox = format!(
             "protocol = \"imap\"\nhost = \"{host}\"\nport = {}\ntls = \"plain\"\nusername = \"{}\"\npassword = '{PASSWORD}'\n\

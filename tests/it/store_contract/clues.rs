@@ -16,6 +16,7 @@ use super::world::{
 };
 
 on_both!(
+    a_predecessors_tag_finds_its_ticket,
     copies_are_those_decided_before,
     a_copy_settled_later_stood_nowhere,
     our_mail_is_known_from_its_number_on,
@@ -364,4 +365,16 @@ async fn what_is_read_ahead_is_forgotten_with_a_change(store: &Store) {
     assert!(ticket_clue(&mut tx, id, None, None, opened.number).await.unwrap().is_deleted);
     tx.rollback_to_savepoint().await.unwrap();
     assert!(!tx.ticket(id).await.unwrap().is_deleted, "what was read ahead went with the savepoint");
+}
+
+async fn a_predecessors_tag_finds_its_ticket(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    let opened = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
+    let tag = "[Ticket#7]";
+    tx.remember_tag(opened.ticket, tag, opened.number).await.unwrap();
+    let before = EventNumber(opened.number.0 - 1);
+    assert_eq!(tx.ticket_of_predecessor(tag, opened.number).await.unwrap(), Some(opened.ticket));
+    assert_eq!(tx.ticket_of_predecessor(tag, before).await.unwrap(), None);
+    assert_eq!(tx.ticket_of_predecessor("[Ticket#8]", opened.number).await.unwrap(), None);
 }

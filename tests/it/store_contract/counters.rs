@@ -1,11 +1,12 @@
 //! Transactions and the counters that ids are drawn from.
 
 use maildesk::store::{Counter, Error, Store};
-use maildesk::ticket::{EventNumber, MailboxId, RelayId};
+use maildesk::ticket::{EventNumber, MailboxId, RelayId, TicketId};
 
-use super::world::{at, lay_down, new_arrival, person, place};
+use super::world::{at, lay_down, new_arrival, open_ticket, person, place};
 
 on_both!(
+    the_ticket_counter_is_only_raised,
     what_is_not_committed_never_was,
     a_savepoint_is_taken_back_alone,
     what_waits_is_taken_back_too,
@@ -181,4 +182,15 @@ async fn an_error_is_taken_back_with_its_savepoint(store: &Store) {
     tx.commit().await.unwrap();
     let mut tx = store.read().await.unwrap();
     assert!(tx.setting("before").await.unwrap().is_some() && tx.setting("after").await.unwrap().is_some());
+}
+
+async fn the_ticket_counter_is_only_raised(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    assert!(!tx.raise_ticket_counter(1).await.unwrap());
+    assert!(tx.raise_ticket_counter(5000).await.unwrap());
+    assert!(!tx.raise_ticket_counter(4000).await.unwrap() && !tx.raise_ticket_counter(0).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = store.desk().await.unwrap();
+    assert_eq!(open_ticket(&mut tx, &laid, "ann@x.test", "printer").await.ticket, TicketId(5000));
 }

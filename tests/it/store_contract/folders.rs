@@ -46,6 +46,13 @@ async fn what_stays_there_is_known_by_its_key(store: &Store) {
     tx.set_key(id, &key, Some(at(5))).await.unwrap();
     tx.set_key(id, &key, None).await.unwrap();
     assert_eq!(tx.before_start(laid.mailbox, "INBOX").await.unwrap()[0].key, key);
+    let there = tx.before_start_at(&place(laid.mailbox)).await.unwrap();
+    assert_eq!((there.len(), there[0].id, &there[0].key), (1, id, &key));
+    let elsewhere = Place { validity: 8, ..place(laid.mailbox) };
+    assert!(tx.before_start_at(&elsewhere).await.unwrap().is_empty());
+    let (at_source, known) = tx.arrival_at_source(id).await.unwrap();
+    assert_eq!((at_source, known.id, known.state), (place(laid.mailbox), id, ArrivalState::BeforeStart));
+    assert!(tx.arrival_at_source(maildesk::ticket::ArrivalId(99)).await.is_err());
     assert!(tx.before_start(laid.mailbox, "Second").await.unwrap().is_empty());
     assert_eq!(tx.newest_arrival(laid.mailbox).await.unwrap(), Some(at(5)));
     assert_eq!(tx.count_known_keys(laid.mailbox, &[key.clone(), other]).await.unwrap(), 1);

@@ -1,14 +1,20 @@
 //! Tickets, their entries, attachments, tags and who belongs to them.
 
 use maildesk::mail::{Attachment, Encoding, Span};
+use maildesk::store::journal::Fate;
 use maildesk::store::listing::TicketFilter;
 use maildesk::store::ticket::{EntryKind, NewEntry, NewTicket, Receiver, TicketEdit};
 use maildesk::store::{Counter, Error, Store};
 use maildesk::ticket::{LogEntryId, Status, TicketId};
+use maildesk::triage::{Act, Code};
 
-use super::world::{address, arrive, at, flushed, lay_down, open_ticket, person, ticket_clue, write_entry};
+use super::world::{
+    address, arrive, at, decide, decision, flushed, lay_down, mail_key, open_ticket, person, place,
+    ticket_clue, write_entry,
+};
 
 on_both!(
+    what_an_import_opened_is_settled,
     a_ticket_is_as_it_was_opened,
     each_change_is_a_version,
     a_merge_is_followed_to_its_end,
@@ -269,4 +275,27 @@ async fn words_are_kept_as_they_stand(store: &Store) {
     let long = "ü".repeat(1 << 20);
     let id = open_ticket(&mut tx, &laid, "ann@x.test", &long).await.ticket;
     assert!(tx.ticket(id).await.unwrap().subject == long);
+}
+
+async fn what_an_import_opened_is_settled(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    let first = arrive(&mut tx, laid.mailbox, "1", b"x").await;
+    let second = arrive(&mut tx, laid.mailbox, "2", b"y").await;
+    let opened = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
+    let fate = Fate { ticket: Some(opened.ticket), log_entry: Some(opened.entry) };
+    decide(&mut tx, first, &decision(Act::Open, Code::NewTicket), fate).await;
+    decide(&mut tx, second, &decision(Act::Append, Code::ReplyByTag), fate).await;
+    let key = mail_key(&format!("{first}@x.test")).key;
+    let place = place(laid.mailbox);
+    assert_eq!(tx.imported_by_key(&place, &key).await.unwrap(), Some(first));
+    let elsewhere = maildesk::store::arrival::Place { epoch: 0, ..place };
+    assert_eq!(tx.imported_by_key(&elsewhere, &key).await.unwrap(), None);
+    assert_eq!(tx.new_tickets_of(&[first, second]).await.unwrap(), [opened.ticket]);
+    assert!(tx.new_tickets_of(&[second]).await.unwrap().is_empty(), "it was opened by another");
+    let before = tx.ticket(opened.ticket).await.unwrap().version;
+    tx.set_old_status(opened.ticket, Status::Closed).await.unwrap();
+    let row = tx.ticket(opened.ticket).await.unwrap();
+    assert_eq!((row.status, row.version), (Status::Closed, before + 1));
+    assert!(tx.new_tickets_of(&[first]).await.unwrap().is_empty());
 }
