@@ -29,6 +29,9 @@ pub mod alert;
 // 4  the desk
 pub mod desk;
 
+// 4½
+pub mod backup;
+
 // 5  intake
 pub mod intake;
 

@@ -6,6 +6,7 @@
 mod account;
 mod alert;
 mod attachment;
+mod backup;
 mod bounce;
 mod checkup;
 mod config_file;
@@ -22,12 +23,14 @@ mod import;
 mod input;
 mod invalid;
 mod journal;
+mod key;
 mod mailbox;
 mod migrate;
 mod output;
 mod poll;
 mod queue;
 mod relay;
+mod restore;
 mod run;
 mod sink;
 mod start;
@@ -116,7 +119,7 @@ pub enum Command {
     /// Reports of mail that was not delivered
     #[command(subcommand)]
     Bounce(bounce::Verb),
-    /// Mail on its way out: list, show, send, retry, cancel, pause, resume
+    /// Mail on its way out: list, show, send, retry, cancel, release, pause, resume
     #[command(subcommand)]
     Queue(queue::Verb),
     /// The people who write: list, show, edit
@@ -134,6 +137,11 @@ pub enum Command {
     /// The configuration file: check, show, example
     #[command(subcommand)]
     Config(config_file::Verb),
+    /// The keys of this desk: rotate
+    #[command(subcommand)]
+    Key(key::Verb),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Migrate(migrate::Args),
     Doctor(doctor::Args),
     Completions(config_file::CompletionsArgs),

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{CliError, Output};
 use super::{Context, control_handler};
+use crate::backup::Daily;
 use crate::control;
 use crate::daemon;
 use crate::store::Hold;
@@ -28,6 +29,12 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
     let listener = control::bind(&socket).await.map_err(|f| CliError::unavailable(f.to_string()))?;
     let shutdown = CancellationToken::new();
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "daemon.starting");
+    let daily = Daily {
+        source: context.source(),
+        alerts: context.works.desk.alerts.clone(),
+        settings: context.config.backup.clone(),
+    };
+    let backups = daemon::backups(daily, shutdown.clone());
     let (works, handler) = (context.works.clone(), control_handler(context));
     let stopping = async {
         let stopped = tokio::select! {
@@ -37,8 +44,8 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
         tracing::info!(by = stopped, "daemon.stopping");
         shutdown.cancel();
     };
-    let (ran, ()) =
-        tokio::join!(daemon::run(works, listener, handler, &mut hold, shutdown.clone()), stopping);
+    let (ran, (), ()) =
+        tokio::join!(daemon::run(works, listener, handler, &mut hold, shutdown.clone()), stopping, backups);
     // The socket goes before the hold: who finds no daemon may take the desk.
     if let Err(error) = std::fs::remove_file(&socket) {
         tracing::warn!(%error, "daemon.socket_left");

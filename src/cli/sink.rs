@@ -88,7 +88,7 @@ fn refusal(name: &str, error: &io::Error) -> Response {
 }
 
 /// One line that writes over itself, where somebody watches.
-fn show_progress(step: Progress) {
+pub(super) fn show_progress(step: Progress) {
     if is_terminal() {
         let of = if step.total > 0 { format!("/{}", step.total) } else { String::new() };
         eprint!("\r\x1b[K{}{of} {}", step.done, table::clean(&step.words));

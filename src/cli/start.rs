@@ -7,9 +7,10 @@ use std::sync::Arc;
 use clap::Parser as _;
 
 use super::context::Schema;
+use super::dispatch::held_note;
 use super::output::{CliError, Output};
 use super::sink::Sink;
-use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, queue, run};
+use super::{Cli, Command, Context, code, config_file, demo, dispatch, explain, input, queue, restore, run};
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
 use crate::store::Owner;
@@ -48,6 +49,9 @@ pub fn main() -> ExitCode {
 
 /// To standard output what was asked for, to standard error what is wrong.
 pub(super) fn print(response: &Response, wants_json: bool) -> ExitCode {
+    if !response.note.is_empty() {
+        eprintln!("maildesk: note: {}", response.note);
+    }
     if !response.error.is_empty() {
         eprintln!("maildesk: {}", response.error);
     }
@@ -84,8 +88,13 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
     };
     let config = Arc::new(Config::load(cli.global.config.as_deref(), &env)?);
     start_log(&cli, Some(&config), &env)?;
-    let stdin = input::gather(&cli.command)?;
+    let stdin = input::gather(&cli.command, &env)?;
     let cwd = std::env::current_dir().map_err(|e| CliError::unavailable(format!("this folder: {e}")))?;
+    if let Command::Restore(args) = &cli.command
+        && let Some(file) = &args.file
+    {
+        return Ok(Ok(restore::run_alone(args, file, (&config, &stdin)).await?).into());
+    }
     if !matches!(cli.command, Command::Run(_)) {
         let request = Request { argv, stdin: stdin.clone(), cwd: cwd.clone() };
         let asked = control::call(&config.run.socket, &request, |step| sink.take(step)).await;
@@ -100,7 +109,10 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
     };
     let context = Context::open(config, schema).await?;
     let context = Context { actor: own_actor(), stdin, cwd, wants_json: cli.global.json, ..context };
-    here(cli.command, context, sink).await.map(|output| Ok(output).into())
+    let store = context.store.clone();
+    let mut response: Response = here(cli.command, context, sink).await.into();
+    response.note = held_note(&store).await;
+    Ok(response)
 }
 
 /// What needs no desk; anything else comes back.

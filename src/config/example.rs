@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::backup::BackupSection;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::load::File;
 use super::section::{Key, Section, Shown};
@@ -17,6 +18,7 @@ pub fn example() -> String {
     section::<StoreSection>(&mut text, "[store]");
     section::<KeysSection>(&mut text, "[keys]");
     section::<RunSection>(&mut text, "[run]");
+    section::<BackupSection>(&mut text, "[backup]");
     section::<RelaySection>(&mut text, "[[relay]]");
     section::<MailboxSection>(&mut text, "[[mailbox]]");
     section::<TypeSection>(&mut text, "[[type]]");

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::BackupSection;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::conflicts::conflicts;
 use super::file::{ConfigError, Problem, Source};
 use super::section::{Section, Shown};
 use super::{
-    AccountSection, AccountSpec, Env, KeySource, MailboxSection, MailboxSpec, RelaySection, RelaySpec, Run,
-    TypeSection, TypeSpec, Wrong,
+    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, RelaySection,
+    RelaySpec, Run, TypeSection, TypeSpec, Wrong,
 };
 use crate::seal::Secret;
 use crate::triage::Rules;
@@ -25,6 +26,7 @@ pub struct File {
     pub store: StoreSection,
     pub keys: KeysSection,
     pub run: RunSection,
+    pub backup: BackupSection,
     pub relay: Vec<RelaySection>,
     pub mailbox: Vec<MailboxSection>,
     pub r#type: Vec<TypeSection>,
@@ -40,6 +42,7 @@ pub struct Config {
     pub written: File,
     pub keys: KeySource,
     pub run: Run,
+    pub backup: Backups,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
     types: Vec<TypeSpec>,
@@ -78,6 +81,7 @@ impl Config {
         let written: File = toml::from_str(&text).map_err(|error| source.refused(&error))?;
         let mut check = Check { source: &source, problems: missing_keys(&source) };
         let run = check.one("run", 0, written.run.resolve(&folder));
+        let backup = check.one("backup", 0, written.backup.resolve(&folder));
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
         let types = check.all("type", &written.r#type, |s| s.resolve());
@@ -90,7 +94,7 @@ impl Config {
         check.no_doubles("account", "addresses", addresses);
         check.names_of_types(&types, &written);
         check.conflicts_of_types(&types, &mailboxes);
-        let (Some(run), []) = (run, check.problems.as_slice()) else {
+        let (Some(run), Some(backup), []) = (run, backup, check.problems.as_slice()) else {
             let mut problems = check.problems;
             problems.sort_by_key(|p| p.line);
             return Err(source.error(problems));
@@ -99,6 +103,7 @@ impl Config {
         Ok(Config {
             keys,
             run,
+            backup,
             relays: values(relays),
             mailboxes: values(mailboxes),
             types: values(types),

@@ -1,5 +1,6 @@
 //! The process on one screen: what it starts, and in which order it stops.
 
+mod backups;
 mod mailboxes;
 mod works;
 
@@ -15,6 +16,7 @@ use crate::failure::Failure;
 use crate::outbound::Report;
 use crate::store::Hold;
 
+pub use backups::backups;
 pub use works::Works;
 
 /// How often the daemon looks for alerts to tell, and whether the desk is still its own.

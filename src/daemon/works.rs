@@ -19,9 +19,9 @@ use crate::net::Deadlines;
 use crate::outbound::{Outbound, RelayBook, RelaySettings, Relays, Report};
 use crate::seal::{SealingKey, Secret};
 use crate::sources::Password;
-use crate::sources::imap::{self, ImapSettings, ImapSource};
+use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
-use crate::store::{MailboxRow, Store};
+use crate::store::{HELD_WORDS, MailboxRow, Store};
 use crate::ticket::MailboxId;
 
 /// A desk at work. Cheap to clone.
@@ -63,9 +63,12 @@ impl Works {
         })
     }
 
-    /// The mailboxes that are read: active, not held, and some active type answers to them. Bounces come first (A6).
+    /// The mailboxes that are read: none while the desk is held, else those active, not held, and some active type answers to them. Bounces come first (A6).
     pub async fn mailboxes_to_read(&self) -> Result<Vec<MailboxRow>, Failure> {
         let mut tx = self.store.read().await?;
+        if tx.is_desk_held().await? {
+            return Ok(vec![]);
+        }
         let rules = tx.load_rules().await?;
         let mut mailboxes = tx.mailboxes().await?;
         mailboxes.retain(|m| {
@@ -81,6 +84,7 @@ impl Works {
     /// One round over one mailbox, on a task of its own: a panic in a parser of the wire ends the round, nothing else.
     /// How it went is written on the mailbox, and an alert is raised or cleared.
     pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        self.require_live().await?;
         let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
         let (works, row) = (self.clone(), mailbox.clone());
@@ -114,7 +118,16 @@ impl Works {
         self.rounds.lock().expect("nobody panics while holding it").entry(mailbox.id).or_default().clone()
     }
 
+    /// A desk that was restored does nothing before somebody lets it.
+    async fn require_live(&self) -> Result<(), Failure> {
+        match self.store.read().await?.is_desk_held().await? {
+            true => Err(Failure::temporary(HELD_WORDS)),
+            false => Ok(()),
+        }
+    }
+
     async fn round(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
+        self.reread(mailbox).await?;
         match mailbox.spec.protocol {
             Protocol::Imap => {
                 let source = ImapSource::connect(self.imap_settings(mailbox).await?).await?;
@@ -123,6 +136,37 @@ impl Works {
             Protocol::Maildir => self.intake.round(mailbox, MaildirSource::new(&mailbox.spec.host)).await,
             later => Err(Failure::permanent(format!("protocol {later} comes in a later version"))),
         }
+    }
+
+    /// After a restore: what was handled since the backup lies where it was moved to, and is read again once.
+    async fn reread(&self, mailbox: &MailboxRow) -> Result<(), Failure> {
+        let restored = self.store.read().await?.restored().await?;
+        let Some(restored) = restored.filter(|r| r.rereads.contains(&mailbox.id)) else { return Ok(()) };
+        let (folder, since) = (&mailbox.spec.move_to, restored.since());
+        let fates = match mailbox.spec.protocol {
+            Protocol::Imap => {
+                let settings =
+                    ImapSettings { folders: vec![folder.clone()], ..self.imap_settings(mailbox).await? };
+                let looked = imap::examine(settings.clone()).await?;
+                match looked.folders.first().filter(|f| is_absent(f)) {
+                    // Nothing was ever moved there.
+                    Some(absent) => {
+                        tracing::warn!("intake.nothing_to_read_again {}", absent.words);
+                        Fates::default()
+                    }
+                    None => self.intake.reread(mailbox, ImapSource::connect(settings).await?, since).await?,
+                }
+            }
+            Protocol::Maildir => {
+                let source = MaildirSource::beside(&mailbox.spec.host, folder);
+                self.intake.reread(mailbox, source, since).await?
+            }
+            _ => Fates::default(),
+        };
+        tracing::info!(mailbox.name = mailbox.spec.name, "intake.read_again messages={}", fates.total());
+        let mut tx = self.store.write().await?;
+        tx.reread_done(mailbox.id).await?;
+        Ok(tx.commit().await?)
     }
 
     pub async fn imap_settings(&self, mailbox: &MailboxRow) -> Result<ImapSettings, Failure> {
@@ -152,7 +196,10 @@ impl Works {
 
     /// What was kept and not decided, before anything else. After an unclean stop one by one (M10).
     pub async fn decide_pending(&self) -> Result<Fates, Failure> {
-        self.intake.decide_pending(None, true).await
+        match self.store.read().await?.is_desk_held().await? {
+            true => Ok(Fates::default()),
+            false => self.intake.decide_pending(None, true).await,
+        }
     }
 
     /// The sender of this desk's mail. Relays are read anew for each visit: they are edited while we run.
@@ -225,6 +272,12 @@ impl Works {
             .await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// The server knows no such folder, rather than having a bad day (RFC 5530).
+fn is_absent(folder: &FolderReport) -> bool {
+    const PASSING: &[&str] = &["[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "[CONTACTADMIN]"];
+    folder.messages.is_none() && !PASSING.iter().any(|code| folder.words.contains(code))
 }
 
 /// The operator's own templates: every file below the folder, by its path in it.

@@ -11,6 +11,7 @@ mod keep;
 mod leave;
 pub mod lookup;
 pub mod replay;
+mod reread;
 pub mod round;
 pub mod source;
 

@@ -283,7 +283,7 @@ impl Kept {
 }
 
 /// Batches bounded by bytes and by count, in order.
-fn batches(items: Vec<Item>, bytes: u64) -> Vec<Vec<Item>> {
+pub(super) fn batches(items: Vec<Item>, bytes: u64) -> Vec<Vec<Item>> {
     let mut batches: Vec<Vec<Item>> = vec![];
     let mut weight = 0;
     for item in items {

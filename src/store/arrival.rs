@@ -100,6 +100,8 @@ pub struct Pending {
     pub envelope_to: String,
     pub received: Micros,
     pub is_silent: bool,
+    /// A former life of this desk may have told of it: the mails that follow from it wait in hold.
+    pub is_mail_held: bool,
     pub tries: i64,
 }
 
@@ -380,7 +382,8 @@ fn pending_of(row: &AnyRow) -> Result<Pending, Error> {
         digest: row.try_get(3)?,
         envelope_to: row.try_get(4)?,
         received: Micros(row.try_get(5)?),
-        is_silent: row.try_get::<i64, _>(6)? != 0,
+        is_silent: row.try_get::<i64, _>(6)? == 1,
+        is_mail_held: row.try_get::<i64, _>(6)? == 2,
         tries: row.try_get(7)?,
     })
 }

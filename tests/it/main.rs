@@ -3,6 +3,7 @@
 mod support;
 
 mod architecture;
+mod backup;
 mod big_mail;
 mod commands;
 mod corpora;
