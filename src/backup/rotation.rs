@@ -43,7 +43,7 @@ impl Daily {
     pub async fn run(&self) -> Result<Taken, Failure> {
         let taken = self.take_and_prune().await;
         let words = taken.as_ref().err().map(|failure| {
-            format!("{failure}. It is tried again the next day; `maildesk backup FILE` tries at once")
+            format!("{failure}. It is tried again each hour; `maildesk backup FILE` tries at once")
         });
         self.alerts.state(ALERT, words.as_deref()).await?;
         if let Ok(taken) = &taken {
@@ -60,6 +60,7 @@ impl Daily {
         let failed =
             |e: std::io::Error| Failure::temporary(format!("backups in {}", folder.display())).because(e);
         make_folder(folder).map_err(failed)?;
+        sweep(folder).map_err(failed)?;
         let passphrase = self.settings.passphrase();
         let passphrase =
             passphrase.map_err(|words| Failure::permanent(format!("backup.passphrase_file: {words}")))?;
@@ -99,6 +100,18 @@ const SUFFIX: &str = ".backup";
 fn name_at(now: Micros) -> String {
     let stamp: String = now.rfc3339().chars().filter(|c| !matches!(c, '-' | ':')).collect();
     format!("{PREFIX}{stamp}{SUFFIX}")
+}
+
+/// Takes away what a backup that was cut off has left. One at a time is taken into this folder.
+fn sweep(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(PREFIX) && name.contains(&format!("{SUFFIX}.part")) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The files of the rotation in a folder, oldest first. Others that lie there are nobody's business.

@@ -148,6 +148,7 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
         Command::Run(_) => Some("run"),
         Command::Poll(_) => Some("poll"),
         Command::Import(_) => Some("import"),
+        Command::Doctor(args) if args.mail => Some("doctor"),
         Command::Queue(queue::Verb::Send(_)) => Some("queue send"),
         _ => None,
     };

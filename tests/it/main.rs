@@ -10,6 +10,7 @@ mod corpora;
 mod crash;
 mod demo;
 mod docs;
+mod doctor;
 mod explain;
 mod harness;
 mod identity;

@@ -11,6 +11,7 @@ mod examine;
 mod fetch;
 mod list;
 mod login;
+mod rights;
 mod spool;
 mod uids;
 mod utf7;
@@ -20,6 +21,7 @@ mod words;
 use std::path::PathBuf;
 
 pub use examine::{FolderReport, Report, examine};
+pub use rights::{Rights, rights};
 
 use self::command::Command;
 use self::wire::Wire;
