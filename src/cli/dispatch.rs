@@ -7,7 +7,8 @@ use clap::Parser as _;
 use super::output::{CliError, Output};
 use super::{
     Cli, Command, Context, account, alert, backup, bounce, contact, doctor, error_ticket, explain, import,
-    invalid, journal, key, mailbox, migrate, poll, queue, relay, restore, ticket, ticket_type,
+    invalid, journal, key, mailbox, migrate, poll, queue, relay, restore, support_bundle, ticket,
+    ticket_type,
 };
 use crate::control::{Call, Handler, Response};
 use crate::store::{HELD_WORDS, Store};
@@ -35,6 +36,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Restore(args) if args.go_live => restore::go_live(context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::SupportBundle(args) => support_bundle::run(args, context).await,
         Command::Run(_)
         | Command::Restore(_)
         | Command::Demo(_)

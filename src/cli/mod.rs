@@ -34,6 +34,7 @@ mod restore;
 mod run;
 mod sink;
 mod start;
+mod support_bundle;
 mod table;
 mod ticket;
 mod ticket_type;
@@ -144,6 +145,7 @@ pub enum Command {
     Restore(restore::Args),
     Migrate(migrate::Args),
     Doctor(doctor::Args),
+    SupportBundle(support_bundle::Args),
     Completions(config_file::CompletionsArgs),
     /// The named points at which a test may kill the process
     #[command(hide = true)]

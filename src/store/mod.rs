@@ -10,6 +10,7 @@ pub mod arrival;
 mod backup;
 pub mod balance;
 mod block_list;
+mod census;
 mod clue;
 mod contacts;
 mod copy;

@@ -23,3 +23,4 @@ mod program;
 mod replay;
 mod spine;
 mod store_contract;
+mod support_bundle;
