@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use crate::clock::Clock;
@@ -50,8 +49,7 @@ pub async fn take(
     let failed = |e: std::io::Error| Failure::temporary(format!("{}", part.display())).because(e);
     remove_if_there(&part).map_err(failed)?;
     File::options().write(true).create_new(true).mode(0o600).open(&part).map_err(failed)?;
-    let writing: BoxFuture<'static, _> = Box::pin(write(desk, passphrase, part.clone(), told));
-    let taken = writing.await;
+    let taken = write(desk, passphrase, &part, told).await;
     let taken = match taken {
         Ok(header) => settle(&part, path).map(|bytes| (header, bytes)),
         Err(failure) => Err(failure),
@@ -75,14 +73,14 @@ pub async fn take(
 async fn write(
     Source { store, key, clock }: Source,
     passphrase: Option<Secret>,
-    part: PathBuf,
+    part: &Path,
     mut told: Told,
 ) -> Result<Header, Failure> {
     let wrapped = match passphrase {
         Some(passphrase) => Some(wrap(key.clone(), passphrase).await?),
         None => None,
     };
-    let mut file = BackupFile::create(&part).await?;
+    let mut file = BackupFile::create(part).await?;
     let rows = store.count_rows(&mut file).await?;
     let header = Header {
         format: 1,

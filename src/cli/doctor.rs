@@ -1,5 +1,6 @@
 //! `maildesk doctor`
 
+mod dns;
 mod here;
 mod round;
 
@@ -78,6 +79,7 @@ pub async fn examine(args: &Args, context: &Context) -> Result<Vec<Finding>, Cli
         checkups.push(it);
     }
     checkups.push(templates(context, &rules));
+    checkups.extend(dns::domains(&rules).await);
     if args.mail {
         let within = Duration::from_secs(args.within);
         checkups.extend(round::rounds(context, (&types, &mailboxes), (&rules, &book), within).await);

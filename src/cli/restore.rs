@@ -154,10 +154,11 @@ async fn summary(
         opened.header.rows(),
         restored.taken.rfc3339()
     );
-    match (made, &opened.header.key) {
-        (Some(path), _) => human.push_str(&format!("The sealing key was written to {}.\n", path.display())),
-        (None, None) => human.push_str("The backup is without its key; the key given opens it.\n"),
-        (None, Some(_)) => {}
+    if opened.header.key.is_none() {
+        human.push_str("The backup is without its key; the key given opens it.\n");
+    }
+    if let Some(path) = made {
+        human.push_str(&format!("The sealing key was written to {}.\n", path.display()));
     }
     human.push_str(&format!(
         "The desk is held: it takes nothing in and sends nothing. {held} mails that it does not know as sent wait in \

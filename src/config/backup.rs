@@ -9,8 +9,9 @@ use crate::seal::Secret;
 section! {
     /// The daemon takes a backup every day. `maildesk backup FILE` takes one at any time.
     BackupSection {
-        /// The folder that they are written into; it is made if it is absent. Better on another disk than the store.
-        folder: String = "backups".into();
+        /// The folder that they are written into; it is made if it is absent. Where none is given: `backups` beside the
+        /// SQLite file, or with PostgreSQL beside the spool. Better on another disk than the store.
+        folder: String = String::new(), example "\"/mnt/other-disk/maildesk\"";
         /// When, as `HH:MM` in UTC; empty: never.
         schedule: String = "03:15".into();
         /// So many are kept; older ones are deleted once a new one is whole.
@@ -32,12 +33,16 @@ pub struct Backups {
 }
 
 impl BackupSection {
-    pub fn resolve(&self, folder: &Path) -> Result<Backups, Wrong> {
+    /// `beside`: the folder of the desk's own files.
+    pub fn resolve(&self, folder: &Path, beside: &Path) -> Result<Backups, Wrong> {
         if !(1..=1000).contains(&self.keep) {
             return Err(Wrong::new("keep", "must be between 1 and 1000"));
         }
         Ok(Backups {
-            folder: under(folder, &self.folder),
+            folder: match self.folder.as_str() {
+                "" => beside.join("backups"),
+                named => under(folder, named),
+            },
             minute: minute_of(&self.schedule)?,
             keep: usize::try_from(self.keep).unwrap_or(7),
             passphrase_file: (!self.passphrase_file.is_empty()).then(|| under(folder, &self.passphrase_file)),

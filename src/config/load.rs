@@ -81,7 +81,7 @@ impl Config {
         let written: File = toml::from_str(&text).map_err(|error| source.refused(&error))?;
         let mut check = Check { source: &source, problems: missing_keys(&source) };
         let run = check.one("run", 0, written.run.resolve(&folder));
-        let backup = check.one("backup", 0, written.backup.resolve(&folder));
+        let backup = check.one("backup", 0, written.backup.resolve(&folder, &desk_folder(&written, &folder)));
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
         let types = check.all("type", &written.r#type, |s| s.resolve());
@@ -154,6 +154,13 @@ impl Config {
             Err(error) => error,
         }
     }
+}
+
+/// Where the desk's own files lie: beside its SQLite file, else beside its spool.
+fn desk_folder(written: &File, folder: &Path) -> PathBuf {
+    let file = written.store.url.strip_prefix("sqlite:").filter(|_| written.store.url_file.is_empty());
+    let file = file.map(|path| path.strip_prefix("//").unwrap_or(path)).unwrap_or(&written.run.spool);
+    super::under(folder, file).parent().unwrap_or(folder).to_owned()
 }
 
 fn unread(path: &Path, words: &str) -> ConfigError {

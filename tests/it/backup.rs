@@ -1,6 +1,7 @@
 //! Backup and restore (M12): taken while mail comes in, brought back elsewhere, nothing lost that can be had, nothing
 //! sent twice, no number given twice.
 
+mod across;
 mod again;
 mod daily;
 mod damage;
@@ -49,7 +50,10 @@ fn comes_back(from: Store, to: Store) {
     let all = messages();
     deliver(&inbox, 0..all / 2);
     let mut daemon = first.spawn(&["run"]);
-    wait_until("a part of the mail", DEADLINE, || (first.journal().len() >= all / 8).then_some(()));
+    wait_until("a part of the mail", DEADLINE, || {
+        assert!(daemon.ended().is_none(), "the daemon ended: {}", daemon.log());
+        (first.journal().len() >= all / 8).then_some(())
+    });
 
     // The other half comes in while the backup is taken.
     let passphrase = passphrase(&first);

@@ -73,11 +73,8 @@ impl Blackout {
 
     fn under(&self, key: &str, value: &mut Value) {
         match value {
-            Value::String(text) if WORDS.contains(&key) => {
-                if !text.is_empty() {
-                    *text = self.pseudonym(text);
-                }
-            }
+            Value::String(text) if text.is_empty() => {}
+            Value::String(text) if WORDS.contains(&key) => *text = self.pseudonym(text),
             Value::String(_) if OURS.contains(&key) => {}
             Value::String(text) => *text = self.text(text),
             Value::Array(list) => list.iter_mut().for_each(|value| self.under(key, value)),
