@@ -65,6 +65,9 @@ pub struct Response {
     pub json: serde_json::Value,
     /// What is wrong, for people: goes to standard error.
     pub error: String,
+    /// What people should know besides, whatever they asked: goes to standard error.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// How far a command has come.

@@ -31,6 +31,7 @@ pub mod alert;
 pub mod desk;
 
 // 4½
+pub mod backup;
 pub mod scheduler;
 
 // 5  intake

@@ -3,10 +3,16 @@
 //! What is sealed as a password does not open as a MAC key. Key and secrets never print; times and nonces are parameters,
 //! and `random` is the one place where chance enters the program.
 
+mod passphrase;
+
+use std::sync::{Arc, RwLock};
+
 use base64::Engine as _;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand::TryRngCore as _;
+
+pub use passphrase::WrappedKey;
 
 /// The first byte of all that is sealed, so that another cipher can follow one day.
 const FORMAT: u8 = 1;
@@ -56,9 +62,16 @@ fn wipe(bytes: &mut [u8]) {
     std::hint::black_box(bytes);
 }
 
-/// The key of the service. It opens every secret of its desk, and nothing else holds it.
+/// The key of the service. It opens every secret of its desk, and nothing else holds it. Clones are one key: where it is
+/// rotated, all who hold it go over to the new one.
 #[derive(Clone)]
-pub struct SealingKey([u8; KEY_BYTES]);
+pub struct SealingKey(Arc<RwLock<Ring>>);
+
+/// What is sealed now, and while a rotation is under way what was sealed before.
+struct Ring {
+    current: [u8; KEY_BYTES],
+    previous: Option<[u8; KEY_BYTES]>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
@@ -70,7 +83,33 @@ pub enum SealError {
 
 impl SealingKey {
     pub fn new(bytes: [u8; KEY_BYTES]) -> SealingKey {
-        SealingKey(bytes)
+        SealingKey(Arc::new(RwLock::new(Ring { current: bytes, previous: None })))
+    }
+
+    /// From here on everything is sealed under the new key; what is sealed under the old one opens too, until `forget`.
+    pub fn turn_to(&self, new: &SealingKey) {
+        let fresh = new.ring().current;
+        let mut ring = self.0.write().expect(HELD);
+        ring.previous = Some(std::mem::replace(&mut ring.current, fresh));
+    }
+
+    /// The rotation failed: the old key is the key again.
+    pub fn turn_back(&self) {
+        let mut ring = self.0.write().expect(HELD);
+        if let Some(previous) = ring.previous.take() {
+            ring.current = previous;
+        }
+    }
+
+    /// The rotation is done: the old key opens nothing any more.
+    pub fn forget_old(&self) {
+        if let Some(mut old) = self.0.write().expect(HELD).previous.take() {
+            wipe(&mut old);
+        }
+    }
+
+    fn ring(&self) -> std::sync::RwLockReadGuard<'_, Ring> {
+        self.0.read().expect(HELD)
     }
 
     /// From 64 hex digits or base64 text; space around it is ignored.
@@ -84,19 +123,18 @@ impl SealingKey {
         };
         let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| SealError::BadKey);
         wipe(&mut bytes);
-        key.map(SealingKey)
+        key.map(SealingKey::new)
     }
 
     /// As 64 hex digits, for the key file.
     pub fn to_text(&self) -> Secret {
-        Secret(to_hex(&self.0))
+        Secret(to_hex(&self.ring().current))
     }
 
     /// Seals words for a purpose. A nonce must never be used twice under one key: `random()` gives one.
     pub fn seal(&self, purpose: &str, plain: &Secret, nonce: [u8; NONCE_BYTES]) -> Vec<u8> {
         let payload = Payload { msg: plain.0.as_bytes(), aad: purpose.as_bytes() };
-        let boxed = self
-            .cipher()
+        let boxed = cipher(&self.ring().current)
             .encrypt(XNonce::from_slice(&nonce), payload)
             .expect("the cipher fails only on messages of more than 256 GB");
         let mut sealed = Vec::with_capacity(1 + NONCE_BYTES + boxed.len());
@@ -109,16 +147,24 @@ impl SealingKey {
     pub fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Secret, SealError> {
         let boxed = sealed.strip_prefix(&[FORMAT]).ok_or(SealError::NotOpened)?;
         let (nonce, boxed) = boxed.split_at_checked(NONCE_BYTES).ok_or(SealError::NotOpened)?;
-        let payload = Payload { msg: boxed, aad: purpose.as_bytes() };
-        let plain =
-            self.cipher().decrypt(XNonce::from_slice(nonce), payload).map_err(|_| SealError::NotOpened)?;
-        String::from_utf8(plain).map(Secret).map_err(|_| SealError::NotOpened)
-    }
-
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new((&self.0).into())
+        let ring = self.ring();
+        let keys = std::iter::once(&ring.current).chain(&ring.previous);
+        for key in keys {
+            let payload = Payload { msg: boxed, aad: purpose.as_bytes() };
+            if let Ok(plain) = cipher(key).decrypt(XNonce::from_slice(nonce), payload) {
+                return String::from_utf8(plain).map(Secret).map_err(|_| SealError::NotOpened);
+            }
+        }
+        Err(SealError::NotOpened)
     }
 }
+
+fn cipher(key: &[u8; KEY_BYTES]) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.into())
+}
+
+/// Why a lock on the keys is never poisoned.
+const HELD: &str = "nobody panics while holding the keys";
 
 impl std::fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -126,9 +172,12 @@ impl std::fmt::Debug for SealingKey {
     }
 }
 
-impl Drop for SealingKey {
+impl Drop for Ring {
     fn drop(&mut self) {
-        wipe(&mut self.0);
+        wipe(&mut self.current);
+        if let Some(previous) = &mut self.previous {
+            wipe(previous);
+        }
     }
 }
 
@@ -188,11 +237,26 @@ mod tests {
         let hex = key().to_text();
         let base64 = base64::engine::general_purpose::STANDARD.encode([7u8; 32]);
         for text in [format!(" {}\n", hex.expose()), hex.expose().to_uppercase(), base64] {
-            assert_eq!(SealingKey::from_text(&text).unwrap().0, [7; 32], "{text}");
+            assert_eq!(SealingKey::from_text(&text).unwrap().ring().current, [7; 32], "{text}");
         }
         for bad in ["", "abc", &"g".repeat(64), &"7".repeat(63), &"A".repeat(60)] {
             assert_eq!(SealingKey::from_text(bad).unwrap_err(), SealError::BadKey, "{bad}");
         }
+    }
+
+    #[test]
+    fn while_a_key_is_rotated_both_open_and_afterwards_the_new_one_alone() {
+        let (held, new) = (key(), SealingKey::new([8; 32]));
+        let elsewhere = held.clone();
+        let old_words = held.seal("password", &Secret::new("hunter2"), [3; 24]);
+        held.turn_to(&new);
+        let new_words = elsewhere.seal("password", &Secret::new("hunter3"), [4; 24]);
+        assert!(new.open("password", &new_words).is_ok() && elsewhere.open("password", &old_words).is_ok());
+        held.forget_old();
+        assert_eq!(elsewhere.open("password", &old_words), Err(SealError::NotOpened));
+        held.turn_to(&key());
+        held.turn_back();
+        assert!(elsewhere.open("password", &new_words).is_ok());
     }
 
     #[test]

@@ -264,7 +264,7 @@ CREATE TABLE arrival (
   id_hash BYTEA,                       -- keyed hash of the Message-ID; NULL where there is none
   envelope_to TEXT NOT NULL DEFAULT '',
   received_us BIGINT NOT NULL,        -- the server's INTERNALDATE, else the time of keeping
-  silent BIGINT NOT NULL DEFAULT 0,   -- taken in by `import`: nothing is sent
+  silent BIGINT NOT NULL DEFAULT 0,   -- 1: taken in by `import`, nothing is sent; 2: its mails wait in hold, after a restore
   tries BIGINT NOT NULL DEFAULT 0,    -- deaths and panics with this very message in hand
   in_hand BIGINT NOT NULL DEFAULT 0,
   kept_us BIGINT NOT NULL,

@@ -19,7 +19,7 @@ use crate::store::{MailboxRow, RelayRow};
 /// How long a server may take for all of its part.
 const DEADLINE: Duration = Duration::from_secs(45);
 /// Shorter than for mail: somebody waits at a terminal.
-const STEP: Duration = Duration::from_secs(15);
+pub const STEP: Duration = Duration::from_secs(15);
 const SHORT: Deadlines = Deadlines { dial: STEP, handshake: STEP, silence: STEP, ..Deadlines::USUAL };
 
 const CHECK_SETTINGS: &str = "check host, port, tls, username and password of the mailbox";
@@ -93,7 +93,10 @@ pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
     let mut it = Checkup::of(format!("mailbox {}", row.spec.name));
     match row.spec.protocol {
         Protocol::Imap => match examine(row, context).await {
-            Ok(report) => imap(&mut it, row, &report),
+            Ok(report) => {
+                imap(&mut it, row, &report);
+                rights(&mut it, row, context).await;
+            }
             Err(e) => it.fail(e.to_string(), CHECK_SETTINGS),
         },
         Protocol::Pop3 => {
@@ -134,6 +137,41 @@ fn imap(it: &mut Checkup, row: &MailboxRow, report: &Report) {
         it.warn("the server has no MOVE: handled mail is copied and then deleted", "");
     }
     clear_text(it, row.spec.tls, &row.spec.host);
+}
+
+/// What the server lets us do there, and how much room it has.
+async fn rights(it: &mut Checkup, row: &MailboxRow, context: &Context) {
+    let settings = match context.works.imap_settings(row).await {
+        Ok(settings) => settings,
+        Err(e) => return it.fail(e.to_string(), "set a password with `maildesk mailbox edit`"),
+    };
+    let wants_delete = row.spec.handled != Handled::Seen;
+    let target = (row.spec.handled == Handled::Move).then_some(row.spec.move_to.as_str());
+    let found = match in_time(imap::rights(settings, wants_delete, target), DEADLINE).await {
+        Ok(found) => found,
+        Err(e) => return it.warn(format!("its rights are not known: {e}"), "run doctor again"),
+    };
+    for (folder, words) in &found.refused {
+        let advice =
+            "handled mail could not be taken away: give the account the right, or set `handled` to seen";
+        it.fail(format!("folder {folder}: {words}"), advice);
+    }
+    match (&found.no_target, target) {
+        (Some(words), Some(target)) => it.warn(
+            format!("folder {target}, to which handled mail is moved: {words}"),
+            "maildesk makes it with the first message, if the server lets it",
+        ),
+        (None, Some(target)) => it.ok(format!("folder {target} is there for handled mail")),
+        (_, None) => {}
+    }
+    for (name, used, limit) in
+        found.quotas.iter().filter(|(_, used, limit)| used.saturating_mul(10) >= limit * 9)
+    {
+        it.warn(
+            format!("its quota is nearly used up: {name} {used} of {limit}"),
+            "a full mailbox refuses new mail",
+        );
+    }
 }
 
 fn clear_text(it: &mut Checkup, tls: Tls, host: &str) {
@@ -208,7 +246,12 @@ fn write_in(folder: &Path) -> Result<(), Failure> {
 }
 
 /// `settings`: with its password unsealed; none where the relay is off.
-pub async fn relay(row: &RelayRow, settings: Option<&RelaySettings>) -> Checkup {
+/// `sample`: return path and recipient of a mail as it would go through.
+pub async fn relay(
+    row: &RelayRow,
+    settings: Option<&RelaySettings>,
+    sample: Option<(String, String)>,
+) -> Checkup {
     let mut it = Checkup::of(format!("relay {}", row.spec.name));
     let Some(settings) = settings else {
         it.warn("it is switched off", "");
@@ -219,7 +262,7 @@ pub async fn relay(row: &RelayRow, settings: Option<&RelaySettings>) -> Checkup 
             Ok(()) => it.ok(format!("mail is written into {}", settings.host)),
             Err(e) => it.fail(e.to_string(), "give maildesk the right to write there"),
         },
-        RelayKind::Smtp => smtp(&mut it, settings).await,
+        RelayKind::Smtp => smtp(&mut it, settings, sample).await,
     }
     if row.is_paused {
         it.warn("it is paused: its mail waits", "`maildesk queue resume` lets it go");
@@ -227,15 +270,29 @@ pub async fn relay(row: &RelayRow, settings: Option<&RelaySettings>) -> Checkup 
     it
 }
 
-async fn smtp(it: &mut Checkup, settings: &RelaySettings) {
-    let patience = outbound::Deadlines { connect: STEP, command: STEP, ..outbound::Deadlines::default() };
+async fn smtp(it: &mut Checkup, settings: &RelaySettings, sample: Option<(String, String)>) {
+    let patience = outbound::Deadlines {
+        connect: STEP,
+        command: STEP,
+        envelope: STEP,
+        ..outbound::Deadlines::default()
+    };
     match in_time(Session::open(settings, patience), DEADLINE).await {
-        Ok(session) => {
+        Ok(mut session) => {
             let login = match settings.username.as_str() {
                 "" => "it asks for no login".to_owned(),
                 username => format!("signed in as {username}"),
             };
             it.ok(format!("{}:{} answers, {}; {login}", settings.host, settings.port, settings.tls));
+            if let Some((from, to)) = sample {
+                match in_time(session.would_take(&from, &to), DEADLINE).await {
+                    Ok(words) => it.ok(format!("it would take a mail from {from} to {to}: {words}")),
+                    Err(e) => it.fail(
+                        format!("it would not take a mail from {from} to {to}: {e}"),
+                        "let the account send with that return path (or set `verp` to false), and to anybody",
+                    ),
+                }
+            }
             // The answer to a goodbye tells nothing that matters here.
             drop(tokio::time::timeout(STEP, session.quit()).await);
         }

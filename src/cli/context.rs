@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::output::CliError;
+use crate::backup::Source;
 use crate::clock::Clock;
 use crate::config::{Config, KeySource};
 use crate::control::{Progress, Step};
@@ -81,6 +82,11 @@ impl Context {
         Stamp { key: &self.key, now: self.clock.now(), random: random::<32> }
     }
 
+    /// The desk as a backup is taken of it.
+    pub fn source(&self) -> Source {
+        Source { store: self.store.clone(), key: self.key.clone(), clock: self.clock.clone() }
+    }
+
     /// The cause of what a command changes on tickets.
     pub fn cause(&self, operation: impl Into<String>) -> Cause {
         Cause { actor: self.actor.clone(), origin: "command", operation: operation.into() }
@@ -101,7 +107,7 @@ impl Context {
     }
 }
 
-async fn connect(config: &Config) -> Result<Store, CliError> {
+pub(super) async fn connect(config: &Config) -> Result<Store, CliError> {
     let url = config.store_url()?;
     Store::connect(&url).await.map_err(|error| match error {
         // Its words name the place, and never the password.
@@ -128,7 +134,9 @@ async fn sealing_key(source: &KeySource, store: &Store) -> Result<SealingKey, Cl
                 .map_err(|e| CliError::config(format!("the variable MAILDESK_KEY: {e}")));
         }
         KeySource::Given(path) => return read_key(path),
-        KeySource::Made(path) if path.exists() => return read_key(path),
+        KeySource::Made(path) if path.exists() => {
+            return super::key::after_a_cut(path, read_key(path)?, store).await;
+        }
         KeySource::Made(path) => path,
     };
     // A fresh key would open nothing of a desk that has secrets.
@@ -145,7 +153,7 @@ async fn sealing_key(source: &KeySource, store: &Store) -> Result<SealingKey, Cl
     Ok(key)
 }
 
-fn read_key(path: &Path) -> Result<SealingKey, CliError> {
+pub(super) fn read_key(path: &Path) -> Result<SealingKey, CliError> {
     let named = |words: String| CliError::config(format!("the sealing key {words}"));
     let text = crate::config::read_secret(path).map_err(named)?;
     SealingKey::from_text(text.expose()).map_err(|e| named(format!("{}: {e}", path.display())))
@@ -153,9 +161,21 @@ fn read_key(path: &Path) -> Result<SealingKey, CliError> {
 
 /// A new key in a file that only its owner reads.
 pub(super) fn make_key(path: &Path) -> Result<SealingKey, CliError> {
-    let failed = |e| CliError::config(format!("the sealing key {} cannot be made: {e}", path.display()));
     let key = SealingKey::new(random());
+    write_key(path, &key)?;
+    Ok(key)
+}
+
+/// Into a new file that only its owner reads, and that outlives the power.
+pub(super) fn write_key(path: &Path, key: &SealingKey) -> Result<(), CliError> {
+    let failed = |e| CliError::config(format!("the sealing key {} cannot be made: {e}", path.display()));
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     writeln!(file, "{}", key.to_text().expose()).and_then(|()| file.sync_all()).map_err(failed)?;
-    Ok(key)
+    sync_folder(path).map_err(failed)
+}
+
+/// A name that was made or changed is durable.
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }

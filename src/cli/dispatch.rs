@@ -6,10 +6,12 @@ use clap::Parser as _;
 
 use super::output::{CliError, Output};
 use super::{
-    Cli, Command, Context, account, alert, bounce, contact, deliver, doctor, error_ticket, explain, import,
-    invalid, journal, mailbox, migrate, poll, queue, relay, ticket, ticket_type,
+    Cli, Command, Context, account, alert, backup, bounce, contact, deliver, doctor, error_ticket, explain,
+    import, invalid, journal, key, mailbox, migrate, poll, queue, relay, restore, support_bundle, ticket,
+    ticket_type,
 };
 use crate::control::{Call, Handler, Response};
+use crate::store::{HELD_WORDS, Store};
 
 /// Runs a command on an open desk.
 pub async fn dispatch(command: Command, context: &Context) -> Result<Output, CliError> {
@@ -29,10 +31,15 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Account(verb) => account::run(verb, context).await,
         Command::Journal(verb) => journal::run(verb, context).await,
         Command::Alert(verb) => alert::run(verb, context).await,
+        Command::Key(verb) => key::run(verb, context).await,
+        Command::Backup(args) => backup::run(args, context).await,
+        Command::Restore(args) if args.go_live => restore::go_live(context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
+        Command::SupportBundle(args) => support_bundle::run(args, context).await,
         Command::Run(_)
         | Command::Deliver(_)
+        | Command::Restore(_)
         | Command::Demo(_)
         | Command::Config(_)
         | Command::Completions(_)
@@ -67,8 +74,16 @@ async fn answer(call: Call, context: Context) -> Response {
         is_daemon: true,
         ..context
     };
-    match cli.command {
+    let mut response: Response = match cli.command {
         Command::Deliver(args) => deliver::take_in(args, call.body, &context).await.into(),
         other => dispatch(other, &context).await.into(),
-    }
+    };
+    response.note = held_note(&context.store).await;
+    response
+}
+
+/// What is said with every command while the desk is held; a store that fails says so by itself.
+pub(super) async fn held_note(store: &Store) -> String {
+    let is_held = async { store.read().await?.is_desk_held().await };
+    if is_held.await.unwrap_or(false) { HELD_WORDS.to_owned() } else { String::new() }
 }

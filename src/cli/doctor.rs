@@ -1,5 +1,9 @@
 //! `maildesk doctor`
 
+mod dns;
+mod here;
+mod round;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,8 +16,10 @@ use super::table::clean;
 use crate::config::RelayKind;
 use crate::failure::Failure;
 use crate::letters::Letter;
+use crate::mail::MailKeys;
 use crate::store::{MailboxRow, RelayRow, TypeRow};
-use crate::triage::Rules;
+use crate::ticket::OutboxId;
+use crate::triage::{Rules, TypeRule};
 
 /// SQLite reads its whole file.
 const INTEGRITY: Duration = Duration::from_secs(120);
@@ -22,11 +28,29 @@ const INTEGRITY: Duration = Duration::from_secs(120);
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "A finding a line: ok, warn or fail, and what to do. It ends with 69 when something fails.\n\
-    Nothing is sent, fetched or changed."
+    Nothing is sent, fetched or changed, but with --mail, which has a round made over each mailbox."
 )]
-pub struct Args {}
+pub struct Args {
+    /// Send a mail round for each type: out through its relay, in through its mailbox
+    #[arg(long)]
+    pub mail: bool,
+    /// How long such a mail may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "mail")]
+    pub within: u64,
+}
 
-pub async fn run(_args: Args, context: &Context) -> Result<Output, CliError> {
+pub async fn run(args: Args, context: &Context) -> Result<Output, CliError> {
+    let findings = examine(&args, context).await?;
+    let is_failed = findings.iter().any(|f| f.level == Level::Fail);
+    Ok(Output {
+        human: findings.iter().map(line).collect(),
+        json: super::output::json(&findings)?,
+        code: if is_failed { code::UNAVAILABLE } else { code::OK },
+    })
+}
+
+/// Looks at everything.
+pub async fn examine(args: &Args, context: &Context) -> Result<Vec<Finding>, CliError> {
     let mut tx = context.store.read().await?;
     let (mailboxes, relays) = (tx.mailboxes().await?, tx.relays().await?);
     let (types, rules) = (tx.types().await?, tx.load_rules().await?);
@@ -35,11 +59,12 @@ pub async fn run(_args: Args, context: &Context) -> Result<Output, CliError> {
     let active: Vec<&MailboxRow> = mailboxes.iter().filter(|m| m.spec.is_active).collect();
     let (looked_at_store, looked_at_here, looked_at_mailboxes, looked_at_relays) = tokio::join!(
         store(context),
-        here(context),
+        here::here(context),
         join_all(active.iter().map(|m| checkup::mailbox(m, context))),
-        join_all(relays.iter().map(|r| checkup::relay(r, book.get(&r.id)))),
+        join_all(relays.iter().map(|r| checkup::relay(r, book.get(&r.id), sample(r, &rules, context)))),
     );
-    let mut checkups = vec![looked_at_store, looked_at_here];
+    let mut checkups = vec![looked_at_store];
+    checkups.extend(looked_at_here);
     checkups.extend(looked_at_mailboxes);
     checkups.extend(mailboxes.iter().map(|m| unread(m, &types)));
     checkups.extend(looked_at_relays);
@@ -54,13 +79,30 @@ pub async fn run(_args: Args, context: &Context) -> Result<Output, CliError> {
         checkups.push(it);
     }
     checkups.push(templates(context, &rules));
-    let findings: Vec<Finding> = checkups.into_iter().flat_map(|c| c.findings).collect();
-    let is_failed = findings.iter().any(|f| f.level == Level::Fail);
-    Ok(Output {
-        human: findings.iter().map(line).collect(),
-        json: super::output::json(&findings)?,
-        code: if is_failed { code::UNAVAILABLE } else { code::OK },
-    })
+    checkups.extend(dns::domains(&rules).await);
+    if args.mail {
+        let within = Duration::from_secs(args.within);
+        checkups.extend(round::rounds(context, (&types, &mailboxes), (&rules, &book), within).await);
+    }
+    Ok(checkups.into_iter().flat_map(|c| c.findings).collect())
+}
+
+/// Return path and recipient as the mails through this relay have them.
+fn sample(row: &RelayRow, rules: &Rules, context: &Context) -> Option<(String, String)> {
+    let rule = rules.types.iter().find(|t| t.relay == Some(row.id))?;
+    let to = rule.admin.as_ref().unwrap_or(&rule.address);
+    Some((return_path(rules, rule, &context.works.desk.keys, OutboxId(0)), to.to_string()))
+}
+
+/// As the desk sets it: of its own for each mail where the relay may (C7), else the account's address.
+fn return_path(rules: &Rules, rule: &TypeRule, keys: &MailKeys, outbox: OutboxId) -> String {
+    match rules.relay_of(rule) {
+        Some(relay) if relay.verp && !rules.bounce_domain.is_empty() => {
+            keys.return_path(outbox, &rules.bounce_local, &rules.bounce_domain).to_string()
+        }
+        Some(relay) => relay.sender.to_string(),
+        None => rule.address.to_string(),
+    }
 }
 
 fn line(finding: &Finding) -> String {
@@ -90,18 +132,6 @@ async fn store(context: &Context) -> Checkup {
             it.fail(words, "mail may get lost: restore a backup, or switch fsync on in postgresql.conf");
         }
         Err(e) => it.warn(format!("its integrity is not known: {e}"), "run doctor again at a quiet hour"),
-    }
-    it
-}
-
-/// This process and its folders. That the key opens the store's secrets was needed to come here.
-async fn here(context: &Context) -> Checkup {
-    let mut it = Checkup::of("here");
-    it.ok("the sealing key opens the secrets of this desk");
-    let spool = &context.config.run.spool;
-    match checkup::writable(spool).await {
-        Ok(()) => it.ok(format!("the spool {} can be written to", spool.display())),
-        Err(e) => it.fail(format!("spool: {e}"), "large mail cannot be taken in: see `spool` in [run]"),
     }
     it
 }

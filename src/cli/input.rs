@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::CliError;
 use super::{Command, error_ticket, mailbox, relay, ticket};
-use crate::config::read_secret;
+use crate::config::{Env, read_secret};
 use crate::seal::Secret;
 use crate::store::PasswordChange;
 
@@ -21,9 +21,49 @@ pub struct PasswordInput {
     pub password_stdin: bool,
 }
 
+/// How the passphrase of a backup is given.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PassphraseInput {
+    /// Its first line is the passphrase of the sealing key in the backup
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Ask for the passphrase at the terminal
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub ask_passphrase: bool,
+}
+
+impl PassphraseInput {
+    /// From the file, the terminal or the environment; empty where none is given. A new one is asked for twice.
+    fn read(&self, env: &Env, is_new: bool) -> Result<Vec<u8>, CliError> {
+        if let Some(path) = &self.passphrase_file {
+            let secret = read_secret(path).map_err(|e| CliError::data(format!("--passphrase-file: {e}")))?;
+            return Ok(secret.expose().as_bytes().to_vec());
+        }
+        if !self.ask_passphrase {
+            return Ok(env.passphrase.as_ref().map_or(vec![], |p| p.expose().as_bytes().to_vec()));
+        }
+        let first = asked("Passphrase: ")?;
+        match is_new && asked("Once more: ")? != first {
+            true => Err(CliError::data("the two are not the same")),
+            false => Ok(first),
+        }
+    }
+}
+
+/// The secret that was gathered, if one was.
+pub fn secret_of(stdin: &[u8]) -> Result<Option<Secret>, CliError> {
+    match std::str::from_utf8(stdin) {
+        Ok("") => Ok(None),
+        Ok(words) => Ok(Some(Secret::new(words))),
+        Err(_) => Err(CliError::data("the passphrase is not UTF-8 text")),
+    }
+}
+
 /// What stands on standard input for the command, read here.
-pub fn gather(command: &Command) -> Result<Vec<u8>, CliError> {
+pub fn gather(command: &Command, env: &Env) -> Result<Vec<u8>, CliError> {
     match command {
+        Command::Backup(args) if !args.without_key => args.passphrase.read(env, true),
+        Command::Restore(args) if args.key_file.is_none() => args.passphrase.read(env, false),
         Command::Mailbox(mailbox::Verb::Add(args)) => {
             password(args.flags.password_file.as_deref(), &args.password)
         }
@@ -69,9 +109,14 @@ fn password(file: Option<&str>, input: &PasswordInput) -> Result<Vec<u8>, CliErr
     if !input.password_stdin {
         return Ok(vec![]);
     }
+    asked("Password: ")
+}
+
+/// A secret from standard input: its next line; at a terminal it is asked for, and not shown.
+fn asked(prompt: &str) -> Result<Vec<u8>, CliError> {
     let is_terminal = std::io::stdin().is_terminal();
     if is_terminal {
-        eprint!("Password: ");
+        eprint!("{prompt}");
         echo(false);
     }
     let mut line = String::new();
@@ -82,7 +127,7 @@ fn password(file: Option<&str>, input: &PasswordInput) -> Result<Vec<u8>, CliErr
     }
     read.map_err(|e| CliError::data(format!("standard input: {e}")))?;
     match line.trim_end_matches(['\r', '\n']) {
-        "" => Err(CliError::data("no password was given")),
+        "" => Err(CliError::data("nothing was given")),
         line => Ok(line.as_bytes().to_vec()),
     }
 }

@@ -6,6 +6,7 @@
 mod account;
 mod alert;
 mod attachment;
+mod backup;
 mod bounce;
 mod checkup;
 mod config_file;
@@ -24,6 +25,7 @@ mod input;
 mod install;
 mod invalid;
 mod journal;
+mod key;
 mod mailbox;
 mod man;
 mod migrate;
@@ -31,9 +33,11 @@ mod output;
 mod poll;
 mod queue;
 mod relay;
+mod restore;
 mod run;
 mod sink;
 mod start;
+mod support_bundle;
 mod table;
 mod ticket;
 mod ticket_type;
@@ -120,7 +124,7 @@ pub enum Command {
     /// Reports of mail that was not delivered
     #[command(subcommand)]
     Bounce(bounce::Verb),
-    /// Mail on its way out: list, show, send, retry, cancel, pause, resume
+    /// Mail on its way out: list, show, send, retry, cancel, release, pause, resume
     #[command(subcommand)]
     Queue(queue::Verb),
     /// The people who write: list, show, edit
@@ -138,8 +142,14 @@ pub enum Command {
     /// The configuration file: check, show, example
     #[command(subcommand)]
     Config(config_file::Verb),
+    /// The keys of this desk: rotate
+    #[command(subcommand)]
+    Key(key::Verb),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Migrate(migrate::Args),
     Doctor(doctor::Args),
+    SupportBundle(support_bundle::Args),
     Completions(config_file::CompletionsArgs),
     Man(man::Args),
     Install(install::Args),

@@ -8,6 +8,7 @@ use super::table::{Table, id, keys, maybe_id};
 use super::{Context, Page, code};
 use crate::clock::Micros;
 use crate::mail::Address;
+use crate::store::Error;
 use crate::store::delivery::AttemptRow;
 use crate::store::listing::{ALL, QueueFilter, QueueLine};
 use crate::ticket::{OutboxId, TicketId};
@@ -25,6 +26,8 @@ pub enum Verb {
         #[arg(required = true)]
         ids: Vec<OutboxId>,
     },
+    /// Send what waits in hold since a restore
+    Release(ReleaseArgs),
     /// Do not send what has not been sent
     Cancel {
         #[arg(required = true)]
@@ -63,6 +66,15 @@ pub struct SendArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub struct ReleaseArgs {
+    #[arg(required_unless_present = "all")]
+    ids: Vec<OutboxId>,
+    /// All of them; look at `queue list --state held` first
+    #[arg(long, conflicts_with = "ids")]
+    all: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub struct RelayArgs {
     /// Of this relay alone
     #[arg(long, value_name = "NAME")]
@@ -90,6 +102,19 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             context.works.wake.notify_one();
             results.output(context.wants_json)
         }
+        Verb::Release(args) => {
+            let ids = match args.all {
+                true => context.store.read().await?.held_mails().await?,
+                false => args.ids,
+            };
+            let mut results = Results::default();
+            for id in ids {
+                let done = release(id, context).await;
+                results.add(id, done.map(|()| (format!("mail #{id} is sent"), json!({}))));
+            }
+            context.works.wake.notify_one();
+            results.output(context.wants_json)
+        }
         Verb::Cancel { ids } => {
             let cause = context.cause("queue cancel");
             let mut results = Results::default();
@@ -106,6 +131,12 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             resumed
         }
     }
+}
+
+async fn release(id: OutboxId, context: &Context) -> Result<(), Error> {
+    let mut tx = context.store.write().await?;
+    tx.release_held(id, context.clock.now()).await?;
+    tx.commit().await
 }
 
 /// Its line, and for each attempt what the server said.

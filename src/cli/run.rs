@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{CliError, Output};
 use super::{Context, control_handler};
+use crate::backup::Daily;
 use crate::control;
 use crate::daemon::{self, Front};
 use crate::store::Hold;
@@ -28,8 +29,13 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
     let listener = control::bind(&socket).await.map_err(|f| CliError::unavailable(f.to_string()))?;
     let shutdown = CancellationToken::new();
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "daemon.starting");
+    let daily = Daily {
+        source: context.source(),
+        alerts: context.works.desk.alerts.clone(),
+        settings: context.config.backup.clone(),
+    };
     let (works, web) = (context.works.clone(), context.config.web);
-    let front = Front { listener, handler: control_handler(context), web };
+    let front = Front { listener, handler: control_handler(context), web, daily: Some(daily) };
     let stopping = async {
         let stopped = tokio::select! {
             signal = signals.next() => signal,

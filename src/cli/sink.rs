@@ -92,7 +92,7 @@ fn refusal(name: &str, error: &io::Error) -> Response {
 
 /// How far a command has come: a bar where somebody watches, else a line now and then where it takes long.
 #[derive(Default)]
-struct Shown {
+pub(super) struct Shown {
     bar: Option<ProgressBar>,
     told: u64,
 }
@@ -103,7 +103,7 @@ const LONG: u64 = 500;
 const LINES: u64 = 10;
 
 impl Shown {
-    fn show(&mut self, step: &Progress) {
+    pub(super) fn show(&mut self, step: &Progress) {
         if is_terminal() {
             self.draw(step);
         } else if step.total >= LONG && (step.done - self.told.min(step.done)) * LINES >= step.total {

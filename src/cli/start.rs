@@ -8,11 +8,12 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use super::context::Schema;
+use super::dispatch::held_note;
 use super::output::{CliError, Output};
 use super::sink::Sink;
 use super::{
     Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, queue,
-    run,
+    restore, run,
 };
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
@@ -55,6 +56,9 @@ pub fn main() -> ExitCode {
 
 /// To standard output what was asked for, to standard error what is wrong.
 pub(super) fn print(response: &Response, wants_json: bool) -> ExitCode {
+    if !response.note.is_empty() {
+        eprintln!("maildesk: note: {}", response.note);
+    }
     if !response.error.is_empty() {
         // Who typed may have closed it, and the exit code tells all the same.
         drop(writeln!(std::io::stderr(), "maildesk: {}", response.error));
@@ -95,8 +99,13 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
     };
     let config = Arc::new(Config::load(cli.global.config.as_deref(), &env)?);
     start_log(&cli, Some(&config), &env)?;
-    let stdin = input::gather(&cli.command)?;
+    let stdin = input::gather(&cli.command, &env)?;
     let cwd = std::env::current_dir().map_err(|e| CliError::unavailable(format!("this folder: {e}")))?;
+    if let Command::Restore(args) = &cli.command
+        && let Some(file) = &args.file
+    {
+        return Ok(Ok(restore::run_alone(args, file, (&config, &stdin)).await?).into());
+    }
     if !matches!(cli.command, Command::Run(_)) {
         let request = Request { argv, stdin: stdin.clone(), cwd: cwd.clone(), has_body: false };
         let asked = control::call(&config.run.socket, &request, |step| sink.take(step)).await;
@@ -115,7 +124,10 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
     };
     let context = patiently(passing, || Context::open(config.clone(), schema)).await?;
     let context = Context { actor: own_actor(), stdin, cwd, wants_json: cli.global.json, ..context };
-    here(cli.command, context, sink).await.map(|output| Ok(output).into())
+    let store = context.store.clone();
+    let mut response: Response = here(cli.command, context, sink).await.into();
+    response.note = held_note(&store).await;
+    Ok(response)
 }
 
 /// What needs no desk; anything else comes back.
@@ -158,6 +170,7 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
         Command::Run(_) => Some("run"),
         Command::Poll(_) => Some("poll"),
         Command::Import(_) => Some("import"),
+        Command::Doctor(args) if args.mail => Some("doctor"),
         Command::Queue(queue::Verb::Send(_)) => Some("queue send"),
         _ => None,
     };

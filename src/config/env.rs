@@ -27,6 +27,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
 pub struct Env {
     /// `MAILDESK_KEY`: the sealing key as text.
     pub key: Option<Secret>,
+    /// `MAILDESK_PASSPHRASE`: under which the key lies in a backup.
+    pub passphrase: Option<Secret>,
     /// `CREDENTIALS_DIRECTORY`: where systemd puts what `LoadCredential=` names.
     pub credentials: Option<PathBuf>,
     /// `MAILDESK_LOG`: levels for the log, such as `debug` or `maildesk::intake=debug,info`.
@@ -39,6 +41,7 @@ impl Env {
     pub fn read() -> Env {
         Env {
             key: said("MAILDESK_KEY").map(Secret::new),
+            passphrase: said("MAILDESK_PASSPHRASE").map(Secret::new),
             credentials: said("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             log: said("MAILDESK_LOG"),
             journal_stream: said("JOURNAL_STREAM"),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::backup::BackupSection;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::load::File;
 use super::section::{Key, Section, Shown};
@@ -30,6 +31,7 @@ pub fn sections() -> Vec<Described> {
         section::<StoreSection>("[store]"),
         section::<KeysSection>("[keys]"),
         section::<RunSection>("[run]"),
+        section::<BackupSection>("[backup]"),
         section::<WebSection>("[web]"),
         section::<TrustSection>("[trust]"),
         section::<PredecessorSection>("[predecessor]"),

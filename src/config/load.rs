@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::backup::BackupSection;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::conflicts::conflicts;
 use super::file::{ConfigError, Problem, Source};
 use super::section::{Section, Shown};
 use super::web::WebSection;
 use super::{
-    AccountSection, AccountSpec, Env, KeySource, MailboxSection, MailboxSpec, PredecessorSection,
+    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, PredecessorSection,
     RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection, TypeSpec, Wrong,
 };
 use crate::seal::Secret;
@@ -27,6 +28,7 @@ pub struct File {
     pub store: StoreSection,
     pub keys: KeysSection,
     pub run: RunSection,
+    pub backup: BackupSection,
     pub web: WebSection,
     pub trust: TrustSection,
     pub predecessor: PredecessorSection,
@@ -45,6 +47,7 @@ pub struct Config {
     pub written: File,
     pub keys: KeySource,
     pub run: Run,
+    pub backup: Backups,
     /// Where health and metrics are told.
     pub web: Option<SocketAddr>,
     surroundings: Surroundings,
@@ -87,6 +90,7 @@ impl Config {
         let written: File = toml::from_str(&text).map_err(|error| source.refused(&error))?;
         let mut check = Check { source: &source, problems: missing_keys(&source) };
         let run = check.one("run", 0, written.run.resolve(&folder));
+        let backup = check.one("backup", 0, written.backup.resolve(&folder, &desk_folder(&written, &folder)));
         let web = check.one("web", 0, written.web.resolve());
         let verdicts = check.one("trust", 0, written.trust.resolve());
         let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
@@ -102,7 +106,7 @@ impl Config {
         check.no_doubles("account", "addresses", addresses);
         check.names_of_types(&types, &written);
         check.conflicts_of_types(&types, &mailboxes);
-        let (Some(run), Some(web), []) = (run, web, check.problems.as_slice()) else {
+        let (Some(run), Some(backup), Some(web), []) = (run, backup, web, check.problems.as_slice()) else {
             let mut problems = check.problems;
             problems.sort_by_key(|p| p.line);
             return Err(source.error(problems));
@@ -115,6 +119,7 @@ impl Config {
             surroundings,
             keys,
             run,
+            backup,
             web,
             relays: values(relays),
             mailboxes: values(mailboxes),
@@ -171,6 +176,13 @@ impl Config {
             Err(error) => error,
         }
     }
+}
+
+/// Where the desk's own files lie: beside its SQLite file, else beside its spool.
+fn desk_folder(written: &File, folder: &Path) -> PathBuf {
+    let file = written.store.url.strip_prefix("sqlite:").filter(|_| written.store.url_file.is_empty());
+    let file = file.map(|path| path.strip_prefix("//").unwrap_or(path)).unwrap_or(&written.run.spool);
+    super::under(folder, file).parent().unwrap_or(folder).to_owned()
 }
 
 fn unread(path: &Path, words: &str) -> ConfigError {

@@ -5,6 +5,7 @@
 //! Paths are relative to the folder of the file. Secrets are read when they are needed, not when the file is.
 
 pub mod account;
+mod backup;
 pub mod base;
 pub mod conflicts;
 pub mod env;
@@ -21,6 +22,7 @@ pub mod web;
 pub mod words;
 
 pub use account::{AccountFlags, AccountSection, AccountSpec};
+pub use backup::Backups;
 pub use base::{KeySource, Run};
 pub use env::Env;
 pub use file::ConfigError;

@@ -1,5 +1,6 @@
 //! The process on one screen: what it starts, what it looks after, and in which order it stops.
 
+mod backups;
 mod bounces;
 mod clock_watch;
 mod health;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::clock_watch::ClockWatch;
 use self::health::Vitals;
+use crate::backup::Daily;
 use crate::clock::Pulse;
 use crate::control::{self, Handler};
 use crate::failure::Failure;
@@ -51,6 +53,8 @@ pub struct Front {
     pub handler: Handler,
     /// Health and metrics; `None`: nowhere.
     pub web: Option<SocketAddr>,
+    /// The backup of every day.
+    pub daily: Option<Daily>,
 }
 
 /// Runs until `shutdown`: first what an earlier life left undecided, then mailboxes, outbound queue, commands, alerts.
@@ -101,6 +105,9 @@ pub async fn run(
     keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
     keep("space", Box::new(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
     keep("alerts", Box::new(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
+    if let Some(daily) = front.daily {
+        keep("backups", Box::new(move |_, pulse, stop| Box::pin(backups(daily.clone(), pulse, stop))));
+    }
     keep("jobs", Box::new(|works, pulse, stop| Box::pin(work(works, pulse, stop))));
     let lost = tokio::select! {
         lost = watch(&works, &vitals, hold, &shutdown) => lost,
@@ -163,6 +170,12 @@ fn sight(works: &Works, vitals: &Vitals) -> Sight {
 async fn listen(address: SocketAddr, sight: Sight, pulse: Pulse, shutdown: CancellationToken) {
     pulse.rest(UNTIL_THE_STOP);
     web::run(address, sight, shutdown).await;
+}
+
+/// A backup may take hours.
+async fn backups(daily: Daily, pulse: Pulse, shutdown: CancellationToken) {
+    pulse.rest(UNTIL_THE_STOP);
+    backups::backups(daily, shutdown).await;
 }
 
 /// The jobs, each at its time; one may take hours.

@@ -22,12 +22,12 @@ use crate::letters::Letters;
 use crate::net::Deadlines;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
 use crate::seal::{SealingKey, Secret};
-use crate::sources::imap::{ImapSettings, ImapSource};
+use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
 use crate::sources::{self, Password};
 use crate::store::listing::ALL;
-use crate::store::{MailboxRow, Quiet, Space, Store, free_bytes};
+use crate::store::{HELD_WORDS, MailboxRow, Quiet, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
 use crate::ticket::MailboxId;
 
@@ -111,7 +111,8 @@ impl Works {
         works
     }
 
-    /// The mailboxes that are read: active, not held, and some active type answers to them. Bounces come first (A6).
+    /// The mailboxes that are read: none while the desk is held, else those active, not held, and some active type answers
+    /// to them. Bounces come first (A6).
     pub async fn mailboxes_to_read(&self) -> Result<Vec<MailboxRow>, Failure> {
         Ok(self.to_read().await?.into_iter().map(|(mailbox, _)| mailbox).collect())
     }
@@ -119,6 +120,9 @@ impl Works {
     /// The same; of each, whether it takes in bounces.
     pub(super) async fn to_read(&self) -> Result<Vec<(MailboxRow, bool)>, Failure> {
         let mut tx = self.store.read().await?;
+        if tx.is_desk_held().await? {
+            return Ok(vec![]);
+        }
         let rules = tx.load_rules().await?;
         let mut mailboxes = tx.mailboxes().await?;
         mailboxes.retain(|m| {
@@ -147,6 +151,7 @@ impl Works {
         session: Option<ImapSource>,
         keeps: bool,
     ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
+        self.require_live().await?;
         self.intake.space.require()?;
         let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
@@ -214,12 +219,21 @@ impl Works {
         self.rounds.lock().expect("nobody panics while holding it").entry(mailbox.id).or_default().clone()
     }
 
+    /// A desk that was restored does nothing before somebody lets it.
+    async fn require_live(&self) -> Result<(), Failure> {
+        match self.store.read().await?.is_desk_held().await? {
+            true => Err(Failure::temporary(HELD_WORDS)),
+            false => Ok(()),
+        }
+    }
+
     async fn round(
         &self,
         mailbox: &MailboxRow,
         session: Option<ImapSource>,
         keeps: bool,
     ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
+        self.reread(mailbox).await?;
         let report = match mailbox.spec.protocol {
             Protocol::Imap => return self.imap_round(mailbox, session, keeps).await,
             Protocol::Maildir => self.intake.round(mailbox, MaildirSource::new(&mailbox.spec.host)).await,
@@ -258,6 +272,37 @@ impl Works {
             report.add(self.intake.round(mailbox, source).await?);
         }
         Ok(report)
+    }
+
+    /// After a restore: what was handled since the backup lies where it was moved to, and is read again once.
+    async fn reread(&self, mailbox: &MailboxRow) -> Result<(), Failure> {
+        let restored = self.store.read().await?.restored().await?;
+        let Some(restored) = restored.filter(|r| r.rereads.contains(&mailbox.id)) else { return Ok(()) };
+        let (folder, since) = (&mailbox.spec.move_to, restored.since());
+        let fates = match mailbox.spec.protocol {
+            Protocol::Imap => {
+                let settings =
+                    ImapSettings { folders: vec![folder.clone()], ..self.imap_settings(mailbox).await? };
+                let looked = imap::examine(settings.clone()).await?;
+                match looked.folders.first().filter(|f| is_absent(f)) {
+                    // Nothing was ever moved there.
+                    Some(absent) => {
+                        tracing::warn!("intake.nothing_to_read_again {}", absent.words);
+                        Fates::default()
+                    }
+                    None => self.intake.reread(mailbox, ImapSource::connect(settings).await?, since).await?,
+                }
+            }
+            Protocol::Maildir => {
+                let source = MaildirSource::beside(&mailbox.spec.host, folder);
+                self.intake.reread(mailbox, source, since).await?
+            }
+            _ => Fates::default(),
+        };
+        tracing::info!(mailbox.name = mailbox.spec.name, "intake.read_again messages={}", fates.total());
+        let mut tx = self.store.write().await?;
+        tx.reread_done(mailbox.id).await?;
+        Ok(tx.commit().await?)
     }
 
     pub async fn imap_settings(&self, mailbox: &MailboxRow) -> Result<ImapSettings, Failure> {
@@ -300,7 +345,10 @@ impl Works {
 
     /// What was kept and not decided, before anything else. After an unclean stop one by one (M10).
     pub async fn decide_pending(&self) -> Result<Fates, Failure> {
-        self.intake.decide_pending(None, true).await
+        match self.store.read().await?.is_desk_held().await? {
+            true => Ok(Fates::default()),
+            false => self.intake.decide_pending(None, true).await,
+        }
     }
 
     /// The sender of this desk's mail. Relays are read anew for each visit: they are edited while we run.
@@ -463,6 +511,12 @@ pub(super) fn broken_off(what: &str, error: tokio::task::JoinError) -> Failure {
         Err(_) => format!("{what} was ended"),
     };
     Failure::temporary(words).kind(Kind::BrokeOff)
+}
+
+/// The server knows no such folder, rather than having a bad day (RFC 5530).
+fn is_absent(folder: &FolderReport) -> bool {
+    const PASSING: &[&str] = &["[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "[CONTACTADMIN]"];
+    folder.messages.is_none() && !PASSING.iter().any(|code| folder.words.contains(code))
 }
 
 /// The operator's own templates: every file below the folder, by its path in it.

@@ -255,6 +255,9 @@ impl Intake {
             number: it.number,
         };
         let applied = self.desk.apply(tx, &applying).await?;
+        if it.pending.is_mail_held {
+            tx.hold_mail_of(it.number)?;
+        }
         let Applied { ticket, log_entry, .. } = applied;
         let clues_json = serde_json::to_string(it.clues)?;
         let journal = NewJournal {

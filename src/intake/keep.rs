@@ -10,7 +10,7 @@ use crate::crash;
 use crate::failure::Failure;
 use crate::store::arrival::{ArrivalState, NewArrival, Pending, Place};
 use crate::store::raw::{Chunk, RAW_CHUNK, chunks};
-use crate::store::{Error, Tx};
+use crate::store::{Error, HELD_WORDS, HeldSpan, Tx};
 use crate::ticket::ArrivalId;
 
 /// A message that is kept, with its bytes still at hand.
@@ -69,12 +69,21 @@ impl Intake {
                 insert_spooled(&mut tx, *id, file).await?;
             }
         }
+        let span = match tx.restored().await? {
+            Some(restored) if restored.live.is_none() => return Err(Failure::temporary(HELD_WORDS)),
+            Some(restored) => tx.held_span(place, &restored).await?,
+            None => None,
+        };
+        if let Some(span) = span {
+            let told_of = ids.iter().zip(&rows).filter(|(_, row)| span.has(row.received));
+            tx.hold_mail_from(&told_of.map(|(id, _)| *id).collect::<Vec<_>>()).await?;
+        }
         tx.add_shown(place.mailbox, rows.len() as i64).await?;
         tx.mark_acknowledged(acked, "", now).await?;
         crash::point("keep.before_commit");
         tx.commit().await?;
         crash::point("keep.after_commit");
-        Ok(gather(place, ids, rows, bytes))
+        Ok(gather((place, span), ids, rows, bytes))
     }
 }
 
@@ -103,7 +112,12 @@ pub(super) fn digest(message: Fetched) -> Result<Option<Vec<u8>>, Failure> {
     Ok(held.map(|_| row.digest))
 }
 
-fn gather(place: &Place, ids: Vec<ArrivalId>, rows: Vec<NewArrival>, bytes: Vec<Option<Held>>) -> KeptBatch {
+fn gather(
+    (place, span): (&Place, Option<HeldSpan>),
+    ids: Vec<ArrivalId>,
+    rows: Vec<NewArrival>,
+    bytes: Vec<Option<Held>>,
+) -> KeptBatch {
     let mut batch = KeptBatch::default();
     for ((id, row), held) in ids.into_iter().zip(rows).zip(bytes) {
         let Some(bytes) = held else {
@@ -119,6 +133,7 @@ fn gather(place: &Place, ids: Vec<ArrivalId>, rows: Vec<NewArrival>, bytes: Vec<
             received: row.received,
             is_silent: row.is_silent,
             is_shadow: row.state == ArrivalState::ShadowKept,
+            is_mail_held: !row.is_silent && span.is_some_and(|span| span.has(row.received)),
             tries: 0,
             is_too_big: false,
         };

@@ -13,6 +13,7 @@ mod keep;
 mod leave;
 pub mod lookup;
 pub mod replay;
+mod reread;
 pub mod round;
 mod shadow;
 mod share;

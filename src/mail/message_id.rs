@@ -3,6 +3,8 @@
 //! A token is the outbox id, the id of the key and a keyed MAC: `md.17.1.9f2c…`. Nobody without the key can make one,
 //! so an answer to a Message-ID of ours, and a report to a return path of ours, proves that its sender saw our mail.
 
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -77,15 +79,19 @@ enum Use {
 }
 
 /// The desk's keys for what leaves the house: MAC keys by their id (the newest makes, all verify), and the hash key.
+/// Clones are one set: where it is renewed, all who hold it go over to the new one.
 #[derive(Clone, Default)]
-pub struct MailKeys {
+pub struct MailKeys(Arc<RwLock<Ring>>);
+
+#[derive(Clone, Default)]
+struct Ring {
     mac: Vec<(i64, [u8; 32])>,
     hash: [u8; 32],
 }
 
 impl std::fmt::Debug for MailKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MailKeys({} MAC keys)", self.mac.len())
+        write!(f, "MailKeys({} MAC keys)", self.ring().mac.len())
     }
 }
 
@@ -95,7 +101,17 @@ const MAC_BYTES: usize = 10;
 impl MailKeys {
     /// `mac` by ascending key id; `hash` for what outlives erasure.
     pub fn new(mac: Vec<(i64, [u8; 32])>, hash: [u8; 32]) -> MailKeys {
-        MailKeys { mac, hash }
+        MailKeys(Arc::new(RwLock::new(Ring { mac, hash })))
+    }
+
+    /// From here on these are the keys.
+    pub fn replace(&self, other: &MailKeys) {
+        let fresh = other.ring().clone();
+        *self.0.write().expect(HELD) = fresh;
+    }
+
+    fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+        self.0.read().expect(HELD)
     }
 
     /// The Message-ID of an outbox mail.
@@ -116,7 +132,7 @@ impl MailKeys {
 
     /// A keyed hash under the desk's key: it outlives erasure without giving the words away.
     pub fn hash(&self, parts: &[&[u8]]) -> Vec<u8> {
-        let mut mac = keyed(&self.hash);
+        let mut mac = keyed(&self.ring().hash);
         for part in parts {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
@@ -125,7 +141,8 @@ impl MailKeys {
     }
 
     fn token(&self, r#use: Use, outbox: OutboxId) -> String {
-        let (id, key) = self.mac.last().expect("a desk has a MAC key before it makes a mail");
+        let ring = self.ring();
+        let (id, key) = ring.mac.last().expect("a desk has a MAC key before it makes a mail");
         let mac = tag_of(key, r#use, outbox, *id);
         format!("{outbox}.{id}.{}", hex(&mac))
     }
@@ -135,13 +152,17 @@ impl MailKeys {
         let outbox = OutboxId(parts.next()?.parse().ok()?);
         let id: i64 = parts.next()?.parse().ok()?;
         let said = parts.next()?;
-        let (_, key) = self.mac.iter().find(|(i, _)| *i == id)?;
+        let ring = self.ring();
+        let (_, key) = ring.mac.iter().find(|(i, _)| *i == id)?;
         let made = hex(&tag_of(key, r#use, outbox, id));
         // Compared in constant time: every character counts, whichever differs first.
         let differs = made.bytes().zip(said.bytes()).fold(0, |d, (a, b)| d | (a ^ b.to_ascii_lowercase()));
         (made.len() == said.len() && differs == 0).then_some(OurToken { outbox })
     }
 }
+
+/// Why a lock on the keys is never poisoned.
+const HELD: &str = "nobody panics while holding the keys";
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length")

@@ -4,6 +4,7 @@
 //! No proxy and no connection pool here.
 
 mod dial;
+mod mx;
 mod patient;
 mod stream;
 pub mod tls;
@@ -11,6 +12,7 @@ pub mod tls;
 use std::time::Duration;
 
 pub use dial::dial;
+pub use mx::mail_exchangers;
 pub use patient::Patient;
 pub use stream::Stream;
 

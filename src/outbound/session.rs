@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::net::TcpStream;
 
 use super::reply::Reply;
-use super::wire::Wire;
+use super::wire::{DotStuffing, Wire};
 use super::{Deadlines, RelaySettings};
 use crate::config::Tls;
 use crate::failure::{Failure, Kind, Step};
@@ -107,6 +107,40 @@ impl Session {
 
     async fn secret_line(&mut self, line: &str) -> Result<Reply, Failure> {
         self.wire.command(line, "AUTH", self.deadlines.command).await
+    }
+
+    /// Asks whether a mail would be taken, and takes it back: nothing is sent.
+    pub async fn would_take(&mut self, return_path: &str, to: &str) -> Result<String, Failure> {
+        let said = self.envelope(return_path, to).await;
+        let reset = self.wire.command("RSET", "RSET", self.deadlines.command).await;
+        let said = said?;
+        positive(&reset?, "RSET")?;
+        Ok(said.to_string())
+    }
+
+    /// Sends one small mail outside the queue, for `doctor`; gives the relay's words.
+    pub async fn send_now(&mut self, return_path: &str, to: &str, mail: &[u8]) -> Result<String, Failure> {
+        self.envelope(return_path, to).await?;
+        let reply = self.wire.command("DATA", "DATA", self.deadlines.envelope).await?;
+        if reply.code != 354 {
+            return Err(Failure::temporary(format!("the server answers DATA with {reply}")));
+        }
+        let (mut stuffing, mut bytes) = (DotStuffing::new(), vec![]);
+        stuffing.push(mail, &mut bytes);
+        stuffing.finish(&mut bytes);
+        bytes.extend_from_slice(b".\r\n");
+        self.wire.write(&bytes, "the mail", self.deadlines.block).await?;
+        let reply = self.wire.reply("the mail", self.deadlines.block).await?;
+        positive(&reply, "the mail").map(|()| reply.to_string())
+    }
+
+    async fn envelope(&mut self, return_path: &str, to: &str) -> Result<Reply, Failure> {
+        let limit = self.deadlines.envelope;
+        let reply = self.wire.command(&format!("MAIL FROM:<{return_path}>"), "MAIL FROM", limit).await?;
+        positive(&reply, &format!("MAIL FROM:<{return_path}>"))?;
+        let reply = self.wire.command(&format!("RCPT TO:<{to}>"), "RCPT TO", limit).await?;
+        positive(&reply, &format!("RCPT TO:<{to}>"))?;
+        Ok(reply)
     }
 
     /// Says goodbye. The mails are settled: whatever the relay answers changes nothing.

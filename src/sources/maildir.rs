@@ -37,6 +37,11 @@ impl MaildirSource {
         MaildirSource { root: root.into(), seen: HashMap::new() }
     }
 
+    /// The Maildir that handled mail of `root` is moved to, by the name that `move_to` gives it.
+    pub fn beside(root: impl Into<PathBuf>, folder: &str) -> MaildirSource {
+        MaildirSource::new(beside(&root.into(), folder))
+    }
+
     /// Runs a step on the disk away from the async threads; what was seen goes with it and comes back.
     async fn on_disk<T: Send + 'static>(
         &mut self,
@@ -103,6 +108,14 @@ impl Source for MaildirSource {
 
     async fn close(self) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+/// An absolute path, or a folder of this Maildir as Maildir++ names it.
+fn beside(root: &Path, folder: &str) -> PathBuf {
+    match Path::new(folder).is_absolute() {
+        true => PathBuf::from(folder),
+        false => root.join(format!(".{}", folder.replace('/', "."))),
     }
 }
 
@@ -284,11 +297,7 @@ impl Folder {
             let words = format!("{folder:?} names no folder of a Maildir");
             return Err(Failure::permanent(words).kind(Kind::TargetMissing));
         }
-        let target = if is_absolute {
-            PathBuf::from(folder)
-        } else {
-            self.root.join(format!(".{}", folder.replace('/', ".")))
-        };
+        let target = beside(&self.root, folder);
         for name in ["cur", "new", "tmp"] {
             let dir = target.join(name);
             fs::create_dir_all(&dir).map_err(|e| {

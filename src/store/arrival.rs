@@ -118,6 +118,8 @@ pub struct Pending {
     pub is_silent: bool,
     /// To be decided in shadow.
     pub is_shadow: bool,
+    /// A former life of this desk may have told of it: the mails that follow from it wait in hold.
+    pub is_mail_held: bool,
     pub tries: i64,
     /// Brought by an MTA, over the limit of its mailbox, and nobody has looked at it yet.
     pub is_too_big: bool,
@@ -438,7 +440,8 @@ fn pending_of(row: &AnyRow) -> Result<Pending, Error> {
         digest: row.try_get(3)?,
         envelope_to: row.try_get(4)?,
         received: Micros(row.try_get(5)?),
-        is_silent: row.try_get::<i64, _>(6)? != 0,
+        is_silent: row.try_get::<i64, _>(6)? == 1,
+        is_mail_held: row.try_get::<i64, _>(6)? == 2,
         tries: row.try_get(7)?,
         is_too_big: row.try_get::<i64, _>(8)? != 0,
         is_shadow: row.try_get::<String, _>(9)? == ArrivalState::ShadowKept.as_str(),

@@ -101,9 +101,9 @@ pub struct AttemptRow {
     pub words: String,
 }
 
-/// Mail that may be sent now by `$2`; `$1` is the time.
-const IS_DUE: &str =
-    "o.state = 'queued' AND o.next_us <= $1 AND (o.lease_until_us <= $1 OR o.lease_owner = $2)";
+/// Mail that may be sent now by `$2`; `$1` is the time. A desk that is held after a restore sends nothing.
+const IS_DUE: &str = "o.state = 'queued' AND o.next_us <= $1 AND (o.lease_until_us <= $1 OR o.lease_owner = $2) \
+     AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'desk_held')";
 const IS_OPEN: &str = "state IN ('queued', 'deferred')";
 
 impl Tx {
@@ -165,6 +165,7 @@ impl Tx {
             "UPDATE outbox SET lease_owner = $2, lease_until_us = $3, fence = fence + 1 \
              WHERE id = $4 AND state = 'queued' AND next_us <= $1 AND (lease_until_us <= $1 OR lease_owner = $2) \
              AND EXISTS (SELECT 1 FROM relay r WHERE r.id = outbox.relay_id AND r.active = 1 AND r.paused = 0) \
+             AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'desk_held') \
              RETURNING id, fence, ticket_id, log_entry_id, return_path, literal, segments, size, created_us",
         )
         .bind(sender.now.0)

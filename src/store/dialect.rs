@@ -59,6 +59,14 @@ impl Engine {
         }
     }
 
+    /// Behind a column of text in an ORDER BY: the order of bytes, which is SQLite's own, and not that of a locale.
+    pub(super) fn by_bytes(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "",
+            Engine::Postgres => " COLLATE \"C\"",
+        }
+    }
+
     /// Reads something that every database has: SQLite opens a file before it knows whether it is one of its own.
     pub(super) async fn look_into(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         let sql = match self {

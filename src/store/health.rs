@@ -47,6 +47,12 @@ impl Store {
         }
     }
 
+    /// The folder that a SQLite file lies in; a server has its own disk.
+    pub fn folder(&self) -> Option<std::path::PathBuf> {
+        let file = super::refusal::sqlite_path(&self.options);
+        (self.engine == Engine::Sqlite).then(|| file.parent().map(std::path::Path::to_owned)).flatten()
+    }
+
     /// Whether a row can be written: it is, and taken back.
     pub async fn require_writable(&self) -> Result<(), Error> {
         let mut tx = self.write().await?;
@@ -94,5 +100,21 @@ impl Tx {
             owed.oldest = Some(owed.oldest.map_or(oldest, |before| before.min(oldest)));
         }
         Ok(owed)
+    }
+
+    /// What time a database server has; SQLite has ours.
+    pub async fn other_clock(&mut self) -> Result<Option<Micros>, Error> {
+        if self.engine == Engine::Sqlite {
+            return Ok(None);
+        }
+        let sql = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
+        let row = self.row(sqlx::query(sql)).await?;
+        Ok(Some(Reader::new(&row).time()?))
+    }
+
+    /// When the last message was taken in.
+    pub async fn last_kept(&mut self) -> Result<Option<Micros>, Error> {
+        let row = self.row(sqlx::query("SELECT max(kept_us) FROM arrival")).await?;
+        Reader::new(&row).maybe_time()
     }
 }

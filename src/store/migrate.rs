@@ -14,6 +14,11 @@ pub struct Schema {
     pub needed: i64,
 }
 
+/// The schema that this program needs.
+pub(super) fn newest() -> i64 {
+    SQLITE.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
 impl Store {
     fn migrator(&self) -> &'static sqlx::migrate::Migrator {
         match self.engine {
@@ -23,7 +28,7 @@ impl Store {
     }
 
     pub async fn schema(&self) -> Result<Schema, Error> {
-        let needed = self.migrator().iter().map(|m| m.version).max().unwrap_or(0);
+        let needed = newest();
         let table = match self.engine {
             Engine::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
             Engine::Postgres => "SELECT count(*) FROM pg_tables WHERE tablename = '_sqlx_migrations'",

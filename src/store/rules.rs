@@ -130,6 +130,17 @@ impl Tx {
         Ok(MailKeys::new(macs, key_bytes(hash)?))
     }
 
+    /// A new key for Message-IDs and return paths; the old ones go on knowing theirs. Gives its id.
+    pub async fn add_mail_key(&mut self, stamp: &Stamp<'_>) -> Result<i64, Error> {
+        self.lock_settings().await?;
+        let query =
+            sqlx::query("SELECT coalesce(max(key_id), 0) FROM secret WHERE purpose = $1").bind(MAC_KEY);
+        let id = Reader::new(&self.row(query).await?).int()? + 1;
+        let fresh = Secret::new(to_hex(&(stamp.random)()));
+        self.create_secret(MAC_KEY, &fresh, id, stamp).await?;
+        Ok(id)
+    }
+
     pub async fn has_keys(&mut self) -> Result<bool, Error> {
         let query = sqlx::query(
             "SELECT (SELECT count(*) FROM secret WHERE purpose = 'hash_key') \

@@ -69,6 +69,43 @@ impl Tx {
         key.open(&purpose, &row.bytes()?).map_err(|_| Error::WrongKey)
     }
 
+    /// Seals every secret anew, under what the stamp's key is now. Gives their number.
+    pub async fn reseal(&mut self, stamp: &Stamp<'_>) -> Result<u64, Error> {
+        self.lock_settings().await?;
+        let rows = self.rows(sqlx::query("SELECT id, purpose, sealed FROM secret ORDER BY id")).await?;
+        for row in &rows {
+            let mut row = Reader::new(row);
+            let (id, purpose) = (row.int()?, row.text()?);
+            let plain = stamp.key.open(&purpose, &row.bytes()?).map_err(|_| Error::WrongKey)?;
+            let sealed = stamp.key.seal(&purpose, &plain, stamp.nonce());
+            let query = sqlx::query("UPDATE secret SET sealed = $1 WHERE id = $2").bind(sealed).bind(id);
+            self.execute(query).await?;
+        }
+        Ok(rows.len() as u64)
+    }
+
+    /// How many secrets there are, and how many of them a key opens.
+    pub async fn count_opened(&mut self, key: &SealingKey) -> Result<(usize, usize), Error> {
+        let rows = self.rows(sqlx::query("SELECT purpose, sealed FROM secret")).await?;
+        let mut opened = 0;
+        for row in &rows {
+            let mut row = Reader::new(row);
+            let purpose = row.text()?;
+            opened += usize::from(key.open(&purpose, &row.bytes()?).is_ok());
+        }
+        Ok((rows.len(), opened))
+    }
+
+    /// Whether this is the key of the desk; a desk without secrets has none yet, and any will do.
+    pub async fn opens_with(&mut self, key: &SealingKey) -> Result<bool, Error> {
+        let row =
+            self.maybe_row(sqlx::query("SELECT purpose, sealed FROM secret ORDER BY id LIMIT 1")).await?;
+        let Some(row) = row else { return Ok(true) };
+        let mut row = Reader::new(&row);
+        let purpose = row.text()?;
+        Ok(key.open(&purpose, &row.bytes()?).is_ok())
+    }
+
     /// Whether anything is sealed here at all: then a fresh key would be the wrong one.
     pub async fn has_secrets(&mut self) -> Result<bool, Error> {
         let row = self.row(sqlx::query("SELECT count(*) FROM secret")).await?;

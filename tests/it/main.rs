@@ -3,6 +3,7 @@
 mod support;
 
 mod architecture;
+mod backup;
 mod big_mail;
 mod commands;
 mod corpora;
@@ -10,6 +11,7 @@ mod crash;
 mod deliver;
 mod demo;
 mod docs;
+mod doctor;
 mod explain;
 mod failures;
 mod first_week;
@@ -32,4 +34,5 @@ mod scheduler;
 mod space;
 mod spine;
 mod store_contract;
+mod support_bundle;
 mod systemd;

@@ -12,6 +12,7 @@ mod arrivals;
 mod balance;
 mod clues;
 mod contacts;
+mod copies;
 mod counters;
 mod delivery;
 mod events;

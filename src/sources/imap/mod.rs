@@ -13,6 +13,7 @@ mod fetch;
 mod idle;
 mod list;
 mod login;
+mod rights;
 mod uids;
 mod utf7;
 mod wire;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use super::Tls;
 pub use examine::{FolderReport, Report, examine};
+pub use rights::{Rights, rights};
 
 use self::command::Command;
 use self::wire::Wire;

@@ -75,7 +75,12 @@ async fn a_clock_that_jumps_neither_delays_nor_doubles_a_mail(url: String) {
         stop.cancel();
     };
     let (ran, ()) = tokio::join!(
-        daemon::run(works.clone(), Front { listener, handler, web: None }, &mut hold, stop.clone()),
+        daemon::run(
+            works.clone(),
+            Front { listener, handler, web: None, daily: None },
+            &mut hold,
+            stop.clone()
+        ),
         jumps
     );
     ran.expect("it ends in good order");

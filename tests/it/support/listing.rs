@@ -17,10 +17,17 @@ pub struct JournalRow {
     pub identity: Value,
     pub message_id: Option<String>,
     pub state: String,
+    /// Empty where nothing is decided yet.
+    #[serde(deserialize_with = "or_empty")]
     pub act: String,
+    #[serde(deserialize_with = "or_empty")]
     pub code: String,
     pub ticket: Option<i64>,
     pub log_entry: Option<i64>,
+}
+
+fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl JournalRow {
