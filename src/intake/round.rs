@@ -56,6 +56,8 @@ impl RoundReport {
         self.vanished += session.vanished;
         self.left += session.left;
         self.acknowledged += session.acknowledged;
+        self.before_start += session.before_start;
+        self.is_held |= session.is_held;
         self.fates.merge(&session.fates);
         self.balance = session.balance;
         self.is_cut = session.is_cut;
