@@ -17,12 +17,12 @@ use crate::intake::source::{
 };
 
 /// A file that is renamed all the time is missed by one reading now and then, but not by so many in a row.
-const READINGS: usize = 8;
+const READINGS: u32 = 10;
+/// Of these, so many that showed nothing new and no change are enough: a directory's time is no finer than the kernel's
+/// tick, so one alone proves little.
+const CALM_READINGS: u32 = 2;
 /// How often a file is looked up anew that was renamed before it could be opened.
-const LOOKUPS: usize = 20;
-
-/// In one go over many files: how often the directories are read because one was not where it was.
-const REREADINGS: usize = 50;
+const LOOKUPS: u32 = 50;
 
 /// A Maildir and what was last seen in it.
 #[derive(Debug)]
@@ -130,9 +130,10 @@ impl Folder {
     fn list(&mut self) -> Result<Vec<Item>, Failure> {
         self.seen.clear();
         let mut sizes: HashMap<String, Option<u64>> = HashMap::new();
-        for reading in 1..=READINGS {
+        let mut calm = Calm::default();
+        while calm.wants_another() {
             let before = self.changed()?;
-            let mut is_news = reading == 1;
+            let mut is_news = false;
             for (id, path) in self.read()? {
                 if !sizes.contains_key(&id) {
                     is_news = true;
@@ -145,9 +146,7 @@ impl Folder {
                 }
                 self.seen.insert(id, path);
             }
-            if !is_news && self.changed()? == before {
-                break;
-            }
+            calm.note(!is_news && self.changed()? == before);
         }
         let is_message = |(id, size): (String, Option<u64>)| Some(Item { source_id: id, size: size? });
         let mut items: Vec<Item> = sizes.into_iter().filter_map(is_message).collect();
@@ -188,19 +187,35 @@ impl Folder {
         id: &str,
         work: impl Fn(&Path) -> io::Result<T>,
     ) -> Result<Option<T>, Failure> {
-        for attempt in 0..LOOKUPS {
-            if attempt > 0 {
-                self.list()?;
+        for _ in 0..LOOKUPS {
+            if let Some(path) = self.seen.get(id) {
+                match work(path) {
+                    Ok(done) => return Ok(Some(done)),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(unreadable(path, error)),
+                }
             }
-            match self.seen.get(id).map(|path| (path, work(path))) {
-                Some((_, Ok(done))) => return Ok(Some(done)),
-                Some((_, Err(error))) if error.kind() == io::ErrorKind::NotFound => {}
-                Some((path, Err(error))) => return Err(unreadable(path, error)),
-                None if attempt > 0 => return Ok(None),
-                None => {}
+            if !self.look_up(id)? {
+                return Ok(None);
             }
         }
-        Err(restless(id))
+        let words = format!("message {id} is renamed by another client faster than it can be opened");
+        Err(Failure::temporary(words))
+    }
+
+    /// Whether a message is there at all; where all of them are is noted.
+    fn look_up(&mut self, id: &str) -> Result<bool, Failure> {
+        let mut calm = Calm::default();
+        while calm.wants_another() {
+            let before = self.changed()?;
+            self.seen.remove(id);
+            self.seen.extend(self.read()?);
+            if self.seen.contains_key(id) {
+                return Ok(true);
+            }
+            calm.note(self.changed()? == before);
+        }
+        Ok(false)
     }
 
     fn fetch(&mut self, item: Item) -> Result<Fetched, Failure> {
@@ -237,55 +252,15 @@ impl Folder {
             (Handled::Move(_), Some(target)) => rename(path, &target.join("cur").join(with_info(path))),
             (Handled::Move(_), None) => Err(io::ErrorKind::InvalidInput.into()),
         };
-        let mut left: Vec<&String> = ids.iter().collect();
-        for _ in 0..LOOKUPS {
-            left = self.each(left, work)?;
-            if left.is_empty() {
-                break;
-            }
-            self.list()?;
+        for id in ids {
             // A message that is gone has been handled by another's hand: nothing is left to do.
-            left.retain(|id| self.seen.contains_key(*id));
-        }
-        if let Some(id) = left.first() {
-            return Err(restless(id));
+            self.with_file(id, work)?;
         }
         for dir in [Some(&self.root), target.as_ref()].into_iter().flatten() {
             sync(&dir.join("new"))?;
             sync(&dir.join("cur"))?;
         }
         Ok(Acknowledged::default())
-    }
-
-    /// Works on each file; those are left that are not where they were, nor where one more reading shows them.
-    fn each<'i>(
-        &mut self,
-        ids: Vec<&'i String>,
-        work: impl Fn(&Path) -> io::Result<()>,
-    ) -> Result<Vec<&'i String>, Failure> {
-        let mut left = vec![];
-        let mut readings = 0;
-        'ids: for id in ids {
-            loop {
-                match self.seen.get(id).map(|path| (path, work(path))) {
-                    Some((_, Ok(()))) => continue 'ids,
-                    Some((path, Err(error))) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(unreadable(path, error));
-                    }
-                    _ => self.seen.remove(id),
-                };
-                if readings == REREADINGS {
-                    break;
-                }
-                readings += 1;
-                self.seen.extend(self.read()?);
-                if !self.seen.contains_key(id) {
-                    break;
-                }
-            }
-            left.push(id);
-        }
-        Ok(left)
     }
 
     /// The Maildir to move to, created if need be: an absolute path, or a folder of this one as Maildir++ names it.
@@ -310,6 +285,24 @@ impl Folder {
             sync(parent)?;
         }
         Ok(target)
+    }
+}
+
+/// Whether the directories have been read often enough.
+#[derive(Default)]
+struct Calm {
+    readings: u32,
+    calm: u32,
+}
+
+impl Calm {
+    fn wants_another(&self) -> bool {
+        self.readings < READINGS && self.calm < CALM_READINGS
+    }
+
+    fn note(&mut self, was_calm: bool) {
+        self.readings += 1;
+        self.calm = if was_calm { self.calm + 1 } else { 0 };
     }
 }
 
@@ -392,10 +385,6 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 /// A rename or removal is durable once its directory is.
 fn sync(dir: &Path) -> Result<(), Failure> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| unreadable(dir, e))
-}
-
-fn restless(id: &str) -> Failure {
-    Failure::temporary(format!("message {id} is renamed by another client faster than it can be opened"))
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {

@@ -96,7 +96,13 @@ impl Session {
 
     /// Reads the server's first line; nothing where it is not one of POP3.
     pub(super) async fn greeting(&mut self) -> Result<Result<Reply, String>, Failure> {
-        let line = self.line().await?;
+        let limit = self.deadlines.command;
+        let line = timeout(limit, self.line()).await.map_err(|_| {
+            Failure::temporary(format!(
+                "the server's first line is not finished within {} s",
+                limit.as_secs()
+            ))
+        })??;
         Ok(match status(&line) {
             Some(Status::Ok(words)) => Ok(Reply { is_ok: true, words: clean(&words, &self.secrets) }),
             Some(Status::Refused(words)) => Ok(Reply { is_ok: false, words: clean(&words, &self.secrets) }),

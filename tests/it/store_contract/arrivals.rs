@@ -142,6 +142,16 @@ async fn what_is_decided_is_owed_to_its_source(store: &Store) {
     tx.mark_acknowledged(&ids, "", at(9)).await.unwrap();
     assert!(tx.arrivals_in(laid.mailbox, ArrivalState::AckPending).await.unwrap().is_empty());
     assert_eq!(state_of(&mut tx, laid.mailbox, &["3"]).await, [ArrivalState::Vanished]);
+    // What was confirmed may be owed once more, and its words stay; nothing else may.
+    for id in [ids[1], ids[3]] {
+        tx.owe_again(id, "told twice").await.unwrap();
+    }
+    let states = state_of(&mut tx, laid.mailbox, &["1", "3"]).await;
+    assert_eq!(states, [ArrivalState::AckPending, ArrivalState::Vanished]);
+    tx.mark_acknowledged(&ids, "", at(9)).await.unwrap();
+    let known = tx.known_arrivals(&place(laid.mailbox), &["0", "1", "2"]).await.unwrap();
+    let once = |id: &str| known.iter().find(|k| k.source_id == id).map(|k| k.is_acknowledged_once());
+    assert_eq!((once("0"), once("1"), once("2")), (Some(false), Some(false), Some(true)));
 }
 
 async fn state_of(tx: &mut Tx, mailbox: MailboxId, source_ids: &[&str]) -> Vec<ArrivalState> {
