@@ -183,7 +183,9 @@ fn root_makes_no_desk_in_the_folder_of_another() {
     let said = migrate();
     let words = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(78), "{words}");
-    assert!(words.contains("belongs to the user with the uid 65534") && words.contains("start the service first"));
+    assert!(
+        words.contains("belongs to the user with the uid 65534") && words.contains("start the service first")
+    );
     assert!(fs::read_dir(&desk).expect("a folder").next().is_none());
     // One that is there is opened: a look at a stopped service's desk.
     fs::write(desk.join("desk.db"), "").expect("made by its owner");
