@@ -23,14 +23,14 @@ const LAST_BACKUP: &str = "last_backup";
 
 /// What of the daemon's own state others ask for. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Pulse {
+pub(super) struct Vitals {
     works: Works,
     is_ours: Arc<AtomicBool>,
 }
 
-impl Pulse {
-    pub fn new(works: Works) -> Pulse {
-        Pulse { works, is_ours: Arc::new(AtomicBool::new(true)) }
+impl Vitals {
+    pub fn new(works: Works) -> Vitals {
+        Vitals { works, is_ours: Arc::new(AtomicBool::new(true)) }
     }
 
     /// The desk is no longer ours.

@@ -20,7 +20,7 @@ use crate::store::Hold;
 use crate::telemetry::Metrics;
 use crate::web::{self, Ask, Sight};
 
-use health::Pulse;
+use health::Vitals;
 
 pub use works::Works;
 
@@ -45,11 +45,11 @@ pub async fn run(
 ) -> Result<(), Failure> {
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
-    let pulse = Pulse::new(works.clone());
+    let vitals = Vitals::new(works.clone());
     let mut tasks = JoinSet::new();
     // Before the work of an earlier life, which may take its time: systemd waits for this one word only so long.
-    tasks.spawn(notify::run(pulse.clone(), shutdown.clone()));
-    tasks.spawn(web(front.web, works.metrics.clone(), pulse.clone(), shutdown.clone()));
+    tasks.spawn(notify::run(vitals.clone(), shutdown.clone()));
+    tasks.spawn(web(front.web, works.metrics.clone(), vitals.clone(), shutdown.clone()));
     let fates = works.decide_pending().await?;
     tracing::info!(decided = fates.total(), "daemon.started");
     tasks.spawn(control::serve(front.listener, shutdown.clone(), front.handler));
@@ -57,7 +57,7 @@ pub async fn run(
     tasks.spawn(send(works.clone(), shutdown.clone()));
     tasks.spawn(tell(works.clone(), shutdown.clone()));
     let lost = tokio::select! {
-        lost = watch(hold, &pulse, shutdown.clone()) => lost,
+        lost = watch(hold, &vitals, shutdown.clone()) => lost,
         // None of them ends by itself: without one the desk would look alive and do nothing.
         ended = tasks.join_next() => match shutdown.is_cancelled() {
             true => Ok(()),
@@ -78,11 +78,11 @@ pub async fn run(
 }
 
 /// Health and metrics, if they are asked for anywhere.
-async fn web(address: Option<SocketAddr>, metrics: Metrics, pulse: Pulse, shutdown: CancellationToken) {
+async fn web(address: Option<SocketAddr>, metrics: Metrics, vitals: Vitals, shutdown: CancellationToken) {
     let Some(address) = address else { return shutdown.cancelled().await };
     let ask: Ask = Arc::new(move || {
-        let pulse = pulse.clone();
-        Box::pin(async move { pulse.health().await })
+        let vitals = vitals.clone();
+        Box::pin(async move { vitals.health().await })
     });
     web::run(address, Sight { ask, metrics }, shutdown).await;
 }
@@ -118,7 +118,7 @@ async fn tell(works: Works, shutdown: CancellationToken) {
 }
 
 /// Ends when `shutdown` comes; a desk that is no longer ours shuts the daemon down itself.
-async fn watch(hold: &mut Hold, pulse: &Pulse, shutdown: CancellationToken) -> Result<(), Failure> {
+async fn watch(hold: &mut Hold, vitals: &Vitals, shutdown: CancellationToken) -> Result<(), Failure> {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -126,7 +126,7 @@ async fn watch(hold: &mut Hold, pulse: &Pulse, shutdown: CancellationToken) -> R
         }
         if let Err(e) = hold.check().await {
             tracing::error!("daemon.desk_lost {e}");
-            pulse.desk_lost();
+            vitals.desk_lost();
             shutdown.cancel();
             return Err(e.into());
         }

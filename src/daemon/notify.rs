@@ -8,19 +8,19 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use super::health::Pulse;
+use super::health::Vitals;
 
 /// How often the line of `systemctl status` is renewed, and the watchdog fed, at least.
 const LOOK: Duration = Duration::from_secs(20);
 
-pub(super) async fn run(pulse: Pulse, shutdown: CancellationToken) {
+pub(super) async fn run(vitals: Vitals, shutdown: CancellationToken) {
     say(&[NotifyState::Ready]);
     // Thrice in the time that the watchdog waits: one answer may be late.
     let pause = sd_notify::watchdog_enabled().map_or(LOOK, |limit| (limit / 3).min(LOOK));
     loop {
         let health = tokio::select! {
             () = shutdown.cancelled() => break,
-            health = pulse.health() => health,
+            health = vitals.health() => health,
         };
         let line = health.line();
         say(&[NotifyState::Status(&line)]);
