@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::seal::Secret;
 
-/// The variables that are read, each with what it is for.
+/// The variables that are read, each with what it is for. Those of sd_notify(3) are read by sd-notify, the others here.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("MAILDESK_KEY", "The sealing key as text: 64 hex digits or base64 of 32 bytes."),
     (

@@ -38,7 +38,7 @@ impl Said {
     }
 }
 
-const STORE: &str = "[store]\nurl = \"sqlite:desk.db\"\n[web]\nlisten = \"\"\n";
+const STORE: &str = "[store]\nurl = \"sqlite:desk.db\"\n";
 const HUNTER: &str = "hunter2-and-more";
 
 impl Desk {
@@ -104,8 +104,12 @@ impl Desk {
         ])
     }
 
-    /// The daemon, once it answers.
+    /// The daemon, once it answers. It takes no port: another test's may have it.
     fn daemon(&self) -> Daemon {
+        let config = std::fs::read_to_string(self.path("maildesk.toml")).unwrap();
+        if !config.contains("[web]") {
+            self.write("maildesk.toml", &format!("{config}\n[web]\nlisten = \"\"\n"));
+        }
         let child = self.command(&["run"]).stderr(Stdio::null()).spawn().unwrap();
         let daemon = Daemon(child);
         for _ in 0..500 {
@@ -360,7 +364,7 @@ fn a_server_that_does_not_answer_is_unavailable() {
 #[test]
 fn a_desk_on_postgres_is_held_by_one() {
     let Some(url) = crate::support::postgres::database() else { return };
-    let desk = Desk::new(&format!("[store]\nurl = \"{url}\"\n[web]\nlisten = \"\"\n"));
+    let desk = Desk::new(&format!("[store]\nurl = \"{url}\"\n"));
     desk.add_mailbox().ok();
     let daemon = desk.daemon();
     let pid = daemon.0.id();

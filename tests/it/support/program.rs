@@ -74,10 +74,11 @@ impl Desk {
     }
 
     /// Writes config.toml: the store and the key, then `sections`. Without a `[web]` there the daemon takes no port.
+    /// They may begin with more keys of `[run]`.
     pub fn configure(&self, sections: &str) {
         let web = if sections.contains("[web]") { "" } else { "[web]\nlisten = \"\"\n\n" };
         let head = format!(
-            "[store]\nurl = \"{}\"\n\n[keys]\nfile = \"maildesk.key\"\n\n[run]\nsocket = \"maildesk.sock\"\n\n{web}",
+            "[store]\nurl = \"{}\"\n\n[keys]\nfile = \"maildesk.key\"\n\n{web}[run]\nsocket = \"maildesk.sock\"\n\n",
             self.store_url
         );
         fs::write(self.config(), head + sections).expect("config.toml is written");
