@@ -32,7 +32,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 const RENEW: Duration = Duration::from_secs(9 * 60);
 /// An IDLE that lasted so long has worked.
 const WORKED: Duration = Duration::from_secs(60);
-/// For saying good-bye when we stop.
+/// When we stop: for the round under way, for the end of IDLE, and for saying good-bye, each.
 const LEAVE: Duration = Duration::from_secs(3);
 
 pub(super) struct Reading {
@@ -85,7 +85,8 @@ impl Reading {
         }
     }
 
-    /// Round after round. A round that is under way at the stop is dropped: that is safe at any await, as in a crash.
+    /// Round after round. A round that is under way at the stop has a moment to end; then it is dropped, which is safe at
+    /// any await, as in a crash.
     pub(super) async fn run(mut self) {
         let mut woken = self.begin().await;
         loop {
@@ -102,9 +103,13 @@ impl Reading {
             }
             self.due.ran(self.works.clock.now());
             self.pulse.rest(LONGEST_BATCH);
-            let (session, keeps) = (self.session.take(), self.can_idle());
+            let (session, keeps) = (self.session.take(), self.may_idle());
+            let stopped = async {
+                self.stop.cancelled().await;
+                tokio::time::sleep(LEAVE).await;
+            };
             let visited = tokio::select! {
-                () = self.stop.cancelled() => break,
+                () = stopped => break,
                 visited = in_room(&self.works, self.works.visit(&self.mailbox, session, keeps)) => visited,
             };
             woken = match visited {
@@ -115,6 +120,7 @@ impl Reading {
                     }
                     self.session = session;
                     match report.is_cut_short {
+                        _ if self.stop.is_cancelled() => Woken::Stop,
                         true => Woken::News,
                         false => self.wait().await,
                     }
@@ -129,6 +135,15 @@ impl Reading {
 
     fn can_idle(&self) -> bool {
         self.mailbox.spec.idle && self.mailbox.spec.protocol == Protocol::Imap
+    }
+
+    /// Not before its time has come again where it has failed.
+    fn may_idle(&mut self) -> bool {
+        if self.idle_retry.is_some_and(|at| at > Instant::now()) {
+            return false;
+        }
+        self.idle_retry = None;
+        self.can_idle()
     }
 
     /// The first round comes at once, unless the time of day was chosen and no run was missed.
@@ -167,7 +182,7 @@ impl Reading {
                 None => return Woken::Stop,
             }
         }
-        let retry = self.idle_retry.take();
+        let retry = self.idle_retry;
         let retry = async {
             match retry {
                 Some(at) => tokio::time::sleep_until(at).await,

@@ -66,12 +66,11 @@ impl Dovecot {
         fs::read(self.dir.join("log")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
     }
 
-    /// Ends the sessions of a user, as an administrator would.
+    /// Ends the sessions of a user, as an administrator would, if there are any.
     pub fn kick(&self, account: &Account) {
         let conf = self.dir.join("dovecot.conf");
         let kicked = Command::new("doveadm").arg("-c").arg(conf).args(["kick", &account.user]).output();
-        let kicked = kicked.expect("doveadm comes with Dovecot");
-        assert!(kicked.status.success(), "{}", String::from_utf8_lossy(&kicked.stderr));
+        kicked.expect("doveadm comes with Dovecot");
     }
 }
 
