@@ -31,6 +31,14 @@ const SAMPLE: usize = 100;
 /// Stands for the number of a message that was put back and whose new one is not known yet.
 pub const ADRIFT: i64 = -1;
 
+/// A folder that was opened.
+#[derive(Clone, Copy)]
+pub(super) struct Opened<'a> {
+    pub mailbox: &'a MailboxRow,
+    pub place: &'a Place,
+    pub listing: &'a Listing,
+}
+
 /// What may be done with a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
@@ -45,12 +53,11 @@ impl Intake {
     /// Takes what stays at the source out of `work.unknown`.
     pub(super) async fn admit<S: Source>(
         &self,
-        mailbox: &MailboxRow,
-        place: &Place,
-        listing: &Listing,
+        opened: Opened<'_>,
         work: &mut Work,
         source: &mut S,
     ) -> Result<Admission, Failure> {
+        let Opened { mailbox, place, listing } = opened;
         let folder = self.desk.store.read().await?.folder(mailbox.id, &place.folder).await?;
         let is_from_now = match &folder {
             None => mailbox.spec.start == Start::Now,
@@ -74,7 +81,7 @@ impl Intake {
         if work.unknown.is_empty() && folder.place == *place {
             return Ok(Admission::Goes { before_start: 0 });
         }
-        let look = self.look(place, &folder, listing, &work.unknown, source).await?;
+        let look = self.look(opened, &folder, &work.unknown, source).await?;
         if !look.claimed.is_empty() {
             self.renumber(place, &look.claimed, listing).await?;
             let claimed: HashSet<&str> = look.claimed.iter().map(|(_, id)| id.as_str()).collect();
@@ -175,9 +182,8 @@ impl Intake {
     /// that stays there; else, where it is most of the folder, at a sample.
     async fn look<S: Source>(
         &self,
-        place: &Place,
+        Opened { place, listing, .. }: Opened<'_>,
         folder: &FolderRow,
-        listing: &Listing,
         unknown: &[Item],
         source: &mut S,
     ) -> Result<Look, Failure> {

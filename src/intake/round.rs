@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::Intake;
 use super::acknowledge::{Owed, Told};
-use super::admit::Admission;
+use super::admit::{Admission, Opened};
 use super::balance::Balance;
 use super::decide::{Fates, STORED_BATCH};
 use super::keep::{Keeping, Kept};
@@ -175,7 +175,8 @@ impl Intake {
         };
         let limit = mailbox.spec.size_limit_bytes;
         let mut work = self.sort(&place, &listing, limit, source.may_give_ids_again()).await?;
-        match self.admit(mailbox, &place, &listing, &mut work, source).await? {
+        let opened = Opened { mailbox, place: &place, listing: &listing };
+        match self.admit(opened, &mut work, source).await? {
             Admission::Held => {
                 report.is_held = true;
                 return Ok(());

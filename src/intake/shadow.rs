@@ -41,8 +41,16 @@ impl Intake {
                 // Nothing waits for it: the parser died of it, and that is what is shown.
                 None => {
                     let decision = set_aside(Code::Poison);
-                    self.keep_shadow(&mut tx, &one.pending, &Message::default(), &Clues::none(), &decision)
-                        .await?;
+                    self.keep_shadow(
+                        &mut tx,
+                        &Shadowed {
+                            pending: &one.pending,
+                            message: &Message::default(),
+                            clues: &Clues::none(),
+                            decision: &decision,
+                        },
+                    )
+                    .await?;
                     decision
                 }
             };
@@ -66,7 +74,7 @@ impl Intake {
         let asked = Asked::of(message, &in_hand, rules, &self.desk.keys);
         add_shadows(tx, &asked, pending, &mut clues).await?;
         let decision = triage::decide(message, rules, &clues);
-        self.keep_shadow(tx, pending, message, &clues, &decision).await?;
+        self.keep_shadow(tx, &Shadowed { pending, message, clues: &clues, decision: &decision }).await?;
         tracing::info!(
             arrival.id = pending.id.0,
             "intake.decided_in_shadow act={} code={}",
@@ -76,14 +84,8 @@ impl Intake {
         Ok(decision)
     }
 
-    async fn keep_shadow(
-        &self,
-        tx: &mut Tx,
-        pending: &Pending,
-        message: &Message,
-        clues: &Clues,
-        decision: &Decision,
-    ) -> Result<(), Error> {
+    async fn keep_shadow(&self, tx: &mut Tx, it: &Shadowed<'_>) -> Result<(), Error> {
+        let Shadowed { pending, message, clues, decision } = *it;
         let key = MailKey::of(message, &pending.digest, &self.desk.keys);
         let (ticket, root) = match (decision.act, decision.ticket) {
             (Act::Open, _) => (None, Some(pending.id)),
@@ -129,7 +131,11 @@ impl Intake {
         tx.add_shown(place.mailbox, 1).await?;
         let pending = tx.arrival(id).await?;
         let decision = set_aside(Code::TooBig);
-        self.keep_shadow(&mut tx, &pending, &message, &Clues::none(), &decision).await?;
+        self.keep_shadow(
+            &mut tx,
+            &Shadowed { pending: &pending, message: &message, clues: &Clues::none(), decision: &decision },
+        )
+        .await?;
         tx.commit().await?;
         let mut fates = Fates::default();
         fates.count(&decision);
@@ -148,6 +154,14 @@ impl Intake {
         tx.commit().await?;
         self.decide(kept, true).await
     }
+}
+
+/// A message that was decided in shadow.
+struct Shadowed<'a> {
+    pending: &'a Pending,
+    message: &'a Message,
+    clues: &'a Clues,
+    decision: &'a Decision,
 }
 
 /// What was decided in shadow, as clues.

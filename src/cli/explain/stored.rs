@@ -130,8 +130,10 @@ async fn in_shadow(
         // Too big: it is at its source.
         None => Message::default(),
     };
-    let decision: Decision = serde_json::from_str(&shadow.decision)
+    let mut decision: Decision = serde_json::from_str(&shadow.decision)
         .map_err(|e| Error::Corrupt(format!("the decision of arrival {arrival}: {e}")))?;
+    // A ticket that would have been opened in shadow is none.
+    decision.ticket = shadow.ticket;
     let types = context.store.read().await?.types().await?;
     let of_type = decision.type_id.and_then(|id| types.iter().find(|t| t.id == id));
     let place = Place {

@@ -73,7 +73,7 @@ async fn a_first_round_that_is_cut_off_still_knows_the_old(url: String) {
     for n in 1..=3 {
         shelf.put("INBOX", &n.to_string(), &old(n).bytes());
     }
-    shelf.refuse(Some(Refuses::ToShowHeaders));
+    shelf.refuse(Some(Refuses::Headers));
     trial.round(shelf.session()).await.expect_err("it is cut off");
     shelf.refuse(None);
     shelf.put("INBOX", "4", &Letter::new("new").bytes());

@@ -41,7 +41,7 @@ async fn a_shadow_is_found_by_its_key_and_its_message_id(store: &Store) {
     ] {
         assert_eq!((row.arrival, row.digest, row.act), (id, digest(b"x"), Act::Open));
         assert_eq!((row.type_id, row.ticket, row.root), (Some(laid.support), None, Some(id)));
-        assert_eq!(row.addresses, [ann.clone()]);
+        assert_eq!(row.addresses, std::slice::from_ref(&ann));
     }
     assert!(tx.shadow_copies(&key.key, id).await.unwrap().is_empty(), "it is no copy of itself");
     assert!(tx.copies_of(&key.key, b"", ArrivalId(99), EventNumber(99)).await.unwrap().is_empty());

@@ -44,7 +44,7 @@ pub enum Goes {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Refuses {
     ToFetch,
-    ToShowHeaders,
+    Headers,
     ToAcknowledge,
 }
 
@@ -156,7 +156,7 @@ impl Source for Session {
     }
 
     async fn fetch_headers(&mut self, item: &Item, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
-        if self.shelf.state().refuses == Some(Refuses::ToShowHeaders) {
+        if self.shelf.state().refuses == Some(Refuses::Headers) {
             return Err(Failure::temporary("the connection is cut"));
         }
         let Bytes::Memory(bytes) = self.fetch_one(item).bytes else { return Ok(None) };
