@@ -200,6 +200,8 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
         pulse.beat();
         let reports = std::mem::take(&mut *works.heard.lock().expect("nobody panics while holding it"));
         for report in reports {
+            // A store that is away keeps each step waiting for a while.
+            pulse.beat();
             if let Err(e) = works.state_relays(&report).await {
                 works.store_watch.warn("daemon.alert_failed", &e);
             }
@@ -212,6 +214,7 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
                 }
             }
         }
+        pulse.beat();
         for told in [works.desk.tell_undelivered().await, works.desk.tell_alerts().await] {
             match told {
                 Ok(0) => {}

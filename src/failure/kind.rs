@@ -7,6 +7,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(15);
 /// The same where knocking again soon does harm: a refused login locks accounts, a throttled one stays throttled.
 const FIRST_LONG_PAUSE: Duration = Duration::from_secs(5 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// The store is ours: nobody minds being asked, and all mail waits for it.
+const LONGEST_PAUSE_OF_STORE: Duration = Duration::from_secs(60);
 
 /// What went wrong, as far as it can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +140,8 @@ impl Kind {
     pub fn pause(self, failures: u32, wanted: Option<Duration>) -> Duration {
         let first = if self.facts().is_harmed_by_haste { FIRST_LONG_PAUSE } else { FIRST_PAUSE };
         let pause = first.saturating_mul(1 << failures.saturating_sub(1).min(10));
-        pause.max(wanted.unwrap_or_default()).min(LONGEST_PAUSE)
+        let longest = if self.is_store_away() { LONGEST_PAUSE_OF_STORE } else { LONGEST_PAUSE };
+        pause.max(wanted.unwrap_or_default()).min(longest)
     }
 
     fn facts(self) -> Facts {
@@ -372,6 +375,7 @@ mod tests {
         let wanted = |seconds| Kind::Throttled.pause(1, Some(Duration::from_secs(seconds))).as_secs();
         assert_eq!([wanted(1), wanted(900), wanted(1_000_000)], [300, 900, 3600]);
         assert_eq!(Kind::Cut.pause(u32::MAX, None).as_secs(), 3600);
+        assert_eq!(seconds(Kind::StoreGone)[..4], [15, 30, 60, 60]);
     }
 
     #[test]

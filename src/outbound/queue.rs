@@ -20,7 +20,7 @@ use crate::telemetry::Metrics;
 use crate::ticket::RelayId;
 
 /// Relays that are served at the same time; each holds a connection and a mail's literal bytes.
-const RELAYS_AT_ONCE: usize = 8;
+const RELAYS_AT_ONCE: usize = 32;
 /// Connections to one host at a time, whatever number of accounts there is on it: providers count by address.
 const CONNECTIONS_PER_HOST: usize = 2;
 /// How long the queue sleeps where nobody wakes it: other processes queue mail too.

@@ -45,9 +45,15 @@ pub(super) fn trouble(error: &sqlx::Error) -> String {
 
 /// The kind of a failed statement.
 pub(super) fn kind(error: &sqlx::Error) -> Kind {
-    let sqlx::Error::Database(e) = error else { return Kind::StoreGone };
-    let code = e.code().unwrap_or_default();
-    match (primary(&code), &*code) {
+    match error {
+        sqlx::Error::Database(e) => kind_of(&e.code().unwrap_or_default()),
+        _ => Kind::StoreGone,
+    }
+}
+
+/// By SQLite's result code or the SQLSTATE.
+fn kind_of(code: &str) -> Kind {
+    match (primary(code), code) {
         (Some(FULL), _) | (_, "53100") => Kind::StoreFull,
         // 25006: the server is a standby, or was told to take no writes.
         (Some(READ_ONLY), _) | (_, "25006" | "42501") => Kind::StoreReadOnly,
@@ -255,4 +261,41 @@ fn percent_decoded(path: &str) -> PathBuf {
         }
     }
     std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_both_engines_are_told_apart() {
+        for (code, kind) in [
+            ("13", Kind::StoreFull),
+            ("53100", Kind::StoreFull),
+            ("8", Kind::StoreReadOnly),
+            // SQLITE_READONLY_DBMOVED
+            ("1032", Kind::StoreReadOnly),
+            ("25006", Kind::StoreReadOnly),
+            ("5", Kind::StoreLocked),
+            // SQLITE_BUSY_SNAPSHOT
+            ("517", Kind::StoreLocked),
+            ("40P01", Kind::StoreLocked),
+            ("11", Kind::StoreDamaged),
+            ("26", Kind::StoreDamaged),
+            ("XX001", Kind::StoreDamaged),
+            // SQLITE_IOERR_FSYNC
+            ("1034", Kind::StoreGone),
+            ("14", Kind::StoreGone),
+            ("57P01", Kind::StoreGone),
+            ("57P03", Kind::StoreGone),
+            ("53300", Kind::StoreGone),
+            ("08006", Kind::StoreGone),
+            ("55000", Kind::StoreGone),
+            ("1", Kind::Other),
+            ("42601", Kind::Other),
+            ("", Kind::Other),
+        ] {
+            assert_eq!(kind_of(code), kind, "{code:?}");
+        }
+    }
 }

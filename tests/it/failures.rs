@@ -5,6 +5,7 @@
 //! scripts (`support/peer.rs`) for the rest. The words of all alerts stand in one snapshot.
 
 mod clock;
+mod relays;
 mod scripts;
 mod store;
 mod told;
@@ -84,6 +85,22 @@ async fn each_failure_is_told_in_words_and_is_over_when_it_is_over() {
     insta::assert_snapshot!("alerts", told.concat());
     // Every message is accounted for, once.
     trial.assert_balanced().await;
+}
+
+#[tokio::test]
+async fn a_maildir_that_is_gone_is_told_and_the_others_go_on() {
+    let other = "[[mailbox]]\nname = \"other\"\nprotocol = \"maildir\"\npath = \"Other\"\n";
+    let trial = Trial::with("sqlite:desk.db", &format!("{}{other}", crate::support::trial::SUPPORT)).await;
+    let other = trial.mailbox("other").await;
+    let failure = trial.works.poll(&other).await.expect_err("there is no such folder");
+    assert_eq!(failure.kind, Kind::FolderMissing, "{failure}");
+    let alert = alerts(&trial, &format!("mailbox:{}:failing", other.id)).await.remove(0);
+    assert!(alert.words.contains("is not there: is this a Maildir?"), "{alert:?}");
+    trial.deliver("1.a", &Letter::new("a").bytes());
+    assert_eq!(trial.poll().await.fates.total(), 1);
+    trial.make_maildir("Other");
+    trial.poll_mailbox("other").await;
+    assert!(trial.alerts().await.is_empty());
 }
 
 async fn scripted(trial: &Trial, script: Script) -> Case {
