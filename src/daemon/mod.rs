@@ -22,7 +22,7 @@ pub use works::Works;
 /// How often the daemon looks for alerts to tell, and whether the desk is still its own.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Runs until `shutdown`: first what an earlier life left undecided, then mailboxes, outbound queue, commands, alerts.
+/// Runs until `shutdown`: commands; what an earlier life left undecided; then mailboxes, outbound queue, alerts.
 /// Stops in order: no new command and no new round, what is in hand ends, the last mail under way ends.
 pub async fn run(
     works: Works,
@@ -33,10 +33,11 @@ pub async fn run(
 ) -> Result<(), Failure> {
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
+    let mut tasks = JoinSet::new();
+    // What an earlier life left may take a while, and an MTA waits for an answer meanwhile.
+    tasks.spawn(control::serve(listener, shutdown.clone(), handler));
     let fates = works.decide_pending().await?;
     tracing::info!("daemon.started decided_from_before={}", fates.total());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(control::serve(listener, shutdown.clone(), handler));
     tasks.spawn(mailboxes::run(works.clone(), shutdown.clone()));
     tasks.spawn(send(works.clone(), shutdown.clone()));
     tasks.spawn(space::watch(works.clone(), shutdown.clone()));
