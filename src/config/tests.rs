@@ -78,7 +78,7 @@ fn a_mistake_is_told_with_its_line_and_key_and_what_is_allowed() {
     check(
         "username = \"support\"",
         "protocol = \"pop3\"",
-        "14: mailbox.protocol: pop3 comes in a later version; this one reads imap and maildir",
+        "14: mailbox.protocol: pop3 comes in a later version; this one reads imap, maildir and pipe",
     );
     check(
         "relay = \"out\"",
