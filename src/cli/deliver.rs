@@ -27,6 +27,8 @@ use crate::store::{Error, MailboxRow, Owner, Space, Store, free_bytes};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks whether that is a daemon, which answers by now.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often it tries meanwhile: seldom, so that a daemon which waits as well comes first.
+const STEP_ASIDE: Duration = Duration::from_millis(20);
 /// Read from standard input at a time.
 const PIECE: usize = 64 << 10;
 
@@ -69,19 +71,28 @@ async fn to_daemon_or_store(args: &Args, cli: &Cli, argv: Vec<String>) -> Result
     if let Some(response) = asked {
         return Ok(response);
     }
+    let on_store = on_store(args, &config, &request).await;
+    on_store.map_err(|error| CliError {
+        words: format!("no daemon answers at {}, and without one: {}", socket.display(), error.words),
+        ..error
+    })
+}
+
+/// Where no daemon answers, or until one does.
+async fn on_store(args: &Args, config: &Config, request: &Request) -> Result<Response, CliError> {
     let mut bytes = gather(&config.run.spool, &mut std::io::stdin().lock())?;
     let store = Store::connect_existing(&config.store_url()?).await?;
     let owner = Owner { command: "deliver", pid: std::process::id(), since: Clock::system().now() };
     let begun = Instant::now();
     loop {
-        match store.hold_within(&owner, LOOK).await {
-            Ok(_hold) => return Ok(keep(args, &config, &store, bytes).await.into()),
+        match store.hold_within(&owner, LOOK, STEP_ASIDE).await {
+            Ok(_hold) => return Ok(keep(args, config, &store, bytes).await.into()),
             Err(Error::Held(words)) if begun.elapsed() > PATIENCE => return Err(Error::Held(words).into()),
             Err(Error::Held(_)) => {}
             Err(error) => return Err(error.into()),
         }
         // Whoever holds it may be a daemon that has just been started.
-        if let Some(response) = again(socket, &request, &mut bytes).await? {
+        if let Some(response) = again(&config.run.socket, request, &mut bytes).await? {
             return Ok(response);
         }
     }

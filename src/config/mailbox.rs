@@ -145,6 +145,10 @@ impl MailboxSection {
                 (path.to_string_lossy().into_owned(), vec![String::new()])
             }
             Protocol::Pop3 => (needed("host", &self.host)?, self.pop3_folders()?),
+            Protocol::Pipe if self.mode == Mode::Shadow => {
+                let words = "cannot be shadow for a pipe: there is no source where the mail would stay";
+                return Err(Wrong::new("mode", words));
+            }
             Protocol::Pipe => (String::new(), vec![String::new()]),
         };
         Ok(MailboxSpec {

@@ -96,11 +96,6 @@ fn a_mistake_is_told_with_its_line_and_key_and_what_is_allowed() {
     );
     check("login = \"agent\"\n", "", "21: account.login: must be given");
     check("url = \"", "url = ", "3: is no TOML: missing opening quote, expected `\"`");
-    check(
-        "username = \"support\"",
-        "protocol = \"pipe\"",
-        "14: mailbox.protocol: pipe comes in a later version; this one reads imap, pop3 and maildir",
-    );
     for handled in ["handled = \"move\"\nmove_to = \"Done\"", "handled = \"seen\""] {
         check(
             "username = \"support\"",

@@ -57,7 +57,7 @@ pub struct Front {
     pub daily: Option<Daily>,
 }
 
-/// Runs until `shutdown`: first what an earlier life left undecided, then mailboxes, outbound queue, commands, alerts.
+/// Runs until `shutdown`: commands; what an earlier life left undecided; then mailboxes, outbound queue, alerts.
 /// Each of them is started again if it breaks off or hangs. Stops in order: no new command and no new round, what is in
 /// hand ends, the last mail under way ends.
 pub async fn run(
@@ -93,7 +93,7 @@ pub async fn run(
             Box::pin(ClockWatch::default().run(works.desk.alerts, works.store_watch, pulse, stop))
         }),
     );
-    decide_pending(&works, &shutdown).await?;
+    // What an earlier life left may take a while, and an MTA waits for an answer meanwhile.
     let (listener, handler) = (Arc::new(front.listener), front.handler);
     keep(
         "control",
@@ -101,6 +101,7 @@ pub async fn run(
             Box::pin(control::serve(listener.clone(), stop, handler.clone(), pulse))
         }),
     );
+    decide_pending(&works, &shutdown).await?;
     keep("mailboxes", Box::new(|works, pulse, stop| Box::pin(mailboxes::run(works, pulse, stop))));
     keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
     keep("space", Box::new(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));

@@ -192,7 +192,7 @@ impl Works {
     ) -> Result<Delivered, Failure> {
         let kept = keep_delivered(&self.store, mailbox, delivery, self.clock.now()).await;
         match &kept {
-            Ok(_) => drop(self.delivered.send_replace(())),
+            Ok(_) => self.delivered.send_modify(|()| ()),
             Err(failure) => {
                 let failure = Failure::temporary(failure.to_string());
                 let failure = failure.of(format!("mailbox {:?}", mailbox.spec.name));

@@ -74,9 +74,12 @@ impl Intake {
     /// found out (M10).
     pub async fn decide_pending(&self, of: Option<MailboxId>, one_by_one: bool) -> Result<Fates, Failure> {
         let mut fates = Fates::default();
+        let mut last = None;
         if one_by_one {
             let mut tx = self.desk.store.write().await?;
             tx.count_deaths().await?;
+            // What an MTA brings meanwhile is not of an earlier life.
+            last = tx.pending_arrivals(of, i64::MAX).await?.last().map(|pending| pending.id);
             tx.commit().await?;
         }
         loop {
@@ -84,7 +87,7 @@ impl Intake {
             let mut tx = self.desk.store.read().await?;
             let pending = tx.pending_arrivals(of, limit).await?;
             drop(tx);
-            if pending.is_empty() {
+            if pending.is_empty() || one_by_one && last.is_none_or(|last| pending[0].id > last) {
                 return Ok(fates);
             }
             if one_by_one {

@@ -21,11 +21,11 @@ const ADVISORY_KEY: i64 = 0x6465_736b;
 /// How a `deliver` that found no daemon is called in `Error::Held`. It holds the desk while it keeps one message, so it is
 /// waited for.
 const PASSING: &str = "`maildesk deliver`";
-const PASSES_WITHIN: Duration = Duration::from_secs(20);
+const PASSES_WITHIN: Duration = Duration::from_secs(60);
 /// Who has just taken hold has not said yet who it is: what stands there is its predecessor's.
 const INTRODUCED_WITHIN: Duration = Duration::from_millis(300);
 /// How often a file's lock is tried.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// How long PostgreSQL may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -62,17 +62,22 @@ enum Held {
 impl Store {
     /// Takes hold of the desk. `Error::Held` says who has it. A `deliver` is waited for: it is done in a moment.
     pub async fn hold(&self, owner: &Owner) -> Result<Hold, Error> {
-        let begun = Instant::now();
-        loop {
-            match self.hold_within(owner, INTRODUCED_WITHIN).await {
-                Err(Error::Held(words)) if words.contains(PASSING) && begun.elapsed() < PASSES_WITHIN => {}
-                held => return held,
+        match self.hold_within(owner, INTRODUCED_WITHIN, LOOK).await {
+            // In one go: who leaves the server's queue comes in at its end again.
+            Err(Error::Held(words)) if words.contains(PASSING) => {
+                self.hold_within(owner, PASSES_WITHIN, LOOK).await
             }
+            held => held,
         }
     }
 
-    /// The same, and waits so long for whoever has it.
-    pub async fn hold_within(&self, owner: &Owner, patience: Duration) -> Result<Hold, Error> {
+    /// The same, and waits so long for whoever has it. A file's lock has no queue: who looks seldom lets others go first.
+    pub async fn hold_within(
+        &self,
+        owner: &Owner,
+        patience: Duration,
+        look: Duration,
+    ) -> Result<Hold, Error> {
         match self.engine {
             Engine::Sqlite => {
                 let begun = Instant::now();
@@ -81,7 +86,7 @@ impl Store {
                         Err(Error::Held(_)) if begun.elapsed() < patience => {}
                         held => return held,
                     }
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(look).await;
                 }
             }
             Engine::Postgres => hold_session(&self.options, owner, patience).await,

@@ -1,5 +1,6 @@
 //! `maildesk deliver`: what an MTA brings through its pipe is kept once, or the MTA is asked to try again.
 
+mod postfix;
 mod refused;
 mod storm;
 
