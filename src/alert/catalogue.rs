@@ -15,10 +15,16 @@ pub struct Entry {
 pub const CATALOGUE: &[Entry] = &[
     Entry {
         name: "mailbox:ID:failing",
-        meaning: "rounds over a mailbox fail; the alert's kind and words say why (see the kinds below)",
+        meaning: "rounds over a mailbox fail, or a message of `deliver` could not be kept; the alert's kind and words say why (see the kinds below)",
         advice: "What its kind says. It is tried again by itself, and cleared by the next round that works. \
                  `maildesk mailbox test NAME` asks at once.",
         is_told_when_over: true,
+    },
+    Entry {
+        name: "mailbox:ID:unknown",
+        meaning: "most of a folder is suddenly unknown and old; the mailbox waits",
+        advice: "`maildesk mailbox resume NAME`, or with `--from-now`; see [The first week](#the-first-week).",
+        is_told_when_over: false,
     },
     Entry {
         name: "mailbox:ID:silent",
@@ -42,6 +48,26 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: true,
     },
     Entry {
+        name: "disk:nearly_full",
+        meaning: "less disk is free than `min_free_mb` of `[run]`, where the SQLite file or the spool lies",
+        advice: "Free some. No mail is taken in meanwhile: it waits in its mailboxes, and `deliver` ends with 75. Sending \
+                 and commands go on. Cleared, and all of it continues, when a tenth more is free than the mark.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "backup:failing",
+        meaning: "the daily backup failed",
+        advice: "Its words say why: the folder, the disk, the passphrase file. `maildesk backup FILE` tries at once. \
+                 Cleared by the next good one.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "job:NAME:failing",
+        meaning: "a job of the daemon failed",
+        advice: "Its words say why. It runs again at its next time. Cleared by the next run that goes well.",
+        is_told_when_over: false,
+    },
+    Entry {
         name: "task:NAME:failing",
         meaning: "a part of maildesk broke off or made no progress, and was started again",
         advice: "A fault of maildesk: please report it with the words. Cleared when that part has worked for ten minutes.",
@@ -56,9 +82,9 @@ pub const CATALOGUE: &[Entry] = &[
     },
     Entry {
         name: "too_big:ARRIVAL",
-        meaning: "a message is over its mailbox's limit and stays there",
-        advice: "`maildesk error list`, then `fetch` or `discard`. Cleared when it was fetched, discarded, or is gone from \
-                 the mailbox.",
+        meaning: "a message is over its mailbox's limit and stays there; one that an MTA brought is kept undecided",
+        advice: "`maildesk error list`, then `fetch` (`retry` of one that an MTA brought) or `discard`. Cleared when that \
+                 is done, or it is gone from the mailbox.",
         is_told_when_over: false,
     },
     Entry {

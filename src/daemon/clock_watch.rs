@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::StoreWatch;
+use super::{StoreWatch, alert_failed};
 use crate::alert::{Alarm, Alerts};
 use crate::clock::{Pulse, jump_us};
 use crate::outbound::retry;
@@ -29,6 +29,12 @@ impl Default for ClockWatch {
 }
 
 const NAME: &str = "clock:jumped";
+
+fn not_taken_back(store_watch: &StoreWatch, failure: &Failure) {
+    if !store_watch.has_told(failure) {
+        tracing::warn!("clock.waits_not_taken_back {failure}");
+    }
+}
 
 impl ClockWatch {
     pub(super) async fn run(
@@ -61,20 +67,20 @@ impl ClockWatch {
                         .into(),
                 };
                 if let Err(error) = alerts.keep(NAME, Some(&alarm)).await {
-                    store_watch.warn("daemon.alert_failed", &error.into());
+                    alert_failed(&store_watch, &error.into());
                 }
             }
             last = (now, at);
             if let Some(back) = owed {
                 match take_back(&alerts, back).await {
                     Ok(()) => owed = None,
-                    Err(error) => store_watch.warn("clock.waits_not_taken_back", &error.into()),
+                    Err(error) => not_taken_back(&store_watch, &error.into()),
                 }
             }
             if even_since.is_some_and(|since| since.elapsed() >= self.even) {
                 match alerts.keep(NAME, None).await {
                     Ok(()) => even_since = None,
-                    Err(error) => store_watch.warn("daemon.alert_failed", &error.into()),
+                    Err(error) => alert_failed(&store_watch, &error.into()),
                 }
             }
             tokio::select! {

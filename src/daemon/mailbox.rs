@@ -224,7 +224,9 @@ impl Reading {
     }
 
     async fn back_off(&mut self, failure: &Failure) -> Woken {
-        self.works.store_watch.warn("intake.round_failed", failure);
+        if !self.works.store_watch.has_told(failure) {
+            tracing::warn!(mailbox.name = self.mailbox.spec.name, "intake.round_failed {failure}");
+        }
         self.failures += 1;
         let pause = apart(failure.pause(self.failures), self.dice(self.failures));
         self.pulse.rest(pause);

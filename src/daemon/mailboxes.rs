@@ -64,7 +64,8 @@ pub(super) async fn run(works: Works, pulse: Pulse, shutdown: CancellationToken)
                     });
                 }
             }
-            Err(e) => works.store_watch.warn("daemon.mailboxes_unread", &e),
+            Err(e) if works.store_watch.has_told(&e) => {}
+            Err(e) => tracing::warn!("daemon.mailboxes_unread {e}"),
         }
         let mut look = pin!(tokio::time::sleep(LOOK));
         loop {

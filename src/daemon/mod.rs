@@ -148,7 +148,9 @@ async fn decide_pending(works: &Works, shutdown: &CancellationToken) -> Result<(
                 return Ok(());
             }
             Err(failure) if failure.kind.is_store_away() => {
-                works.store_watch.warn("daemon.waiting", &failure)
+                if !works.store_watch.has_told(&failure) {
+                    tracing::warn!("daemon.waiting {failure}");
+                }
             }
             Err(failure) => return Err(failure),
         }
@@ -204,14 +206,14 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
             // A store that is away keeps each step waiting for a while.
             pulse.beat();
             if let Err(e) = works.state_relays(&report).await {
-                works.store_watch.warn("daemon.alert_failed", &e);
+                alert_failed(&works.store_watch, &e);
             }
         }
         if looked.is_none_or(|looked| looked.elapsed() >= SLOW_LOOK) {
             looked = Some(Instant::now());
             for looked_at in [works.state_silence().await, works.clear_left_over().await] {
                 if let Err(e) = looked_at {
-                    works.store_watch.warn("daemon.alert_failed", &e);
+                    alert_failed(&works.store_watch, &e);
                 }
             }
         }
@@ -220,10 +222,16 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
             match told {
                 Ok(0) => {}
                 Ok(_) => works.wake.notify_one(),
-                Err(e) => works.store_watch.warn("daemon.alert_failed", &e.into()),
+                Err(e) => alert_failed(&works.store_watch, &e.into()),
             }
         }
         pause(&shutdown, LOOK).await;
+    }
+}
+
+fn alert_failed(store_watch: &StoreWatch, failure: &Failure) {
+    if !store_watch.has_told(failure) {
+        tracing::warn!("daemon.alert_failed {failure}");
     }
 }
 

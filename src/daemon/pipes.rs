@@ -33,7 +33,9 @@ pub(super) async fn rounds(works: Works, mailbox: MailboxRow, pulse: Pulse, stop
                 }
             }
             Err(failure) => {
-                works.store_watch.warn("intake.round_failed", &failure);
+                if !works.store_watch.has_told(&failure) {
+                    tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
+                }
                 failures += 1;
                 pause = Some(failure.pause(failures));
             }

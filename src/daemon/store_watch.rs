@@ -31,12 +31,9 @@ impl StoreWatch {
         self.0.lock().expect("nobody panics while holding it").clone()
     }
 
-    /// Logs a failure of a loop, but in a whisper where it is the store's trouble and has been told.
-    pub fn warn(&self, what: &str, failure: &Failure) {
-        match failure.kind.is_store_away() && self.trouble().is_some() {
-            true => tracing::debug!("{what} {failure}"),
-            false => tracing::warn!("{what} {failure}"),
-        }
+    /// Whether this failure of a loop is the store's trouble, which has been told.
+    pub fn has_told(&self, failure: &Failure) -> bool {
+        failure.kind.is_store_away() && self.trouble().is_some()
     }
 
     /// Looks again and again whether a row can be written, until `stop`.

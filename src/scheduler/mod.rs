@@ -90,11 +90,11 @@ impl Job {
             let ran = self.once().await;
             let next = due.at(self.alerts.clock.now());
             match &ran {
-                Ok(words) => tracing::info!(job.name = self.name, "job.done {words}"),
-                Err(failure) => tracing::error!(job.name = self.name, "job.failed {failure}"),
+                Ok(words) => tracing::info!(job.name = self.name, "scheduler.job_done {words}"),
+                Err(failure) => tracing::error!(job.name = self.name, "scheduler.job_failed {failure}"),
             }
             if let Err(e) = self.record(began, next, &ran).await {
-                tracing::warn!(job.name = self.name, "job.unrecorded {e}");
+                tracing::warn!(job.name = self.name, "scheduler.job_unrecorded {e}");
             }
         }
     }
@@ -105,7 +105,7 @@ impl Job {
         let from = match self.know(now).await {
             Ok(from) => from,
             Err(e) => {
-                tracing::warn!(job.name = self.name, "job.unread {e}");
+                tracing::warn!(job.name = self.name, "scheduler.job_unread {e}");
                 now
             }
         };
