@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{StoreWatch, alert_failed};
 use crate::alert::{Alarm, Alerts};
 use crate::clock::{Pulse, jump_us};
+use crate::failure::Failure;
 use crate::outbound::retry;
 
 /// How it looks at the clock.
