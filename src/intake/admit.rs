@@ -2,8 +2,9 @@
 //! told to start from now, known again by its key where the server gives it another number; and mail that is suddenly
 //! unknown, of which a person has to say what it is.
 //!
-//! New mail is told from old by when it arrived. A burst after a downtime is unknown too, and all of it arrived after the
-//! last good round; of a restored, moved or renumbered mailbox most arrived long before that, when it would have been seen.
+//! New mail is told from old by its number, as long as numbers hold. Where the account is another one, or mail that stays
+//! there was renumbered, it is told by its age: a burst after a downtime arrived after the last good round; of a restored
+//! or moved mailbox most arrived long before that, when it would have been seen.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,12 +13,12 @@ use super::Intake;
 use super::round::Work;
 use super::source::{Item, Listing, Peeked, Source};
 use crate::clock::Micros;
-use crate::config::Start;
+use crate::config::{Handled, Start};
 use crate::failure::Failure;
 use crate::mail::{self, Message};
 use crate::store::arrival::{ArrivalState, NewArrival, Place};
 use crate::store::journal::MailKey;
-use crate::store::{BeforeStart, FolderRow, MailboxRow, Tx, Unknown};
+use crate::store::{BeforeStart, FolderRow, MailboxRow, Unknown};
 use crate::ticket::ArrivalId;
 
 /// Fewer unknown messages are never held back.
@@ -26,8 +27,6 @@ const SUSPICIOUS: usize = 20;
 const LEEWAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Messages that are looked at together, and written with one commit.
 const PEEKED_TOGETHER: usize = 500;
-/// Of a folder whose numbers still hold so many unknown messages are looked at.
-const SAMPLE: usize = 100;
 /// Stands for the number of a message that was put back and whose new one is not known yet.
 pub const ADRIFT: i64 = -1;
 
@@ -88,6 +87,7 @@ impl Intake {
             work.unknown.retain(|item| !claimed.contains(item.source_id.as_str()));
         }
         if folder.unknown != Some(Unknown::All)
+            && may_be_old(mailbox, &folder, place)
             && let Some(suspicion) = self.suspicion(mailbox, &look, listing.items.len(), work).await?
         {
             self.hold(mailbox, place, &suspicion).await?;
@@ -189,12 +189,10 @@ impl Intake {
     ) -> Result<Look, Failure> {
         let is_moved = folder.place != *place;
         let adrift = self.adrift(place, listing, is_moved).await?;
-        let is_most = unknown.len() >= SUSPICIOUS && unknown.len() * 2 > listing.items.len();
-        let mut look = Look { is_moved, ..Look::default() };
-        let looked_at: Vec<Item> = match (is_moved || !adrift.is_empty(), is_most) {
-            (true, _) => unknown.to_vec(),
-            (false, true) => unknown.iter().step_by(unknown.len().div_ceil(SAMPLE)).cloned().collect(),
-            (false, false) => return Ok(look),
+        let mut look = Look::default();
+        let looked_at: Vec<Item> = match is_moved || !adrift.is_empty() {
+            true => unknown.to_vec(),
+            false => return Ok(look),
         };
         let mut waiting: HashMap<Vec<u8>, Vec<ArrivalId>> = HashMap::new();
         for row in adrift.into_iter().rev() {
@@ -270,14 +268,12 @@ impl Intake {
         let mut tx = self.desk.store.read().await?;
         let Some(newest) = tx.newest_arrival(mailbox.id).await? else { return Ok(None) };
         let since = Micros(last_ok.min(newest).0 - LEEWAY.as_micros() as i64);
-        let is_old = |seen: &&Seen| match look.is_moved {
-            true => seen.dated.is_none_or(|at| at < since),
-            false => seen.received.is_some_and(|at| at < since),
-        };
+        let is_old = |seen: &&Seen| seen.dated.is_none_or(|at| at < since);
         let old: Vec<&Seen> = look.seen.iter().filter(is_old).collect();
-        let known = known_of(&mut tx, mailbox, &old, look).await?;
-        // Of a sample, as many more.
-        let old = (old.len() - known.min(old.len())) * unknown / look.seen.len();
+        let keys: Vec<Vec<u8>> = old.iter().map(|seen| seen.key.clone()).collect();
+        // Mail that the mailbox has shown under other numbers is no surprise: it is known again once its bytes are here (B10).
+        let known = tx.count_known_keys(mailbox.id, &keys).await?;
+        let old = old.len() - known.min(old.len());
         let is_suspicious = old >= SUSPICIOUS && old * 2 > listed;
         Ok(is_suspicious.then_some(Suspicion { listed, unknown, old, since }))
     }
@@ -302,13 +298,12 @@ impl Intake {
     }
 }
 
-/// Mail that the mailbox has shown under other numbers is no surprise: it is known again once its bytes are here (B10).
-async fn known_of(tx: &mut Tx, mailbox: &MailboxRow, old: &[&Seen], look: &Look) -> Result<usize, Failure> {
-    if !look.is_moved {
-        return Ok(0);
-    }
-    let keys: Vec<Vec<u8>> = old.iter().map(|seen| seen.key.clone()).collect();
-    Ok(tx.count_known_keys(mailbox.id, &keys).await?)
+/// Whether old mail may lie in a folder without our knowing: in another account, or where handled mail stays and has
+/// other numbers now. While its numbers hold, whatever is unknown has come since, whenever it was written.
+fn may_be_old(mailbox: &MailboxRow, folder: &FolderRow, place: &Place) -> bool {
+    let is_other_account = folder.place.epoch != place.epoch;
+    let is_renumbered = folder.place.validity != place.validity;
+    is_other_account || is_renumbered && mailbox.spec.handled != Handled::Delete
 }
 
 /// The alert that stands while a mailbox is held.
@@ -337,8 +332,6 @@ struct Seen {
 /// What a look at the unknown mail of a folder showed.
 #[derive(Default)]
 struct Look {
-    /// The folder's numbers are others than before.
-    is_moved: bool,
     /// What stays there, and its new number.
     claimed: Vec<(ArrivalId, String)>,
     /// The others.
