@@ -194,7 +194,7 @@ impl Works {
         match &kept {
             Ok(_) => self.delivered.send_modify(|()| ()),
             Err(failure) => {
-                let failure = Failure::temporary(failure.to_string());
+                let failure = Failure::temporary(failure.to_string()).kind(failure.kind);
                 let failure = failure.of(format!("mailbox {:?}", mailbox.spec.name));
                 tracing::warn!(mailbox.name = mailbox.spec.name, "intake.delivery_failed {failure}");
                 if let Err(e) = self.record(mailbox, Err(&failure)).await {

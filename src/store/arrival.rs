@@ -385,16 +385,16 @@ impl Tx {
     /// Where an arrival was shown, and what is known of it there.
     pub async fn arrival_at_source(&mut self, id: ArrivalId) -> Result<(Place, Known), Error> {
         let query = sqlx::query(
-            "SELECT id, source_id, state, announced_size, digest, epoch, folder, validity, mailbox_id FROM arrival \
-             WHERE id = $1",
+            "SELECT id, source_id, state, announced_size, digest, ack_words, epoch, folder, validity, mailbox_id \
+             FROM arrival WHERE id = $1",
         );
         let row = self.maybe_row(query.bind(id.0)).await?;
         let row = row.ok_or_else(|| Error::Missing(format!("arrival {id}")))?;
         let place = Place {
-            mailbox: MailboxId(row.try_get(8)?),
-            epoch: row.try_get(5)?,
-            folder: row.try_get(6)?,
-            validity: row.try_get(7)?,
+            mailbox: MailboxId(row.try_get(9)?),
+            epoch: row.try_get(6)?,
+            folder: row.try_get(7)?,
+            validity: row.try_get(8)?,
         };
         Ok((place, known_of(&row)?))
     }

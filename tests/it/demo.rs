@@ -63,7 +63,7 @@ fn a_demo_shows_what_became_of_each_and_a_second_one_starts_afresh() {
     3        html-only            person      open     new_ticket          #2      addressed to an active type and answers nothing we know
     4        odd-charset          person      open     new_ticket          #3      addressed to an active type and answers nothing we know
     5        broken-mime          person      open     new_ticket          #4      addressed to an active type and answers nothing we know
-    1        oversize             unreadable  error    too_big             -       over the mailbox's size limit, left at the source
+    1        oversize             unreadable  error    too_big             -       over the mailbox's size limit
     6        list-mail            list        invalid  list_mail           -       mailing-list or bulk mail, and its type opens no tickets for it
     7        duplicate            person      discard  duplicate           #1      the same mail again
     8        reply-by-references  person      append   reply_by_our_id     #1      answers a message of ours

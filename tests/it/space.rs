@@ -165,7 +165,6 @@ fn below_the_mark_intake_stops_and_sending_goes_on() {
     let alerts =
         wait_until("the alert", DEADLINE, || Some(small.alerts()).filter(|alerts| !alerts.is_empty()));
     assert!(alerts[0].starts_with("\"disk:nearly_full\": \"the disk is nearly full: "), "{alerts:?}");
-    assert!(alerts[0].contains("; free some space there, or lower `min_free_mb` in [run]"), "{alerts:?}");
     // Sending goes on: the alert itself, and an answer.
     small.desk.run(&["ticket", "answer", "1", "--text", "We look into it."]).ok();
     wait_until("the alert's mail and the answer", DEADLINE, || (sink.received().len() == 4).then_some(()));

@@ -185,7 +185,7 @@ fn a_stopping_daemon_and_a_starting_one_lose_nothing() {
 }
 
 #[test]
-fn a_full_server_is_tried_again_and_told() {
+fn a_full_server_is_tried_again() {
     let Some(desk) = Desk::with_pipe(Store::Postgres, 1) else { return };
     let mut daemon = desk.daemon();
     // As the server says it (SQLSTATE 53100, disk_full), while rows of a mail are written.
@@ -194,11 +194,9 @@ fn a_full_server_is_tried_again_and_told() {
          USING ERRCODE = '53100'; END $$; CREATE TRIGGER no_space BEFORE INSERT ON raw_mail EXECUTE FUNCTION no_space()",
     );
     refused(desk.bring(&[], &mail("one")), "the disk of the PostgreSQL server is full");
-    assert!(desk.alerts()[0].ends_with(":failing"), "{:?}", desk.alerts());
     assert_eq!(desk.count("journal"), 0);
     desk.psql("DROP TRIGGER no_space ON raw_mail");
     assert!(!is_known(desk.bring(&[], &mail("one"))));
     assert_eq!(desk.fates(1), ["open new_ticket"]);
-    wait_until("the alert to be cleared", DEADLINE, || desk.alerts().is_empty().then_some(()));
     assert!(daemon.stop().success());
 }

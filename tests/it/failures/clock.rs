@@ -60,18 +60,18 @@ async fn a_clock_that_jumps_neither_delays_nor_doubles_a_mail(url: String) {
         until("the wait to be taken back", is_near).await;
         // Too little to be a jump.
         clock.set(Micros::from_seconds(noon - 6 * HOUR + 110));
-        let sent = async |count: usize| {
+        let sent = async || {
             let queue = trial.queue().await;
-            queue.iter().filter(|m| m.recipients.iter().all(|r| r.state == "sent")).count() == count
+            queue.iter().filter(|m| m.recipients.iter().all(|r| r.state == "sent")).count()
         };
-        until("the first mail", async || sent(1).await || sent(2).await).await;
+        until("the first mail", async || sent().await > 0).await;
         clock.set(Micros::from_seconds(noon + 9 * HOUR));
         let words = maildesk::desk::command::Words { text: "We look into it.", agent: "Ada" };
         let cause = crate::support::trial::by_hand();
         let ticket = trial.tickets().await[0].id;
         works.desk.answer(ticket, &words, None, &cause).await.expect("an answer");
         works.wake.notify_one();
-        until("all mails", async || sent(trial.queue().await.len()).await).await;
+        until("all mails", async || sent().await == trial.queue().await.len()).await;
         stop.cancel();
     };
     let (ran, ()) = tokio::join!(
