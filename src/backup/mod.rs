@@ -7,5 +7,5 @@ mod rotation;
 mod take;
 
 pub use restore::{Opened, Unlock, open};
-pub use rotation::{Daily, LAST, next_after};
+pub use rotation::{Daily, LAST};
 pub use take::{Source, Taken, Told, take};

@@ -1,7 +1,8 @@
-//! The daily backup: when, under which name, and how many are kept. One that fails raises an alert, the next good one
+//! The daily backup: under which name, and how many are kept. One that fails raises an alert, the next good one
 //! clears it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::take::{Source, Taken, take};
 use crate::alert::Alerts;
@@ -9,11 +10,11 @@ use crate::clock::Micros;
 use crate::config::Backups;
 use crate::failure::Failure;
 
-const MINUTE: i64 = 60 * Micros::SECOND;
-const DAY: i64 = 24 * 60 * MINUTE;
+/// After a backup that failed, the next try.
+const RETRY: Duration = Duration::from_secs(60 * 60);
 /// The name of the alert about a backup that failed.
 const ALERT: &str = "backup:failing";
-/// When the last backup was whole, so that a daemon that was down makes up for one that it missed.
+/// The setting that says when the last backup was whole.
 pub const LAST: &str = "last_backup";
 
 /// What the daemon's own backups need.
@@ -24,19 +25,16 @@ pub struct Daily {
     pub settings: Backups,
 }
 
-/// The first moment past `after` at which a day's backup is due.
-pub fn next_after(minute: u32, after: Micros) -> Micros {
-    let today = after.0.div_euclid(DAY) * DAY + i64::from(minute) * MINUTE;
-    Micros(if today > after.0 { today } else { today + DAY })
-}
-
 impl Daily {
-    /// When the next one is due, `started` being when the daemon was; `None`: never by itself.
-    pub async fn due(&self, started: Micros) -> Result<Option<Micros>, Failure> {
-        let Some(minute) = self.settings.minute else { return Ok(None) };
-        let last = self.source.store.read().await?.setting(LAST).await?;
-        let last = last.and_then(|text| text.parse().ok()).map(Micros);
-        Ok(Some(next_after(minute, last.unwrap_or(started))))
+    /// Takes a backup, again each hour until it is whole; says which file it is.
+    pub async fn take_at_last(&self) -> String {
+        loop {
+            match self.run().await {
+                Ok(taken) => return taken.file.display().to_string(),
+                Err(failure) => tracing::warn!("backup.failed {failure}"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
     }
 
     /// Takes a backup, and lets go of those that are too many. How it went is an alert.
@@ -139,23 +137,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_backup_is_due_once_a_day_and_made_up_for() {
-        let at = |text: &str| text.parse::<Micros>().unwrap();
-        for (after, expected) in [
-            ("2026-11-22T00:00:00Z", "2026-11-22T03:15:00Z"),
-            ("2026-11-22T03:15:00Z", "2026-11-23T03:15:00Z"),
-            ("2026-11-22T03:16:00Z", "2026-11-23T03:15:00Z"),
-            // Down for three days: it is due since the first of them.
-            ("2026-11-19T03:15:01Z", "2026-11-20T03:15:00Z"),
-        ] {
-            assert_eq!(next_after(195, at(after)).rfc3339(), expected, "{after}");
-        }
-    }
-
-    #[test]
     fn of_the_rotation_s_own_files_the_oldest_go() {
         let folder = tempfile::tempdir().unwrap();
-        let day = |n: i64| name_at(Micros(n * DAY));
+        let day = |n: i64| name_at(Micros(n * 24 * 60 * 60 * Micros::SECOND));
         for name in [&day(3), &day(1), &day(2), "maildesk-mine.backup", "desk.db"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }

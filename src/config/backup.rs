@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::section::{Wrong, section};
 use super::{read_secret, under};
+use crate::schedule::Schedule;
 use crate::seal::Secret;
 
 section! {
@@ -26,8 +27,8 @@ section! {
 #[derive(Clone, Debug)]
 pub struct Backups {
     pub folder: PathBuf,
-    /// Minutes past midnight, UTC; none: no backup by itself.
-    pub minute: Option<u32>,
+    /// None: no backup by itself.
+    pub schedule: Option<Schedule>,
     pub keep: usize,
     pub passphrase_file: Option<PathBuf>,
 }
@@ -43,7 +44,7 @@ impl BackupSection {
                 "" => beside.join("backups"),
                 named => under(folder, named),
             },
-            minute: minute_of(&self.schedule)?,
+            schedule: daily_at(&self.schedule)?,
             keep: usize::try_from(self.keep).unwrap_or(7),
             passphrase_file: (!self.passphrase_file.is_empty()).then(|| under(folder, &self.passphrase_file)),
         })
@@ -57,18 +58,16 @@ impl Backups {
     }
 }
 
-fn minute_of(schedule: &str) -> Result<Option<u32>, Wrong> {
-    if schedule.trim().is_empty() {
+/// Every day at a time of day, UTC.
+fn daily_at(time: &str) -> Result<Option<Schedule>, Wrong> {
+    if time.trim().is_empty() {
         return Ok(None);
     }
-    let parts = schedule.trim().split_once(':');
-    let minute = parts.and_then(|(h, m)| Some((h.parse::<u32>().ok()?, m.parse::<u32>().ok()?)));
-    match minute {
-        Some((hours @ 0..24, minutes @ 0..60)) => Ok(Some(hours * 60 + minutes)),
-        _ => {
-            Err(Wrong::new("schedule", format!("{schedule:?} must be a time of day such as 03:15, or empty")))
-        }
-    }
+    let parts = time.trim().split_once(':');
+    let parts = parts.and_then(|(h, m)| Some((h.parse::<u32>().ok()?, m.parse::<u32>().ok()?)));
+    let schedule = parts.and_then(|(h, m)| Schedule::parse(&format!("{m} {h} * * *"), "UTC").ok());
+    let wrong = || Wrong::new("schedule", format!("{time:?} must be a time of day such as 03:15, or empty"));
+    schedule.map(Some).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -77,10 +76,13 @@ mod tests {
 
     #[test]
     fn a_schedule_is_a_time_of_day_or_nothing() {
-        assert_eq!(minute_of("03:15").unwrap(), Some(195));
-        assert_eq!(minute_of("").unwrap(), None);
+        let at = |text: &str| text.parse::<crate::clock::Micros>().unwrap();
+        let daily = daily_at("03:15").unwrap().unwrap();
+        let next = daily.next_after(at("2026-11-22T03:15:00Z")).unwrap();
+        assert_eq!(next.rfc3339(), "2026-11-23T03:15:00Z");
+        assert_eq!(daily_at("").unwrap(), None);
         for bad in ["24:00", "3", "03:60", "daily", "-1:00"] {
-            assert_eq!(minute_of(bad).unwrap_err().key, "schedule", "{bad}");
+            assert_eq!(daily_at(bad).unwrap_err().key, "schedule", "{bad}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The process on one screen: what it starts, what it looks after, and in which order it stops.
 
-mod backups;
 mod bounces;
 mod clock_watch;
 mod health;
@@ -106,10 +105,8 @@ pub async fn run(
     keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
     keep("space", Box::new(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
     keep("alerts", Box::new(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
-    if let Some(daily) = front.daily {
-        keep("backups", Box::new(move |_, pulse, stop| Box::pin(backups(daily.clone(), pulse, stop))));
-    }
-    keep("jobs", Box::new(|works, pulse, stop| Box::pin(work(works, pulse, stop))));
+    let daily = front.daily;
+    keep("jobs", Box::new(move |works, pulse, stop| Box::pin(work(works, daily.clone(), pulse, stop))));
     let lost = tokio::select! {
         lost = watch(&works, &vitals, hold, &shutdown) => lost,
         // Those who look after the others do not end by themselves.
@@ -175,16 +172,10 @@ async fn listen(address: SocketAddr, sight: Sight, pulse: Pulse, shutdown: Cance
     web::run(address, sight, shutdown).await;
 }
 
-/// A backup may take hours.
-async fn backups(daily: Daily, pulse: Pulse, shutdown: CancellationToken) {
-    pulse.rest(UNTIL_THE_STOP);
-    backups::backups(daily, shutdown).await;
-}
-
 /// The jobs, each at its time; one may take hours.
-async fn work(works: Works, pulse: Pulse, shutdown: CancellationToken) {
+async fn work(works: Works, daily: Option<Daily>, pulse: Pulse, shutdown: CancellationToken) {
     pulse.rest(UNTIL_THE_STOP);
-    jobs::jobs(&works).run(shutdown).await;
+    jobs::jobs(&works, daily).run(shutdown).await;
 }
 
 async fn send(works: Works, pulse: Pulse, shutdown: CancellationToken) {

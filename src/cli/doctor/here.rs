@@ -90,7 +90,7 @@ async fn room(context: &Context) -> Checkup {
     if let Some(folder) = context.store.folder() {
         places.push(("store", folder));
     }
-    if context.config.backup.minute.is_some() {
+    if context.config.backup.schedule.is_some() {
         places.push(("backups", context.config.backup.folder.clone()));
     }
     for (what, path) in places {
@@ -166,7 +166,7 @@ fn socket(context: &Context) -> Checkup {
 async fn backups(context: &Context) -> Checkup {
     let mut it = Checkup::of("backups");
     let settings = &context.config.backup;
-    if settings.minute.is_none() {
+    if settings.schedule.is_none() {
         it.warn(
             "the daily backup is switched off",
             "set `schedule` in [backup], unless you take them by other means",
@@ -182,7 +182,7 @@ async fn backups(context: &Context) -> Checkup {
     let (now, newest) = (context.clock.now(), Daily::newest(settings));
     match last {
         None => it.warn("no daily backup was taken yet", "`maildesk backup FILE` takes one at once"),
-        Some(last) if settings.minute.is_some() && now.0 - last.0 > OLD => it.fail(
+        Some(last) if settings.schedule.is_some() && now.0 - last.0 > OLD => it.fail(
             format!("the last one is of {}", last.rfc3339()),
             "`maildesk alert list` says why; `maildesk backup FILE` takes one at once",
         ),
