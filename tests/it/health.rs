@@ -96,7 +96,7 @@ fn check_desk(store: Store) {
         "maildesk_intake_mailbox_failing{mailbox=\"support\"} 0.0\n",
         "maildesk_outbound_relay_failing{relay=\"out\"} 0.0\n",
         "maildesk_store_up 1.0\n",
-        "maildesk_alert_open \n",
+        "maildesk_alert_open ",
     ] {
         assert!(answer.body.contains(line), "{line} is not in\n{}", answer.body);
     }

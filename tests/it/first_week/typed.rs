@@ -80,6 +80,8 @@ fn a_held_mailbox_is_resumed_from_now() {
         let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_500_000_000);
         file.expect("our own file").set_modified(long_ago).expect("our own file");
     }
+    // Another account, as far as anybody can tell.
+    desk.configure(&SUPPORT.replace("path = \"Maildir\"", "path = \"./Maildir\""));
     assert_eq!(desk.rows(&["poll", "--json"])[0]["held"], true);
     let alert = &desk.rows(&["alert", "list", "--json"])[0];
     let words = alert["words"].as_str().unwrap_or_default();
