@@ -38,12 +38,10 @@ impl Store {
             Ok(Err(error)) => Ping::Away(error),
             // A pool asks a server that refuses again and again; a plain connection says so at once. Where that one opens,
             // it is the pool that hangs.
-            Err(_) => {
-                match timeout(patience / 2, try_to_open(self.engine, &self.options, patience / 2)).await {
-                    Ok(Err(error)) => Ping::Away(error),
-                    Ok(Ok(())) | Err(_) => Ping::Silent,
-                }
-            }
+            Err(_) => match timeout(patience / 2, try_to_open(self.engine, &self.options, patience)).await {
+                Ok(Err(error)) => Ping::Away(error),
+                Ok(Ok(())) | Err(_) => Ping::Silent,
+            },
         }
     }
 

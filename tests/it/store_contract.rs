@@ -45,6 +45,8 @@ const NEED_NO_CALL: &[(&str, &str)] = &[
     ("events_behind", UNDELIVERED),
     ("set_cursor", UNDELIVERED),
     ("failed_deliveries", UNDELIVERED),
+    ("hold_within", "tests/it/deliver, where calls of deliver wait for each other"),
+    ("connect_existing", "tests/it/deliver, which makes no store"),
     ("take_waits_back", "tests/it/failures/clock.rs, on both stores"),
 ];
 const SILENCE: &str = "tests/it/failures/told.rs, on both stores, through weeks of mail";
