@@ -145,7 +145,16 @@ async fn sealing_key(source: &KeySource, store: &Store) -> Result<SealingKey, Cl
             "is missing, and the secrets of this desk are sealed under it: put it back from your copy";
         return Err(CliError::config(format!("the sealing key {} {words}", path.display())));
     }
-    let key = make_key(path)?;
+    let key = SealingKey::new(random());
+    match write_new(path, &key) {
+        Ok(()) => {}
+        // Another program that starts at this moment was first.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return read_key(path),
+        Err(e) => {
+            let words = format!("the sealing key {} cannot be made: {e}", path.display());
+            return Err(CliError::config(words));
+        }
+    }
     eprintln!(
         "maildesk: made a new sealing key in {}: keep a copy of it apart from the store",
         path.display()
@@ -168,10 +177,20 @@ pub(super) fn make_key(path: &Path) -> Result<SealingKey, CliError> {
 
 /// Into a new file that only its owner reads, and that outlives the power.
 pub(super) fn write_key(path: &Path, key: &SealingKey) -> Result<(), CliError> {
-    let failed = |e| CliError::config(format!("the sealing key {} cannot be made: {e}", path.display()));
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    writeln!(file, "{}", key.to_text().expose()).and_then(|()| file.sync_all()).map_err(failed)?;
-    sync_folder(path).map_err(failed)
+    write_new(path, key)
+        .map_err(|e| CliError::config(format!("the sealing key {} cannot be made: {e}", path.display())))
+}
+
+/// Whole or not at all: under a name of its own first, so that nobody reads half a key.
+fn write_new(path: &Path, key: &SealingKey) -> std::io::Result<()> {
+    let half = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
+    let written = writeln!(file, "{}", key.to_text().expose())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::hard_link(&half, path));
+    std::fs::remove_file(&half)?;
+    written?;
+    sync_folder(path)
 }
 
 /// A name that was made or changed is durable.

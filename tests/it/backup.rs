@@ -49,6 +49,7 @@ fn comes_back(from: Store, to: Store) {
     let backup = first.folder.path().join("desk.backup");
     let all = messages();
     deliver(&inbox, 0..all / 2);
+    first.run(&["migrate"]).ok();
     let mut daemon = first.spawn(&["run"]);
     wait_until("a part of the mail", DEADLINE, || {
         assert!(daemon.ended().is_none(), "the daemon ended: {}", daemon.log());

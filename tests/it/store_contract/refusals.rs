@@ -117,12 +117,12 @@ async fn a_full_disk_is_called_so() {
         return;
     };
     let (path, filler) = (disk.0.path().join("desk.db"), disk.0.path().join("filler"));
-    assert!(std::fs::write(&filler, vec![0; 16 << 20]).is_err(), "the disk is full now");
+    assert!(std::fs::write(&filler, vec![0; 20 << 20]).is_err(), "the disk is full now");
     assert_passing(&said(&sqlite(&path)).await, &["the disk is full", "desk.db"]);
     std::fs::remove_file(&filler).unwrap();
     let store = Store::connect(&sqlite(&path)).await.unwrap();
     store.migrate().await.unwrap();
-    assert!(std::fs::write(&filler, vec![0; 16 << 20]).is_err());
+    assert!(std::fs::write(&filler, vec![0; 20 << 20]).is_err());
     let write = async || {
         let mut tx = store.write().await?;
         for n in 0..100 {
