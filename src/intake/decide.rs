@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 
 use super::Intake;
 use super::keep::{Held, Kept};
-use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all};
+use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all, look_up_asked};
 use super::told::Told;
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
@@ -178,7 +178,7 @@ impl Intake {
             crash::point("decide.before_apply");
             let as_of = EventNumber(tx.last_drawn(Counter::Event));
             let clues = match touched.concerns(asked, &clues) {
-                true => look_up(tx, message, in_hand, self.sight(round, as_of)).await?,
+                true => look_up_asked(tx, (asked, in_hand), round.rules, as_of).await?,
                 false => Clues { as_of, ..clues },
             };
             let number = tx.draw_decision().await?;

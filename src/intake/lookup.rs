@@ -62,7 +62,17 @@ pub async fn look_up(
     Sight { rules, keys, as_of }: Sight<'_>,
 ) -> Result<Clues, Error> {
     let asked = Asked::of(message, in_hand, rules, keys);
-    let mut found = look_up_all(tx, &[(&asked, in_hand)], rules, as_of).await?;
+    look_up_asked(tx, (&asked, in_hand), rules, as_of).await
+}
+
+/// The same, where it is known what to ask.
+pub(super) async fn look_up_asked(
+    tx: &mut Tx,
+    message: (&Asked, &InHand),
+    rules: &Rules,
+    as_of: EventNumber,
+) -> Result<Clues, Error> {
+    let mut found = look_up_all(tx, &[message], rules, as_of).await?;
     found.pop().ok_or_else(|| Error::Corrupt("a look-up found nothing, not even nothing".into()))
 }
 
