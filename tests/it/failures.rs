@@ -26,7 +26,7 @@ use crate::support::server::free_port;
 use crate::support::trial::{Letter, Trial};
 
 /// A server may be silent for so long: the tests do not wait as long as people do.
-const SILENCE: Duration = Duration::from_millis(1500);
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// One mailbox that fails, and then does not.
 struct Case {

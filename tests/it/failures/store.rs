@@ -13,7 +13,7 @@ use crate::support::program::{self, Desk};
 use crate::support::trial::{Letter, SUPPORT, Trial};
 use crate::support::wait_until;
 
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A small file system in a folder; only root may mount one.
 struct SmallDisk(tempfile::TempDir);
