@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use tokio_util::sync::CancellationToken;
 
 use super::context::Schema;
 use super::dispatch::held_note;
@@ -15,9 +16,10 @@ use super::{
     Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, queue,
     restore, run,
 };
+use crate::clock::Pulse;
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
-use crate::store::Owner;
+use crate::store::{Manner, Owner};
 use crate::telemetry::{self, Log};
 
 /// Between two looks for a store that is away at the start.
@@ -178,17 +180,26 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
     let owner = Owner { command: holder, pid: std::process::id(), since: context.clock.now() };
     // Held by another is 69, and does not pass.
     let passing: &[u8] = if matches!(command, Command::Run(_)) { &[code::TRY_AGAIN] } else { &[] };
-    let hold = patiently(passing, || async { Ok(context.store.hold(&owner).await?) }).await?;
-    match command {
-        Command::Run(args) => run::run(args, context, hold).await,
-        other => {
-            // What an earlier life kept and did not decide comes first.
-            context.works.decide_pending().await?;
-            let result = watched(other, context, sink).await;
-            drop(hold);
-            result
-        }
-    }
+    let hold =
+        patiently(passing, || async { Ok(context.store.hold(&owner, Manner::Together).await?) }).await?;
+    let leases = context.works.leases.clone();
+    patiently(passing, || async { Ok(leases.join(holder).await?) }).await?;
+    let other = match command {
+        Command::Run(args) => return run::run(args, context, hold).await,
+        other => other,
+    };
+    let work = async {
+        // What an earlier life kept and did not decide comes first.
+        context.works.decide_pending().await?;
+        watched(other, context.clone(), sink).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = leases.clone().run(Pulse::default(), CancellationToken::new()) => Ok(Output::default()),
+    };
+    let left = leases.leave().await;
+    drop(hold);
+    result.and_then(|output| Ok(left.map(|()| output)?))
 }
 
 /// The daemon waits for a store that is not there: after a power cut the database server may be up later than we are.

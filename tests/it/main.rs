@@ -8,6 +8,7 @@ mod big_mail;
 mod commands;
 mod corpora;
 mod crash;
+mod daemons;
 mod deliver;
 mod demo;
 mod docs;

@@ -21,6 +21,7 @@ mod health;
 mod hold;
 mod jobs;
 mod journal;
+mod leases;
 mod listing;
 mod opening;
 mod outbox;
