@@ -11,6 +11,12 @@ CREATE TABLE counter (
   value BIGINT NOT NULL
 );
 
+-- A desk on its way to another store, or gone there: `leaving` here, `coming` there. No copy carries it.
+CREATE TABLE moving (
+  name TEXT NOT NULL PRIMARY KEY,
+  state TEXT NOT NULL                 -- JSON
+);
+
 -- Keys and passwords, sealed under the key of the service (L2).
 CREATE TABLE secret (
   id BIGINT NOT NULL PRIMARY KEY,

@@ -129,7 +129,7 @@ fn gather(spool: &Path, stdin: &mut impl Read) -> Result<Bytes, Failure> {
 
 /// Without a daemon: step 1 on the store, which this process holds. The next daemon decides it before all else.
 async fn keep(args: &Args, config: &Config, store: &Store, bytes: Bytes) -> Result<Output, CliError> {
-    store.require_schema().await?;
+    store.require_ready().await?;
     Space::of(store, &config.run.spool, config.run.min_free_bytes, free_bytes()).require()?;
     let mailbox = mailbox_for(store, args.mailbox.as_deref(), &args.to).await?;
     let delivery = Delivery { bytes, recipients: args.to.clone() };

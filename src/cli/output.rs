@@ -98,6 +98,7 @@ impl From<Error> for CliError {
             Error::WrongKey
             | Error::BadUrl
             | Error::CannotOpen(_)
+            | Error::Moved(_)
             | Error::OldSchema { .. }
             | Error::NewSchema { .. } => code::CONFIG,
             Error::Taken(_)

@@ -72,7 +72,7 @@ pub async fn run_alone(
     if store.schema().await?.found == 0 {
         store.migrate().await?;
     }
-    store.require_schema().await?;
+    store.require_ready().await?;
     let clock = Clock::system();
     let owner = Owner { command: "restore", pid: std::process::id(), since: clock.now() };
     let hold = store.hold(&owner, Manner::Alone).await?;

@@ -13,8 +13,8 @@ use super::dispatch::held_note;
 use super::output::{CliError, Output};
 use super::sink::Sink;
 use super::{
-    Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, queue,
-    restore, run,
+    Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, migrate,
+    queue, restore, run,
 };
 use crate::clock::Pulse;
 use crate::config::{Config, Env};
@@ -142,6 +142,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
             | Command::Man(_)
             | Command::Install(_)
             | Command::CrashPoints
+            | Command::Migrate(migrate::Args { from: Some(_), .. })
     );
     let is_alone = is_alone || matches!(&cli.command, Command::Explain(args) if args.is_of_files());
     if !is_alone {
@@ -155,6 +156,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
         Command::Man(args) => man::run(&args),
+        Command::Migrate(args) => migrate::move_desk(&args).await,
         Command::Install(args) => install::run(&args),
         Command::Explain(args) => {
             explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())

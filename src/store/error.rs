@@ -38,6 +38,9 @@ pub enum Error {
         "the sealing key does not open the secrets of this desk: it is not the key they were sealed under"
     )]
     WrongKey,
+    /// The desk is not here: it goes, has gone or is coming; the words say where.
+    #[error("{0}")]
+    Moved(String),
     /// Another process works on this desk.
     #[error("{0}")]
     Held(String),

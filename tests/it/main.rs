@@ -26,6 +26,7 @@ mod intake;
 mod log_events;
 mod mailboxes;
 mod maildir;
+mod moving;
 mod outbound;
 mod pages;
 mod pop3;
