@@ -335,11 +335,11 @@ class Checker:
         told = collections.defaultdict(set)
         for mail in self.sink:
             for recipient in mail["recipients"]:
-                if mail["in_reply_to"]:
-                    told[recipient, mail["in_reply_to"]].add(mail["message_id"])
-        for (recipient, about), ids in told.items():
+                if mail["in_reply_to"] or mail["answer"]:
+                    told[recipient, mail["in_reply_to"], mail["answer"]].add(mail["message_id"])
+        for (recipient, about, answer), ids in told.items():
             if len(ids) > 1:
-                self.f.add("doubled_mails", "%s was told of %s under %d Message-IDs: %s" % (recipient, about, len(ids), ", ".join(sorted(ids))))
+                self.f.add("doubled_mails", "%s was told of %s %s under %d Message-IDs: %s" % (recipient, about, answer, len(ids), ", ".join(sorted(ids))))
         queued = {o["operation"] for o in self.outbox.values()}
         for token, deliveries in self.by_token.items():
             line, arrival = deliveries[0][0], self.place_of.get(token)
@@ -350,7 +350,7 @@ class Checker:
             for recipient, purpose in sorted(owed):
                 if arrival is not None and "arrival:%d:%s" % (arrival, purpose) not in queued:
                     self.f.add("missing_mails", "%s: no %s to %s was ever queued" % (self.named(arrival), purpose, recipient))
-                if line["message_id"] and not recipient.startswith("refused") and not told.get((recipient, line["message_id"])):
+                if line["message_id"] and not recipient.startswith("refused") and not told.get((recipient, line["message_id"], "")):
                     self.f.add("missing_mails", "%s: the sink has no %s to %s" % (token, purpose, recipient))
 
     def answered(self):

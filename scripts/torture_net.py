@@ -1,6 +1,6 @@
 """What stands between daemon and servers in a torture: a proxy that cuts, stalls and garbles; and an SMTP sink that notes
 each delivery before it answers, and misbehaves on demand."""
-import asyncio, email.parser, email.policy, hashlib, json, os, threading, time
+import asyncio, email.parser, email.policy, hashlib, json, os, re, threading, time
 
 # Bytes that no protocol here takes for a part of itself: no digit, no letter, no line end, no quote.
 GARBAGE = bytes([0x7F, 0xFF, 0x80, 0x02, 0xFE])
@@ -244,6 +244,7 @@ class Sink:
             "recipients": recipients,
             "message_id": header("Message-ID"),
             "in_reply_to": header("In-Reply-To"),
+            "answer": next(iter(re.findall(rb"This is (A\d{5})\.", content)), b"").decode(),
             "subject": str(email.header.make_header(email.header.decode_header(header("Subject")))),
             "from": header("From"),
             "digest": hashlib.sha256(content).hexdigest(),
