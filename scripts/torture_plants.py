@@ -98,7 +98,7 @@ class OnPostgres:
 
 def plant_all(torture, say):
     on = OnSqlite(torture) if torture.a.store == "sqlite" else OnPostgres(torture)
-    missed = 0
+    missed = []
     for n, (name, what, where, *how) in enumerate(PLANTS):
         folder = os.path.join(torture.folder, "plant-%d" % n)
         torture_check.snapshot(torture.folder, folder)
@@ -111,14 +111,14 @@ def plant_all(torture, say):
             with open(path, "w") as f:
                 f.writelines(json.dumps(line) + "\n" for line in planted)
         if db is None:
-            say("planted: %s: this run left nothing to plant it into" % name)
-            missed += 1
+            missed.append("%s: this run left nothing to plant it into" % name)
             continue
         findings = torture_check.check(db, folder, torture_check.Findings())
         db.close()
         first = next((words for counted, words in findings.all if counted == what), None)
         say("planted: %s: %s" % (name, "%s: %s" % (what, first) if first else "NOT REPORTED; found: %s" % findings.all[:3]))
-        missed += first is None
+        if first is None:
+            missed.append("%s was not reported" % name)
         shutil.rmtree(folder)
-    if missed:
-        fail("%d of %d planted errors were not reported" % (missed, len(PLANTS)))
+    for words in missed:
+        torture.findings.add("failures", "planted: " + words)
