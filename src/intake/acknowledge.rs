@@ -1,7 +1,7 @@
 //! Step 6, acknowledge: the source is told what may go, only after what became of it is durable (B1).
 
 use super::Intake;
-use super::source::{Handled, Item, Source};
+use super::source::{Handled, Source};
 use crate::crash;
 use crate::failure::Failure;
 use crate::store::arrival::{Known, Place};
@@ -58,18 +58,18 @@ impl Intake {
         Ok(())
     }
 
-    /// Takes up acknowledgements of an earlier life: what the place still lists is owed again; what it no longer lists
-    /// is done; what belongs to another epoch, folder set or validity is dropped, and B10 knows the message again.
+    /// Takes up acknowledgements of an earlier life: what the place still holds (`held`) is owed again; what it no longer
+    /// holds is done; what belongs to another epoch, folder set or validity is dropped, and B10 knows the message again.
     pub(super) async fn take_up(
         &self,
         place: &Place,
-        items: &[Item],
+        held: impl Iterator<Item = &str>,
         left_over: &[(Place, Known)],
     ) -> Result<Vec<Owed>, Failure> {
-        let listed: std::collections::HashSet<&str> = items.iter().map(|i| i.source_id.as_str()).collect();
+        let held: std::collections::HashSet<&str> = held.collect();
         let (mut owed, mut gone) = (vec![], vec![]);
         for (_, known) in left_over.iter().filter(|(p, _)| p == place) {
-            match listed.contains(known.source_id.as_str()) {
+            match held.contains(known.source_id.as_str()) {
                 true => owed.push(Owed { arrival: known.id, source_id: known.source_id.clone() }),
                 false => gone.push(known.id),
             }

@@ -173,10 +173,15 @@ impl Intake {
         let place = Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
         let is_renumbered = |p: &Place| p.is_renumbered_by(&place);
         self.drop_stale(left_over, is_renumbered, "the source has renumbered its messages").await?;
-        let is_shadow = mailbox.spec.mode == config::Mode::Shadow;
+        let (is_shadow, handled) = (mailbox.spec.mode == config::Mode::Shadow, handled_of(mailbox));
         let owed = match is_shadow {
             true => vec![],
-            false => self.take_up(&place, &listing.items, left_over).await?,
+            false => {
+                // Flagged \Deleted by us, perhaps, and not yet expunged. What was to be moved is left to whoever flagged it.
+                let half = if handled == Handled::Delete { source.half_removed() } else { &[] };
+                let held = listing.items.iter().map(|i| &i.source_id).chain(half).map(String::as_str);
+                self.take_up(&place, held, left_over).await?
+            }
         };
         let limit = mailbox.spec.size_limit_bytes;
         let mut work = self.sort(&place, &listing, limit, source.may_give_ids_again()).await?;
@@ -194,7 +199,7 @@ impl Intake {
             intake: self,
             place: &place,
             limit,
-            handled: handled_of(mailbox),
+            handled,
             owed,
             confirmed: vec![],
             at_close,

@@ -23,6 +23,12 @@ pub trait Source: Send {
     /// Opens a folder and lists what lies in it. No flag is changed by this or by fetching.
     fn open(&mut self, folder: &str) -> impl Future<Output = Result<Listing, Failure>> + Send;
 
+    /// What lies in the open folder, is marked to be removed, and is therefore not in the listing. A removal in two steps
+    /// may have been cut off between them.
+    fn half_removed(&self) -> &[String] {
+        &[]
+    }
+
     /// Fetches messages of the open folder whole, in the order given, without setting a flag.
     /// Each item is answered once. Bytes past `SPOOL_FROM` come as a file.
     fn fetch(&mut self, items: &[Item]) -> impl Future<Output = Result<Vec<Fetched>, Failure>> + Send;

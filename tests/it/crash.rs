@@ -1,14 +1,16 @@
 //! The process dies at each named point, of keeping, deciding, acknowledging and sending: nothing is lost or doubled.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use maildesk::crash;
 
 use crate::spine::message_id;
+use crate::support::dovecot::{self, PASSWORD};
 use crate::support::inbox::{self, Inbox, Way};
 use crate::support::listing::{assert_same, has_ended_busy};
-use crate::support::program::{Desk, Store};
+use crate::support::program::{Desk, Imap, Store};
 use crate::support::scripted_smtp::{ScriptedSmtp, Transaction};
 use crate::support::{long_tier, skipped, wait_until};
 
@@ -36,6 +38,35 @@ fn a_crash_around_the_end_of_a_pop3_session_loses_and_doubles_nothing_sqlite() {
 #[test]
 fn a_crash_around_the_end_of_a_pop3_session_loses_and_doubles_nothing_postgres() {
     crash_at_acknowledgement(Way::Pop3, Store::Postgres);
+}
+
+/// By IMAP a message is flagged `\Deleted` and then expunged. A daemon that dies between the two has not removed it: found
+/// by `scripts/torture`, where such a message stayed in its mailbox, hidden and for good.
+#[test]
+fn a_removal_cut_off_half_way_is_carried_out() {
+    if !cfg!(feature = "crash-points") {
+        skipped("built without the feature crash-points, which scripts/test gives");
+        return;
+    }
+    let Some(server) = dovecot::dovecot() else { return };
+    let (account, relay) = (server.account(), ScriptedSmtp::start());
+    let imap = Imap { port: server.imap, username: account.user.clone(), password: PASSWORD.to_owned() };
+    let desk = Desk::with_support(Store::Sqlite, &imap, relay.port).expect("SQLite is there");
+    for message in &MESSAGES[..2] {
+        account.deliver(message.replace('\n', "\r\n").as_bytes());
+    }
+    let mut daemon = desk.spawn_with(&["poll"], &[("MAILDESK_CRASH_AT", "ack.before_source")]);
+    assert_eq!(daemon.wait(DEADLINE).signal(), Some(ABORTED));
+    // As the server keeps the flag of one that it was told to flag, and not yet to expunge.
+    let [first, second] = &account.files("")[..] else { panic!("two messages") };
+    let flagged = format!("{}:2,T", first.split(':').next().unwrap_or(first));
+    let (new, cur) = (account.maildir.join("new"), account.maildir.join("cur"));
+    let lies = if cur.join(first).exists() { cur.join(first) } else { new.join(first) };
+    std::fs::rename(lies, cur.join(flagged)).expect("the same file system");
+    desk.run(&["poll"]).ok();
+    let left = account.files("");
+    assert!(left.is_empty(), "of {first} and {second} there are {left:?}");
+    assert!(desk.journal().iter().all(|row| row.state == "acked"));
 }
 
 /// The steps in which the ways differ.

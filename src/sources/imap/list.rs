@@ -24,8 +24,8 @@ pub(super) struct Opened {
     pub(super) is_read_only: bool,
 }
 
-/// Lists a folder; beside the listing what the server said on opening it.
-pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<(Listing, Opened), Failure> {
+/// Lists a folder; beside the listing what the server said on opening it, and what in it carries \Deleted.
+pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<(Listing, Opened, Vec<String>), Failure> {
     let opened = select(wire, "SELECT", folder).await.map_err(|f| f.of(format!("folder {folder:?}")))?;
     let validity = opened.validity.ok_or_else(|| {
         // RFC 3501 §2.3.1.1: without it UIDs name a message in this session only.
@@ -35,9 +35,9 @@ pub(super) async fn open(wire: &mut Wire, folder: &str) -> Result<(Listing, Open
         .kind(Kind::NotUnderstood)
     })?;
     // RFC 3501 §6.4.8: "1:*" in an empty folder names a message that is not there.
-    let items = if opened.exists == Some(0) { Vec::new() } else { list(wire).await? };
+    let (items, deleted) = if opened.exists == Some(0) { Default::default() } else { list(wire).await? };
     let listing = Listing { folder: folder.to_owned(), validity: i64::from(validity), items };
-    Ok((listing, opened))
+    Ok((listing, opened, deleted))
 }
 
 /// Opens a folder by `SELECT` or `EXAMINE`.
@@ -71,7 +71,7 @@ struct Listed {
     is_deleted: bool,
 }
 
-async fn list(wire: &mut Wire) -> Result<Vec<Item>, Failure> {
+async fn list(wire: &mut Wire) -> Result<(Vec<Item>, Vec<String>), Failure> {
     let mut listed: BTreeMap<u32, Listed> = BTreeMap::new();
     let command = Command::new("UID FETCH").word("1:*").word("(UID FLAGS RFC822.SIZE)");
     wire.run(command, &mut |response, _| {
@@ -84,11 +84,12 @@ async fn list(wire: &mut Wire) -> Result<Vec<Item>, Failure> {
         Ok(())
     })
     .await?;
-    // What carries \Deleted is on its way out by another's hand, or was flagged by us where nothing better is offered.
-    let kept = listed.into_iter().filter(|(_, message)| !message.is_deleted);
-    Ok(kept
-        .filter_map(|(uid, message)| Some(Item { source_id: uid.to_string(), size: message.size? }))
-        .collect())
+    // What carries \Deleted is on its way out: by another's hand; by ours, cut off before the removal; or flagged by us
+    // where nothing better is offered.
+    let (deleted, kept): (Vec<_>, Vec<_>) = listed.into_iter().partition(|(_, message)| message.is_deleted);
+    let item = |(uid, message): (u32, Listed)| Some(Item { source_id: uid.to_string(), size: message.size? });
+    let deleted = deleted.into_iter().map(|(uid, _)| uid.to_string()).collect();
+    Ok((kept.into_iter().filter_map(item).collect(), deleted))
 }
 
 fn note(listed: &mut BTreeMap<u32, Listed>, attributes: &[AttributeValue<'_>]) {

@@ -60,6 +60,8 @@ pub struct ImapSource {
     spool_dir: PathBuf,
     /// The folder that is open.
     open: String,
+    /// Those in it that carry \Deleted.
+    half_removed: Vec<String>,
     /// Of the first folder.
     reached: Option<idle::Reached>,
 }
@@ -68,7 +70,8 @@ impl ImapSource {
     pub async fn connect(settings: ImapSettings) -> Result<ImapSource, Failure> {
         let (wire, _) = login::log_in(&settings).await?;
         let ImapSettings { folders, spool_dir, .. } = settings;
-        Ok(ImapSource { wire, is_read_only: false, folders, spool_dir, open: String::new(), reached: None })
+        let (open, half_removed) = (String::new(), Vec::new());
+        Ok(ImapSource { wire, is_read_only: false, folders, spool_dir, open, half_removed, reached: None })
     }
 
     /// Whether the server says that it tells of new mail by itself.
@@ -109,12 +112,17 @@ impl Source for ImapSource {
 
     async fn open(&mut self, folder: &str) -> Result<Listing, Failure> {
         folder.clone_into(&mut self.open);
-        let (listing, opened) = list::open(&mut self.wire, folder).await?;
+        let (listing, opened, half_removed) = list::open(&mut self.wire, folder).await?;
+        self.half_removed = half_removed;
         if self.folders.first().is_some_and(|first| first == folder) {
             self.reached = Some(idle::Reached::new(&listing, &opened));
         }
         self.is_read_only = opened.is_read_only;
         Ok(listing)
+    }
+
+    fn half_removed(&self) -> &[String] {
+        &self.half_removed
     }
 
     async fn fetch(&mut self, items: &[Item]) -> Result<Vec<Fetched>, Failure> {
