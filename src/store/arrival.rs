@@ -345,18 +345,19 @@ impl Tx {
         rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
-    /// Arrivals that are kept and not decided, oldest first: of one mailbox and of those that nobody reads any more, or
-    /// of all.
+    /// Arrivals behind this one that are kept and not decided, oldest first: of one mailbox and of those that nobody reads
+    /// any more, or of all.
     pub async fn pending_arrivals(
         &mut self,
         of: Option<MailboxId>,
+        after: ArrivalId,
         limit: i64,
     ) -> Result<Vec<Pending>, Error> {
         let sql = format!(
             "{PENDING} WHERE state IN ('kept', 'shadow_kept') AND ($1 = 0 OR mailbox_id = $1 \
-             OR mailbox_id IN (SELECT id FROM mailbox WHERE active = 0)) ORDER BY id LIMIT $2"
+             OR mailbox_id IN (SELECT id FROM mailbox WHERE active = 0)) AND id > $3 ORDER BY id LIMIT $2"
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.map_or(0, |m| m.0)).bind(limit);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.map_or(0, |m| m.0)).bind(limit).bind(after.0);
         self.rows(query).await?.iter().map(pending_of).collect()
     }
 
