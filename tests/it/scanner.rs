@@ -211,12 +211,12 @@ async fn a_message_that_it_hangs_on_is_put_off() {
 fn the_daemon_waits_for_its_scanner() {
     let Some(desk) = Desk::new(Store::Sqlite) else { return };
     let path = desk.folder.path().join("clamd");
-    desk.configure(&format!(
+    desk.configure(
         "[virus_scanner]\naddress = \"unix:clamd\"\n[[relay]]\nname = \"out\"\nkind = \"folder\"\npath = \"out\"\n\
          sender = \"support@example.com\"\n[[mailbox]]\nname = \"pipe\"\nprotocol = \"pipe\"\n[[type]]\n\
          name = \"Support\"\ntag = \"Support\"\nmailbox = \"pipe\"\nrelay = \"out\"\n\
          addresses = [\"support@example.com\"]\nadmin = \"admin@example.net\"\n"
-    ));
+    );
     let clamd = Clamd::on_socket(&path);
     clamd.be(Mood::Closes);
     let mut daemon = desk.spawn(&["run"]);
