@@ -19,6 +19,7 @@ mod reply;
 mod report;
 mod route;
 pub mod rules;
+mod scan;
 mod status_class;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ mod thread;
 mod trace;
 mod verdict;
 
-pub use clues::Clues;
+pub use clues::{Clues, Scan};
 pub use code::Code;
 pub use decide::decide;
 pub use decision::{Act, Decision, Effects, Finding, Kind, Step};
