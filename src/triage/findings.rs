@@ -1,7 +1,7 @@
 //! Whom a report is about: one finding for each recipient it names, tied to those our mail was sent to (D1, D3).
 
+use super::bounce_class::{Said, Status, class_of};
 use super::clues::OurMail;
-use super::status_class::{Status, class_of};
 use super::{Finding, Kind};
 use crate::mail::Address;
 use crate::mail::dsn::{Recipient, Report};
@@ -47,7 +47,7 @@ fn finding(block: &Recipient, kind: Kind, sent_to: &[Address]) -> Finding {
         recipient: recipient.cloned(),
         status: status.to_string(),
         status_stated: stated.is_some(),
-        class: class(kind, status, &block.diagnostic).to_owned(),
+        class: class(kind, status, block).to_owned(),
         hard: kind == Kind::Bounce && status.class == 5 && action == "failed",
         action: action.to_owned(),
         diagnostic: block.diagnostic.clone(),
@@ -72,8 +72,10 @@ fn assumed_class(action: &str) -> u8 {
     }
 }
 
-fn class(kind: Kind, status: Status, diagnostic: &str) -> &'static str {
-    if kind == Kind::Complaint { "complaint" } else { class_of(status, diagnostic) }
+fn class(kind: Kind, status: Status, block: &Recipient) -> &'static str {
+    let said =
+        Said { status, reply_code: block.reply_code, diagnostic: &block.diagnostic, words: &block.words };
+    if kind == Kind::Complaint { "complaint" } else { class_of(said).name }
 }
 
 fn original_id(report: &Report, mail: Option<&OurMail>) -> String {

@@ -4,6 +4,7 @@
 
 //! `decide` is a list of rules in order, one file a question; it starts to be read there. `explain` shows it all.
 
+mod bounce_class;
 mod case;
 pub mod classify;
 pub mod clues;
@@ -19,7 +20,6 @@ mod reply;
 mod report;
 mod route;
 pub mod rules;
-mod status_class;
 #[cfg(test)]
 mod tests;
 mod thread;
