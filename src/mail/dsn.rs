@@ -262,7 +262,7 @@ fn is_delayed(flat: &str, subject: &str) -> bool {
     let is_said = DELAYS.iter().any(|words| flat.contains(words));
     let is_titled =
         ["delay", "warning: could not send", "warning: message"].iter().any(|words| subject.contains(words));
-    (is_said || is_titled) && (is_titled || !ENDS.iter().any(|words| flat.contains(words)))
+    is_titled || (is_said && !ENDS.iter().any(|words| flat.contains(words)))
 }
 
 fn kind_of_part(part: &Part) -> Option<&'static str> {

@@ -4,6 +4,7 @@
 
 //! `decide` is a list of rules in order, one file a question; it starts to be read there. `explain` shows it all.
 
+mod absence;
 mod bounce_class;
 mod case;
 pub mod classify;

@@ -34,31 +34,27 @@ fn digits_behind_dot(bytes: &[u8]) -> Option<usize> {
     (1..=3).contains(&digits).then_some(digits + 1)
 }
 
-/// RFC 5321 §4.2.1: the first reply code of class 4 or 5 that stands where a server's answer begins.
+/// RFC 5321 §4.2.1: the first reply code of class 4 or 5 that stands where a server's answer begins, else any.
 pub(super) fn reply_in(words: &str) -> Option<u16> {
     let bytes = words.as_bytes();
-    let found = memchr::memchr2_iter(b'4', b'5', bytes).filter_map(|at| {
-        let digits = bytes.get(at..at + 3)?;
-        let is_code = digits[1].is_ascii_digit() && digits[1] < b'8' && digits[2].is_ascii_digit();
-        let is_alone =
-            !bytes.get(at + 3).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'@' | b'_'))
-                && !(bytes.get(at + 3) == Some(&b'.') && bytes.get(at + 4).is_some_and(u8::is_ascii_digit))
-                && !(at > 0
-                    && (bytes[at - 1].is_ascii_alphanumeric()
-                        || matches!(bytes[at - 1], b'.' | b'-' | b'/' | b'@' | b'=' | b'_' | b'[')));
-        (is_code && is_alone).then(|| (at, digits.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'))))
-    });
-    found
-        .min_by_key(|(at, _)| (!is_answer(&words[..*at]), *at))
-        .filter(|(at, _)| is_answer(&words[..*at]) || words.len() - at > 4)
-        .map(|(_, code)| code)
+    let codes = memchr::memchr2_iter(b'4', b'5', bytes).filter(|at| is_code(bytes, *at));
+    let at = codes.min_by_key(|at| (!is_answer(&words[..*at]), *at))?;
+    words[at..at + 3].parse().ok()
+}
+
+/// Three digits that stand alone: no part of an address, a number or a status.
+fn is_code(bytes: &[u8], at: usize) -> bool {
+    let Some([_, second, third]) = bytes.get(at..at + 3) else { return false };
+    let (before, after) = (at.checked_sub(1).map_or(b' ', |at| bytes[at]), bytes.get(at + 3).copied().unwrap_or(b' '));
+    let is_dotted = after == b'.' && bytes.get(at + 4).is_some_and(u8::is_ascii_digit);
+    let is_joined = after.is_ascii_alphanumeric() || matches!(after, b'/' | b'@' | b'_') || is_dotted;
+    let is_tail = before.is_ascii_alphanumeric() || matches!(before, b'.' | b'-' | b'/' | b'@' | b'=' | b'_' | b'[');
+    (b'0'..b'8').contains(second) && third.is_ascii_digit() && !is_joined && !is_tail
 }
 
 /// Whether the words in front lead to an answer.
 fn is_answer(before: &str) -> bool {
     let before = before.trim_end();
-    before.is_empty()
-        || before.ends_with([':', ';', '>', '"', '\'', '(', '#', '\n', '<', ']', '-'])
-        || before.ends_with("said")
-        || before.ends_with("error")
+    let is_led = before.ends_with([':', ';', '>', '"', '\'', '(', '#', '<', ']', '-']);
+    before.is_empty() || is_led || before.ends_with("said") || before.ends_with("error")
 }

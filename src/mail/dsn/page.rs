@@ -130,7 +130,7 @@ impl<'t> Page<'t> {
         let named = lines.iter().position(|line| is_about(line) && has_code(line));
         let answered = || {
             let command = lines.iter().position(|line| is_about(line) && line.low.contains("rcpt to"))?;
-            let behind = lines[command + 1..].iter().take(4).position(|line| has_code(line))?;
+            let behind = lines[command + 1..].iter().take(4).position(has_code)?;
             Some(command + 1 + behind)
         };
         let any = || is_alone.then(|| lines.iter().position(|line| starts_answer(&line.low))).flatten();
@@ -285,12 +285,10 @@ pub(super) fn addresses(text: &str) -> Vec<Address> {
 
 fn local_start(bytes: &[u8], at: usize) -> usize {
     // RFC 5322 §3.4.1: a quoted local part.
-    if at > 1 && bytes[at - 1] == b'"' {
-        if let Some(open) = memchr::memrchr(b'"', &bytes[..at - 1]) {
-            if at - open < 66 && !bytes[open..at].contains(&b' ') {
-                return open;
-            }
-        }
+    let is_quoted = at > 1 && bytes[at - 1] == b'"';
+    let open = if is_quoted { memchr::memrchr(b'"', &bytes[..at - 1]) } else { None };
+    if let Some(open) = open.filter(|open| at - open < 66 && !bytes[*open..at].contains(&b' ')) {
+        return open;
     }
     let length = bytes[..at].iter().rev().take_while(|b| is_local_byte(**b)).count();
     let mut start = at - length;
