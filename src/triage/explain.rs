@@ -59,6 +59,7 @@ pub struct BouncePart {
     pub action: String,
     pub diagnostic: String,
     pub original_message_id: Option<String>,
+    pub reply_code: Option<u16>,
 }
 
 /// What DKIM, SPF and DMARC say of it; null where nobody has looked.
@@ -142,5 +143,6 @@ fn bounce(finding: &Finding) -> BouncePart {
         action: finding.action.clone(),
         diagnostic: finding.diagnostic.clone(),
         original_message_id: Some(finding.original_message_id.clone()).filter(|id| !id.is_empty()),
+        reply_code: finding.reply_code,
     }
 }

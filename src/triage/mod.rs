@@ -4,6 +4,8 @@
 
 //! `decide` is a list of rules in order, one file a question; it starts to be read there. `explain` shows it all.
 
+mod absence;
+mod bounce_class;
 mod case;
 pub mod classify;
 pub mod clues;
@@ -20,7 +22,6 @@ mod report;
 mod route;
 pub mod rules;
 mod scan;
-mod status_class;
 #[cfg(test)]
 mod tests;
 mod thread;

@@ -83,6 +83,7 @@ fn recipient() -> impl Strategy<Value = Recipient> {
             status: status.into(),
             action: action.into(),
             diagnostic,
+            ..Recipient::default()
         },
     )
 }
