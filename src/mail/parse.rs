@@ -34,6 +34,7 @@ fn read(skeleton: &Skeleton) -> Message {
     let mut message = block.message();
     let body = body::read(skeleton);
     (message.text, message.text_truncated) = (body.text, body.is_truncated);
+    message.hints = body.hints;
     message.attachments = body.attachments;
     message.report = dsn::read(skeleton);
     let found = std::mem::take(&mut message.defects);
