@@ -138,8 +138,8 @@ fn is_start(text: &str) -> bool {
     }
     let near = &text[..text.floor_char_boundary(60)];
     let lower = near.to_lowercase();
-    let is_on = |on: &&str| begins_with(&lower, on);
-    LANGUAGES.iter().flat_map(|l| l.on).any(|on| is_on(on)) || (has_date(near) && begins_with_day(&lower))
+    LANGUAGES.iter().flat_map(|l| l.on).any(|on| begins_with(&lower, on))
+        || (has_date(near) && begins_with_day(&lower))
 }
 
 /// A weekday, however it is shortened: a word of letters, a dot or comma, and a digit soon.

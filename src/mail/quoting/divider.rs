@@ -58,10 +58,9 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Divider> {
     }
     let text = line.text.trim_start();
     let is_dashed = text.starts_with(['-', '_', '=', '*', '#', '~', '—', '–', '─', '<', '>', '▼', '↑', '・']);
-    if is_dashed || text.ends_with([':', '-', '：', '─', '—']) {
-        if let Some(divider) = marked(text, is_dashed) {
-            return Some(divider);
-        }
+    let is_marked = is_dashed || text.ends_with([':', '-', '：', '─', '—']);
+    if let Some(divider) = is_marked.then(|| marked(text, is_dashed)).flatten() {
+        return Some(divider);
     }
     is_header_block(lines, at).then_some(Divider::Headers)
 }

@@ -18,10 +18,9 @@ pub(super) fn find(lines: &[&Line]) -> Option<(usize, &'static str)> {
         if line.is_blank() {
             continue;
         }
-        if has_words && line.may_be_mark() {
-            if let Some(rule) = rule_of(lines, at) {
-                return Some((at, rule));
-            }
+        let rule = (has_words && line.may_be_mark()).then(|| rule_of(lines, at)).flatten();
+        if let Some(rule) = rule {
+            return Some((at, rule));
         }
         has_words = true;
     }
