@@ -35,6 +35,7 @@ pub(super) fn at_depth(skeleton: &Skeleton, depth: usize) -> Message {
     let mut message = block.message();
     let body = body::read(skeleton);
     (message.text, message.text_truncated) = (body.text, body.is_truncated);
+    message.hints = body.hints;
     message.attachments = body.attachments;
     message.report = dsn::read(skeleton, &message, depth);
     let found = std::mem::take(&mut message.defects);

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Code, Decision, Finding, Kind, Step};
-use crate::mail::{Attachment, Message, MessageId, NamedAddress, quoting};
+use crate::mail::{Attachment, Message, MessageId, NamedAddress};
 use crate::ticket::{LogEntryId, TicketId};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ pub struct Place<'a> {
 
 impl Explanation {
     pub fn of(message: &Message, decision: &Decision, place: &Place) -> Explanation {
-        let (visible_text, signature) = quoting::split(&message.text);
+        let split = message.split();
         Explanation {
             file: place.file.map(str::to_owned),
             kind: decision.kind,
@@ -101,8 +101,8 @@ impl Explanation {
             date: message.date.map(|date| date.rfc3339()).filter(|date| !date.is_empty()),
             text: message.text.clone(),
             text_truncated: message.text_truncated,
-            visible_text,
-            signature: Some(signature).filter(|s| !s.is_empty()),
+            visible_text: split.visible,
+            signature: Some(split.signature).filter(|s| !s.is_empty()),
             attachments: message.attachments.iter().map(attachment).collect(),
             bounces: decision.bounces.iter().map(bounce).collect(),
             trust: Trust { grade: "neutral".into(), spf: None, dkim: None, dmarc: None },

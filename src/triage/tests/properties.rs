@@ -160,6 +160,6 @@ proptest! {
 
     #[test]
     fn split_never_panics(text in "(?s).{0,200}") {
-        crate::mail::quoting::split(&text);
+        crate::mail::quoting::split(&text, &[]);
     }
 }
