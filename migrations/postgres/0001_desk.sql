@@ -45,6 +45,7 @@ CREATE TABLE relay (
   host TEXT NOT NULL,                 -- of a folder: its path
   port BIGINT NOT NULL,
   tls TEXT NOT NULL,                  -- tls, starttls, plain
+  auth TEXT NOT NULL DEFAULT 'password', -- password, oauth2
   username TEXT NOT NULL,
   password_id BIGINT REFERENCES secret (id),
   sender TEXT NOT NULL,               -- the account's own address, the return path where VERP is off
@@ -63,6 +64,7 @@ CREATE TABLE mailbox (
   host TEXT NOT NULL,                 -- of a maildir: its path
   port BIGINT NOT NULL,
   tls TEXT NOT NULL,
+  auth TEXT NOT NULL DEFAULT 'password',
   username TEXT NOT NULL,
   password_id BIGINT REFERENCES secret (id),
   folders TEXT NOT NULL,              -- JSON list

@@ -116,8 +116,13 @@ pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
     it
 }
 
+fn signed_in(row: &MailboxRow, by: &str, greeting: &str) -> String {
+    let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+    format!("signed in as {}{by}; the server says: {greeting}", row.spec.username)
+}
+
 fn imap(it: &mut Checkup, row: &MailboxRow, report: &Report) {
-    it.ok(format!("signed in as {}; the server says: {}", row.spec.username, report.greeting));
+    it.ok(signed_in(row, report.signed_in_by, &report.greeting));
     for folder in &report.folders {
         match folder.messages {
             Some(messages) => it.ok(format!("folder {}: {messages} messages wait", folder.name)),
@@ -279,9 +284,9 @@ async fn smtp(it: &mut Checkup, settings: &RelaySettings, sample: Option<(String
     };
     match in_time(Session::open(settings, patience), DEADLINE).await {
         Ok(mut session) => {
-            let login = match settings.username.as_str() {
-                "" => "it asks for no login".to_owned(),
-                username => format!("signed in as {username}"),
+            let login = match &settings.login {
+                None => "it asks for no login".to_owned(),
+                Some(login) => format!("signed in as {} by {}", login.user(), session.signed_in_by),
             };
             it.ok(format!("{}:{} answers, {}; {login}", settings.host, settings.port, settings.tls));
             if let Some((from, to)) = sample {

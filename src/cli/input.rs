@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::CliError;
 use super::{Command, error_ticket, mailbox, relay, ticket};
-use crate::config::{Env, read_secret};
+use crate::config::{Auth, Env, read_secret};
 use crate::seal::Secret;
 use crate::store::PasswordChange;
 
@@ -92,9 +92,12 @@ pub fn destination(command: &Command) -> Option<PathBuf> {
 }
 
 /// What a handler makes of the password that was gathered: none gathered, none changed.
-pub fn password_change(stdin: &[u8]) -> Result<PasswordChange, CliError> {
+pub fn password_change(stdin: &[u8], auth: Auth) -> Result<PasswordChange, CliError> {
     match std::str::from_utf8(stdin) {
         Ok("") => Ok(PasswordChange::Keep),
+        Ok(_) if auth == Auth::Oauth2 => {
+            Err(CliError::usage("a password and --auth oauth2 exclude each other: leave the password out"))
+        }
         Ok(words) => Ok(PasswordChange::Set(Secret::new(words))),
         Err(_) => Err(CliError::data("the password is not UTF-8 text")),
     }

@@ -32,7 +32,7 @@ pub use relay::{RelayFlags, RelaySection, RelaySpec};
 pub use section::Wrong;
 pub use surroundings::{PredecessorSection, Surroundings, TrustSection};
 pub use ticket_type::{TypeFlags, TypeSection, TypeSpec};
-pub use words::{Handled, Mode, Protocol, RelayKind, Role, Start, Tls};
+pub use words::{Auth, Handled, Mode, Protocol, RelayKind, Role, Start, Tls};
 
 use std::path::{Path, PathBuf};
 
@@ -72,6 +72,21 @@ fn password_of(password: &Password, file: &str, folder: &Path) -> Result<Option<
         (password, "") => Ok(password.clone()),
         (_, path) => {
             read_secret(&under(folder, path)).map(Some).map_err(|words| Wrong::new("password_file", words))
+        }
+    }
+}
+
+/// A grant stands in the place of the password.
+fn no_password_beside(auth: Auth, password: &Password, file: &str) -> Result<(), Wrong> {
+    let key = match (password.0.is_some(), file.is_empty()) {
+        (true, _) => "password",
+        (_, false) => "password_file",
+        _ => return Ok(()),
+    };
+    match auth {
+        Auth::Password => Ok(()),
+        Auth::Oauth2 => {
+            Err(Wrong::new(key, "leave it out: with auth = \"oauth2\" a grant stands in its place"))
         }
     }
 }

@@ -12,20 +12,20 @@ use super::store_watch::StoreWatch;
 use super::supervise::{Care, Tasks};
 use crate::alert::{self, Alarm, silence};
 use crate::clock::{Clock, Micros, Pulse};
-use crate::config::{Protocol, Run, Tls};
+use crate::config::{Auth, Protocol, Run, Tls};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, Settings, Shares};
 use crate::letters::Letters;
-use crate::net::Deadlines;
+use crate::net::{Deadlines, Login};
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
-use crate::seal::{SealingKey, Secret};
+use crate::seal::SealingKey;
+use crate::sources;
 use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
-use crate::sources::{self, Password};
 use crate::store::listing::ALL;
 use crate::store::{HELD_WORDS, MailboxRow, Quiet, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
@@ -311,8 +311,7 @@ impl Works {
             host: spec.host.clone(),
             port: spec.port,
             tls: protection(spec.tls),
-            username: spec.username.clone(),
-            password: self.password_of(mailbox).await?,
+            login: self.login_of(mailbox).await?,
             folders: spec.folders.clone(),
             extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
@@ -326,21 +325,24 @@ impl Works {
             host: spec.host.clone(),
             port: spec.port,
             tls: protection(spec.tls),
-            username: spec.username.clone(),
-            password: self.password_of(mailbox).await?,
+            login: self.login_of(mailbox).await?,
             extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
             deadlines: self.deadlines,
         })
     }
 
-    async fn password_of(&self, mailbox: &MailboxRow) -> Result<Password, Failure> {
+    async fn login_of(&self, mailbox: &MailboxRow) -> Result<Login, Failure> {
+        let user = mailbox.spec.username.clone();
+        if mailbox.spec.auth == Auth::Oauth2 {
+            return Err(Failure::permanent("it has no grant").kind(Kind::Settings));
+        }
         let Some(id) = mailbox.password else {
             let words = "it has no password: set one with `maildesk mailbox edit`";
             return Err(Failure::permanent(words).kind(Kind::Settings));
         };
         let password = self.store.read().await?.open_secret(id, &self.key).await?;
-        Ok(Password::new(password.expose()))
+        Ok(Login::Password { user, password })
     }
 
     /// What was kept and not decided, before anything else. After an unclean stop one by one (M10).
@@ -366,9 +368,11 @@ impl Works {
         let mut tx = self.store.read().await?;
         let mut book = RelayBook::new();
         for row in tx.relays().await?.into_iter().filter(|r| r.spec.is_active) {
-            let password = match row.password {
+            let user = row.spec.username.clone();
+            let login = match row.password {
+                _ if user.is_empty() => None,
                 Some(id) => match tx.open_secret(id, &self.key).await {
-                    Ok(password) => password,
+                    Ok(password) => Some(Login::Password { user, password }),
                     Err(e) if e.is_temporary() => return Err(e.into()),
                     // Left out of the book, it fails alone; the others send.
                     Err(e) => {
@@ -376,7 +380,7 @@ impl Works {
                         continue;
                     }
                 },
-                None => Secret::new(""),
+                None => Some(Login::password(user, "")),
             };
             let settings = RelaySettings {
                 id: row.id,
@@ -385,8 +389,7 @@ impl Works {
                 host: row.spec.host,
                 port: row.spec.port,
                 tls: row.spec.tls,
-                username: row.spec.username,
-                password,
+                login,
                 ca_file: None,
             };
             book.insert(row.id, settings);

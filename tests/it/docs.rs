@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use maildesk::failure::Kind;
+use maildesk::failure::{Kind, TOKEN_PHRASES, TOKEN_STATUSES};
 use maildesk::triage::Code;
 use maildesk::{alert, config, crash, telemetry};
 
@@ -71,6 +71,17 @@ fn docs_say_what_an_alert_means_and_what_to_do() {
         table.push_str(&format!("| `{}` | {} | {told} | {} |\n", kind.word(), kind.meaning(), kind.advice()));
     }
     generated_part("docs/operations.md", "kinds", &table);
+}
+
+#[test]
+fn docs_say_what_a_refused_token_means() {
+    let mut table = String::from("| the server says | kind | what it means |\n| --- | --- | --- |\n");
+    let phrases = TOKEN_PHRASES.iter().map(|(phrase, kind)| (format!("`{phrase}` in its words"), kind));
+    let statuses = TOKEN_STATUSES.iter().map(|(status, kind)| (format!("status `{status}`"), kind));
+    for (said, kind) in phrases.chain(statuses) {
+        table.push_str(&format!("| {said} | `{}` | {} |\n", kind.word(), kind.meaning()));
+    }
+    generated_part("docs/quirks.md", "tokens", &table);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A look at a POP3 server: what it says, and what is known of large providers.
 
-use super::{Checkup, DEADLINE, SHORT, clear_text, in_time};
+use super::{Checkup, DEADLINE, SHORT, clear_text, in_time, signed_in};
 use crate::cli::Context;
 use crate::failure::Failure;
 use crate::sources::pop3::{self, Pop3Settings, Report};
@@ -14,7 +14,7 @@ pub async fn examine(row: &MailboxRow, context: &Context) -> Result<Report, Fail
 
 /// What its answers mean.
 pub(super) fn look(it: &mut Checkup, row: &MailboxRow, report: &Report) {
-    it.ok(format!("signed in as {}; the server says: {}", row.spec.username, report.greeting));
+    it.ok(signed_in(row, report.signed_in_by, &report.greeting));
     match report.unlisted.as_str() {
         "" => it.ok(format!("{} messages wait", report.messages)),
         words => it.fail(words, "read the mailbox by imap, if the server offers it"),
@@ -69,8 +69,7 @@ pub(super) fn provider(it: &mut Checkup, host: &str, username: &str) {
     if is_at("office365.com") || is_at("outlook.com") {
         it.warn(
             "Microsoft 365 refuses passwords for POP3, and may list only part of a large mailbox at a time",
-            "a refused login cannot be mended by another password: OAuth comes in a later version; what is not listed \
-             yet comes with the next rounds",
+            "set `auth` to oauth2 and run `maildesk oauth login`; what is not listed yet comes with the next rounds",
         );
     }
 }

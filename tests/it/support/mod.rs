@@ -13,6 +13,7 @@ pub mod scripted_smtp;
 pub mod server;
 pub mod shelf;
 pub mod smtp;
+pub mod tokens;
 pub mod trial;
 pub mod web;
 
