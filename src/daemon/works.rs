@@ -19,7 +19,8 @@ use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, Settings, Shares};
 use crate::letters::Letters;
-use crate::net::Deadlines;
+use crate::net::{Deadlines, Http};
+use crate::oauth::Grants;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
 use crate::seal::{SealingKey, Secret};
 use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
@@ -44,6 +45,8 @@ pub struct Works {
     pub clock: Clock,
     pub desk: Desk,
     pub intake: Intake,
+    /// What mailboxes and relays sign in with at identity providers.
+    pub grants: Grants,
     /// How long the servers of the mailboxes may take.
     pub deadlines: Deadlines,
     /// A PEM file of CAs that are trusted beside the system's, by every mailbox.
@@ -85,6 +88,7 @@ impl Works {
             shares,
             pulse: Pulse::default(),
         };
+        let grants = Grants::new(store.clone(), key.clone(), clock.clone(), Http::default());
         let tasks = Tasks::new(desk.alerts.clone(), Care::USUAL);
         Ok(Works {
             store,
@@ -92,6 +96,7 @@ impl Works {
             clock,
             desk,
             intake,
+            grants,
             deadlines: Deadlines::USUAL,
             extra_roots: None,
             wake: Arc::new(Notify::new()),

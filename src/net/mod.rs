@@ -1,9 +1,10 @@
 //! How the house reaches a peer: dial, TLS, and a deadline on every wait.
 //!
 //! Doors bring their own protocol; what fails here comes back as a `Failure` whose words say what failed and what to do.
-//! No proxy and no connection pool here.
+//! No connection pool here.
 
 mod dial;
+mod http;
 mod mx;
 mod patient;
 mod stream;
@@ -12,6 +13,7 @@ pub mod tls;
 use std::time::Duration;
 
 pub use dial::dial;
+pub use http::{Answer, Http, NoAnswer};
 pub use mx::mail_exchangers;
 pub use patient::Patient;
 pub use stream::Stream;
