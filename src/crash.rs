@@ -12,6 +12,7 @@ pub const POINTS: &[&str] = &[
     "ack.after_source",
     "ack.after_close",
     "ack.after_commit",
+    "oauth.signed_in",
     "oauth.before_claim",
     "oauth.after_claim",
     "oauth.after_answer",

@@ -6,8 +6,13 @@
 
 mod ends;
 mod grants;
+mod keep;
+mod login;
 mod provider;
 mod refresh;
 pub mod refusal;
+mod status;
 
 pub use grants::{AccessToken, Grants, Owner, OwnerKind};
+pub use login::{Begun, Connected, Flow, Polled, Wish};
+pub use status::GrantLine;

@@ -95,6 +95,12 @@ impl Issued {
         self.refresh_token_expires_in.filter(|s| *s > 0).map(Duration::from_secs)
     }
 
+    /// The refresh token that was presented, where the provider gives no other.
+    pub fn keeping(mut self, presented: &Secret) -> Issued {
+        self.refresh_token.get_or_insert_with(|| RefreshToken::new(presented.expose().to_owned()));
+        self
+    }
+
     /// What was granted, where the provider says so.
     pub fn granted(&self) -> Option<Vec<String>> {
         self.scope.as_ref().map(|list| list.iter().map(|s| s.to_string()).collect())
