@@ -32,6 +32,7 @@ pub mod desk;
 
 // 4½
 pub mod backup;
+pub mod oauth;
 pub mod scheduler;
 
 // 5  intake

@@ -7,7 +7,10 @@ use super::base::{KeysSection, RunSection, StoreSection};
 use super::load::File;
 use super::section::{Key, Section, Shown};
 use super::web::WebSection;
-use super::{AccountSection, MailboxSection, PredecessorSection, RelaySection, TrustSection, TypeSection};
+use super::{
+    AccountSection, MailboxSection, OauthProviderSection, PredecessorSection, RelaySection, TrustSection,
+    TypeSection,
+};
 
 /// A section for whoever reads about it.
 pub struct Described {
@@ -35,6 +38,7 @@ pub fn sections() -> Vec<Described> {
         section::<WebSection>("[web]"),
         section::<TrustSection>("[trust]"),
         section::<PredecessorSection>("[predecessor]"),
+        section::<OauthProviderSection>("[[oauth_provider]]"),
         section::<RelaySection>("[[relay]]"),
         section::<MailboxSection>("[[mailbox]]"),
         section::<TypeSection>("[[type]]"),

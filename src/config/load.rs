@@ -12,8 +12,9 @@ use super::file::{ConfigError, Problem, Source};
 use super::section::{Section, Shown};
 use super::web::WebSection;
 use super::{
-    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, PredecessorSection,
-    RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection, TypeSpec, Wrong,
+    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, OauthProviderSection,
+    PredecessorSection, ProviderSpec, RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection,
+    TypeSpec, Wrong,
 };
 use crate::seal::Secret;
 use crate::triage::Rules;
@@ -32,6 +33,7 @@ pub struct File {
     pub web: WebSection,
     pub trust: TrustSection,
     pub predecessor: PredecessorSection,
+    pub oauth_provider: Vec<OauthProviderSection>,
     pub relay: Vec<RelaySection>,
     pub mailbox: Vec<MailboxSection>,
     pub r#type: Vec<TypeSection>,
@@ -51,6 +53,7 @@ pub struct Config {
     /// Where health and metrics are told.
     pub web: Option<SocketAddr>,
     surroundings: Surroundings,
+    providers: Vec<ProviderSpec>,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
     types: Vec<TypeSpec>,
@@ -62,6 +65,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default)]
 pub struct Declared {
     pub surroundings: Surroundings,
+    pub providers: Vec<(ProviderSpec, Option<Secret>)>,
     pub relays: Vec<(RelaySpec, Option<Secret>)>,
     pub mailboxes: Vec<(MailboxSpec, Option<Secret>)>,
     pub types: Vec<TypeSpec>,
@@ -94,10 +98,12 @@ impl Config {
         let web = check.one("web", 0, written.web.resolve());
         let verdicts = check.one("trust", 0, written.trust.resolve());
         let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
+        let providers = check.all("oauth_provider", &written.oauth_provider, |s| s.resolve());
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
         let types = check.all("type", &written.r#type, |s| s.resolve());
         let accounts = check.all("account", &written.account, |s| s.resolve());
+        check.no_doubles("oauth_provider", "name", providers.iter().map(|(at, p)| (*at, p.name.as_str())));
         check.no_doubles("relay", "name", relays.iter().map(|(at, r)| (*at, r.name.as_str())));
         check.no_doubles("mailbox", "name", mailboxes.iter().map(|(at, m)| (*at, m.name.as_str())));
         check.no_doubles("type", "name", types.iter().map(|(at, t)| (*at, t.name.as_str())));
@@ -121,6 +127,7 @@ impl Config {
             run,
             backup,
             web,
+            providers: values(providers),
             relays: values(relays),
             mailboxes: values(mailboxes),
             types: values(types),
@@ -145,6 +152,11 @@ impl Config {
             accounts: self.accounts.clone(),
             ..Declared::default()
         };
+        for (at, (spec, section)) in self.providers.iter().zip(&self.written.oauth_provider).enumerate() {
+            let secret =
+                section.read_secret(&self.folder).map_err(|wrong| self.wrong("oauth_provider", at, wrong))?;
+            declared.providers.push((spec.clone(), secret));
+        }
         for (at, (spec, section)) in self.relays.iter().zip(&self.written.relay).enumerate() {
             let password =
                 section.read_password(&self.folder).map_err(|wrong| self.wrong("relay", at, wrong))?;
@@ -197,6 +209,7 @@ fn values<T>(list: Vec<(usize, T)>) -> Vec<T> {
 /// Keys that a section must give, by their definition.
 fn missing_keys(source: &Source<'_>) -> Vec<Problem> {
     let lists = [
+        ("oauth_provider", OauthProviderSection::KEYS),
         ("relay", RelaySection::KEYS),
         ("mailbox", MailboxSection::KEYS),
         ("type", TypeSection::KEYS),

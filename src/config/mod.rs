@@ -13,6 +13,7 @@ pub mod example;
 pub mod file;
 pub mod load;
 pub mod mailbox;
+pub mod oauth_provider;
 pub mod relay;
 mod rules;
 pub mod section;
@@ -28,11 +29,12 @@ pub use env::Env;
 pub use file::ConfigError;
 pub use load::{Config, Declared, File};
 pub use mailbox::{MailboxFlags, MailboxSection, MailboxSpec};
+pub use oauth_provider::{OauthProviderSection, ProviderSpec};
 pub use relay::{RelayFlags, RelaySection, RelaySpec};
 pub use section::Wrong;
 pub use surroundings::{PredecessorSection, Surroundings, TrustSection};
 pub use ticket_type::{TypeFlags, TypeSection, TypeSpec};
-pub use words::{Auth, Handled, Mode, Protocol, RelayKind, Role, Start, Tls};
+pub use words::{Auth, Handled, Mode, Protocol, ProviderKind, RelayKind, Role, Start, Tls};
 
 use std::path::{Path, PathBuf};
 

@@ -67,6 +67,15 @@ pub enum RelayKind {
     Folder,
 }
 
+/// Whose rules an identity provider follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    Microsoft,
+    Google,
+    Other,
+}
+
 /// What a person who signs in may do (G2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,4 +92,5 @@ words!(Handled { Delete => "delete", Move => "move", Seen => "seen" });
 words!(Start { All => "all", Now => "now" });
 words!(Mode { Live => "live", Shadow => "shadow" });
 words!(RelayKind { Smtp => "smtp", Folder => "folder" });
+words!(ProviderKind { Microsoft => "microsoft", Google => "google", Other => "other" });
 words!(Role { Admin => "admin", Agent => "agent", ReadOnly => "read_only" });

@@ -12,6 +12,7 @@ mod put_back;
 mod space;
 mod store_watch;
 mod supervise;
+mod tokens;
 mod works;
 
 use std::net::SocketAddr;

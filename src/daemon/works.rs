@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::Heard;
 use super::store_watch::StoreWatch;
 use super::supervise::{Care, Tasks};
+use super::tokens;
 use crate::alert::{self, Alarm, silence};
 use crate::clock::{Clock, Micros, Pulse};
 use crate::config::{Auth, Protocol, Run, Tls};
@@ -19,7 +20,8 @@ use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, Settings, Shares};
 use crate::letters::Letters;
-use crate::net::{Deadlines, Login};
+use crate::net::{Deadlines, Http, Login};
+use crate::oauth::Grants;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
 use crate::seal::SealingKey;
 use crate::sources;
@@ -44,6 +46,8 @@ pub struct Works {
     pub clock: Clock,
     pub desk: Desk,
     pub intake: Intake,
+    /// What mailboxes and relays sign in with at identity providers.
+    pub grants: Grants,
     /// How long the servers of the mailboxes may take.
     pub deadlines: Deadlines,
     /// A PEM file of CAs that are trusted beside the system's, by every mailbox.
@@ -85,6 +89,7 @@ impl Works {
             shares,
             pulse: Pulse::default(),
         };
+        let grants = Grants::new(store.clone(), key.clone(), clock.clone(), Http::default());
         let tasks = Tasks::new(desk.alerts.clone(), Care::USUAL);
         Ok(Works {
             store,
@@ -92,6 +97,7 @@ impl Works {
             clock,
             desk,
             intake,
+            grants,
             deadlines: Deadlines::USUAL,
             extra_roots: None,
             wake: Arc::new(Notify::new()),
@@ -335,7 +341,7 @@ impl Works {
     async fn login_of(&self, mailbox: &MailboxRow) -> Result<Login, Failure> {
         let user = mailbox.spec.username.clone();
         if mailbox.spec.auth == Auth::Oauth2 {
-            return Err(Failure::permanent("it has no grant").kind(Kind::Settings));
+            return Ok(tokens::login(&self.grants, &self.clock, mailbox.id.into(), &user));
         }
         let Some(id) = mailbox.password else {
             let words = "it has no password: set one with `maildesk mailbox edit`";
@@ -371,6 +377,10 @@ impl Works {
             let user = row.spec.username.clone();
             let login = match row.password {
                 _ if user.is_empty() => None,
+                // Asked for when it is needed: a grant that fails holds up no other relay.
+                _ if row.spec.auth == Auth::Oauth2 => {
+                    Some(tokens::login(&self.grants, &self.clock, row.id.into(), &user))
+                }
                 Some(id) => match tx.open_secret(id, &self.key).await {
                     Ok(password) => Some(Login::Password { user, password }),
                     Err(e) if e.is_temporary() => return Err(e.into()),

@@ -42,6 +42,7 @@ pub enum Kind {
     NotUnderstood,
     Garbage,
     Settings,
+    Grant,
     Spool,
     StoreFull,
     StoreReadOnly,
@@ -71,7 +72,7 @@ struct Facts {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 38] = [
+    pub const ALL: [Kind; 39] = [
         Kind::Dns,
         Kind::ConnectionRefused,
         Kind::Unreachable,
@@ -101,6 +102,7 @@ impl Kind {
         Kind::NotUnderstood,
         Kind::Garbage,
         Kind::Settings,
+        Kind::Grant,
         Kind::Spool,
         Kind::StoreFull,
         Kind::StoreReadOnly,
@@ -338,6 +340,12 @@ impl Kind {
                 Stays,
                 "something is missing in the settings, or does not fit",
                 "Correct it with `maildesk mailbox edit` or `maildesk relay edit`, or in the configuration file.",
+            ),
+            Kind::Grant => (
+                "grant",
+                Stays,
+                "the identity provider gives no access token any more",
+                "`maildesk oauth status` says why, and what to do.",
             ),
             Kind::Spool => (
                 "spool",

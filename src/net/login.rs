@@ -45,8 +45,8 @@ pub trait Tokens: Send + Sync + fmt::Debug {
     /// One that is good for now: the one in hand, or a fresh one.
     fn token(&self) -> BoxFuture<'_, Result<Bearer, Failure>>;
 
-    /// A server has refused it: whoever asks next gets another.
-    fn refused<'a>(&'a self, bearer: &'a Bearer, words: &'a str) -> BoxFuture<'a, ()>;
+    /// A server has refused it: whoever asks next gets another, if one is to be had.
+    fn refused<'a>(&'a self, bearer: &'a Bearer, words: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
 }
 
 /// What one try to sign in has in hand.
@@ -87,12 +87,12 @@ fn session_length(good_for: Duration) -> Duration {
 pub struct Tries<'a> {
     login: &'a Login,
     last: Option<Bearer>,
-    is_second: bool,
+    refused: Option<Failure>,
 }
 
 impl<'a> Tries<'a> {
     pub fn of(login: &'a Login) -> Tries<'a> {
-        Tries { login, last: None, is_second: false }
+        Tries { login, last: None, refused: None }
     }
 
     pub async fn proof(&mut self) -> Result<Proof, Failure> {
@@ -102,6 +102,12 @@ impl<'a> Tries<'a> {
             }
             Login::Token { tokens, .. } => {
                 let bearer = tokens.token().await?;
+                // No other is to be had: servers count failures.
+                if let Some(refused) =
+                    self.refused.take_if(|_| self.last.as_ref().is_some_and(|l| l.token == bearer.token))
+                {
+                    return Err(with_owner(refused, &bearer));
+                }
                 self.last = Some(bearer.clone());
                 Proof::Token(bearer)
             }
@@ -116,21 +122,20 @@ impl<'a> Tries<'a> {
         if failure.kind != Kind::Token {
             return Err(failure);
         }
-        if self.is_second {
+        if self.refused.is_some() || tokens.refused(bearer, &failure.to_string()).await.is_err() {
             return Err(with_owner(failure, bearer));
         }
-        self.is_second = true;
-        tokens.refused(bearer, &failure.to_string()).await;
+        self.refused = Some(failure);
         Ok(())
     }
 }
 
-/// Servers do not tell a token of the wrong user from a bad one; a fresh one is not bad.
+/// Servers do not tell a token of the wrong user from a bad one; one that was fresh is not bad.
 fn with_owner(mut failure: Failure, bearer: &Bearer) -> Failure {
     let is_own = bearer.granted_to.is_empty() || bearer.granted_to.eq_ignore_ascii_case(&bearer.user);
     if !is_own {
         failure.words.push_str(&format!(
-            " (a fresh one, too: it is of {:?}, who may lack the right to open the mailbox of {:?})",
+            " (it is of {:?}, who may lack the right to open the mailbox of {:?})",
             bearer.granted_to, bearer.user
         ));
         failure.kind = Kind::MailboxClosed;
@@ -149,33 +154,40 @@ mod tests {
         given: Mutex<u32>,
         refused: Mutex<Vec<String>>,
         granted_to: &'static str,
+        has_one_only: bool,
     }
 
     impl Tokens for Counted {
         fn token(&self) -> BoxFuture<'_, Result<Bearer, Failure>> {
             let mut given = self.given.lock().unwrap();
             *given += 1;
-            let token = Secret::new(format!("token {given}"));
+            let token =
+                Secret::new(if self.has_one_only { "token".into() } else { format!("token {given}") });
             let granted_to = self.granted_to.to_owned();
             let bearer = Bearer { user: "box".into(), token, good_for: Duration::from_secs(60), granted_to };
             Box::pin(async move { Ok(bearer) })
         }
 
-        fn refused<'a>(&'a self, bearer: &'a Bearer, _words: &'a str) -> BoxFuture<'a, ()> {
+        fn refused<'a>(&'a self, bearer: &'a Bearer, _words: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
             self.refused.lock().unwrap().push(bearer.token.expose().to_owned());
-            Box::pin(async {})
+            Box::pin(async { Ok(()) })
         }
     }
 
-    async fn fails_with(tokens: Arc<Counted>, kind: Kind) -> Failure {
+    /// The failure, and how many proofs were tried.
+    async fn fails_with(tokens: Arc<Counted>, kind: Kind) -> (Failure, u32) {
         let login = Login::Token { user: "box".into(), tokens };
         let mut tries = Tries::of(&login);
-        loop {
-            tries.proof().await.expect("a token");
-            if let Err(failure) = tries.judge(Failure::temporary("no").kind(kind)).await {
-                return failure;
+        for tried in 0.. {
+            let ended = match tries.proof().await {
+                Ok(_) => tries.judge(Failure::temporary("no").kind(kind)).await.map_err(|e| (e, tried + 1)),
+                Err(failure) => Err((failure, tried)),
+            };
+            if let Err(ended) = ended {
+                return ended;
             }
         }
+        unreachable!("it ends")
     }
 
     #[test]
@@ -197,10 +209,14 @@ mod tests {
             (Kind::Cut, "box", 1, Kind::Cut),
         ] {
             let tokens = Arc::new(Counted { granted_to, ..Counted::default() });
-            assert_eq!(fails_with(tokens.clone(), kind).await.kind, told);
-            assert_eq!(*tokens.given.lock().unwrap(), given, "{kind:?}");
+            let (failure, tried) = fails_with(tokens.clone(), kind).await;
+            assert_eq!((failure.kind, tried), (told, given), "{kind:?}");
             assert_eq!(tokens.refused.lock().unwrap().len(), given as usize - 1, "{kind:?}");
         }
+        // Where no other is given, the same is not tried again.
+        let tokens = Arc::new(Counted { has_one_only: true, ..Counted::default() });
+        assert_eq!(fails_with(tokens.clone(), Kind::Token).await.1, 1);
+        assert_eq!(tokens.refused.lock().unwrap().len(), 1);
         let login = Login::password("joe", "hunter2");
         let mut tries = Tries::of(&login);
         tries.proof().await.expect("the password");

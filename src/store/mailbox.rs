@@ -134,6 +134,7 @@ impl Tx {
         self.require_unused(Kind::Mailbox, id.0, &head.name).await?;
         let password = self.mailbox(id).await?.password;
         self.execute(sqlx::query("DELETE FROM folder WHERE mailbox_id = $1").bind(id.0)).await?;
+        self.delete_grant_of("mailbox", id.0).await?;
         self.execute(sqlx::query("DELETE FROM mailbox WHERE id = $1").bind(id.0)).await?;
         self.delete_secret(password).await
     }

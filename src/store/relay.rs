@@ -95,6 +95,7 @@ impl Tx {
         head.require(Kind::Relay, version)?;
         self.require_unused(Kind::Relay, id.0, &head.name).await?;
         let password = self.relay(id).await?.password;
+        self.delete_grant_of("relay", id.0).await?;
         self.execute(sqlx::query("DELETE FROM relay WHERE id = $1").bind(id.0)).await?;
         self.delete_secret(password).await
     }

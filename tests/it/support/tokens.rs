@@ -17,7 +17,7 @@ pub struct Purse {
 }
 
 impl Purse {
-    /// For the mailbox of `user`; the last of the tokens is given again and again.
+    /// For the mailbox of `user`; the last of the tokens is given again and again, each time as one more of its kind.
     pub fn new(user: &str, tokens: &[&str]) -> Arc<Purse> {
         Purse::of(user, user, tokens)
     }
@@ -55,9 +55,9 @@ impl Tokens for Purse {
         Box::pin(async move { Ok(bearer) })
     }
 
-    fn refused<'a>(&'a self, bearer: &'a Bearer, words: &'a str) -> BoxFuture<'a, ()> {
+    fn refused<'a>(&'a self, bearer: &'a Bearer, words: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
         let told = (bearer.token.expose().to_owned(), words.to_owned());
         self.refused.lock().expect("no test panics with it in hand").push(told);
-        Box::pin(async {})
+        Box::pin(async { Ok(()) })
     }
 }
