@@ -61,7 +61,7 @@ pub async fn examine(args: &Args, context: &Context) -> Result<Vec<Finding>, Cli
         store(context),
         here::here(context),
         join_all(active.iter().map(|m| checkup::mailbox(m, context))),
-        join_all(relays.iter().map(|r| checkup::relay(r, book.get(&r.id), sample(r, &rules, context)))),
+        join_all(relays.iter().map(|r| relay(r, &book, sample(r, &rules, context), context))),
     );
     let mut checkups = vec![looked_at_store];
     checkups.extend(looked_at_here);

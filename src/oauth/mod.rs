@@ -11,6 +11,7 @@ mod login;
 mod provider;
 mod refresh;
 pub mod refusal;
+pub mod scope;
 mod status;
 
 pub use grants::{AccessToken, Grants, Owner, OwnerKind};
