@@ -56,6 +56,15 @@ pub struct Wish {
     pub secret_until: Option<Micros>,
 }
 
+/// Where a browser comes back to.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// As it is registered. Without a port any will do.
+    pub url: String,
+    /// It leads to this machine, so that somebody can wait for it there; else it is pasted.
+    pub is_here: bool,
+}
+
 /// A sign-in that waits for a person.
 #[derive(Clone, Debug)]
 pub struct Begun {
@@ -124,8 +133,9 @@ impl Grants {
             (Ok(mailbox), Err(_)) => Ok(mailbox.id.into()),
             (Err(_), Ok(relay)) => Ok(relay.id.into()),
             (Ok(_), Ok(_)) => {
-                let words =
-                    format!("both a mailbox and a relay are named {named:?}: say mailbox:{named} or relay:{named}");
+                let words = format!(
+                    "both a mailbox and a relay are named {named:?}: say mailbox:{named} or relay:{named}"
+                );
                 Err(Failure::permanent(words))
             }
             (Err(_), Err(_)) => {
@@ -134,21 +144,21 @@ impl Grants {
         }
     }
 
-    /// Where the browser is to come back to: what the admin has registered; else this machine. `None`: it leads elsewhere,
-    /// and its address has to be pasted. A port of 0 is a free one.
-    pub async fn redirect(&self, wish: &Wish) -> Result<Option<Url>, Failure> {
+    /// Where the browser is to come back to: what the admin has registered; else this machine.
+    pub async fn redirect(&self, wish: &Wish) -> Result<Place, Failure> {
         let provider = self.provider(&wish.provider).await?;
         let usual = match provider.spec.kind {
             // Microsoft lets the port of localhost be any, and of nothing else.
-            ProviderKind::Microsoft => "http://localhost/",
+            ProviderKind::Microsoft => "http://localhost",
             // RFC 8252 §7.3.
-            _ => "http://127.0.0.1/",
+            _ => "http://127.0.0.1",
         };
         let registered = provider.spec.redirect_url.as_str();
-        let url = Url::parse(if registered.is_empty() { usual } else { registered })
+        let registered = if registered.is_empty() { usual } else { registered };
+        let url = Url::parse(registered)
             .map_err(|e| Failure::permanent("redirect_url").kind(Kind::Settings).because(e))?;
-        let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        Ok((is_here && url.scheme() == "http").then_some(url))
+        let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1")) && url.scheme() == "http";
+        Ok(Place { url: registered.to_owned(), is_here })
     }
 
     /// Begins a sign-in in a browser. `redirect`: where it comes back to; empty: what is registered.
@@ -188,8 +198,7 @@ impl Grants {
     pub async fn begin_device(&self, wish: &Wish) -> Result<Begun, Failure> {
         let (provider, mut pending) = self.prepare(wish, Flow::Device).await?;
         let application = self.application_of(&provider, &pending).await?;
-        let device =
-            application.begin_device(&pending.scopes).await.map_err(|r| refused(&r, &wish.owner))?;
+        let device = application.begin_device(&pending.scopes).await.map_err(|r| refused(&r, &wish.owner))?;
         if let Some(lasts) = device.expires_in {
             pending.until = self.clock.now().plus(Duration::from_secs(lasts).min(LONGEST_SIGN_IN));
         }
@@ -257,7 +266,9 @@ impl Grants {
             None => "there was no token to give back".to_owned(),
             Some(token) => match application.revoke(&token).await {
                 Ok(()) => "the provider has revoked it".to_owned(),
-                Err(refusal) => format!("the provider was asked to revoke it, and has not: {}", refusal.told()),
+                Err(refusal) => {
+                    format!("the provider was asked to revoke it, and has not: {}", refusal.told())
+                }
             },
         };
         let mut tx = self.store.write().await?;
@@ -317,7 +328,11 @@ impl Grants {
         Ok((provider, pending))
     }
 
-    async fn application_of(&self, provider: &ProviderRow, pending: &Pending) -> Result<Application, Failure> {
+    async fn application_of(
+        &self,
+        provider: &ProviderRow,
+        pending: &Pending,
+    ) -> Result<Application, Failure> {
         let secret = match (&pending.client_secret, provider.secret) {
             (Some(own), _) => Some(Secret::new(own.as_str())),
             (None, Some(id)) => Some(self.store.read().await?.open_secret(id, &self.key).await?),
@@ -386,8 +401,7 @@ impl Grants {
 
     fn unseal(&self, sealed: &str) -> Result<Pending, Failure> {
         let other = || Failure::permanent("this is no sign-in that was begun on this desk: begin it anew");
-        let sealed =
-            base64::engine::general_purpose::STANDARD.decode(sealed.trim()).map_err(|_| other())?;
+        let sealed = base64::engine::general_purpose::STANDARD.decode(sealed.trim()).map_err(|_| other())?;
         let words = self.key.open(PURPOSE, &sealed).map_err(|_| other())?;
         let pending: Pending = serde_json::from_str(words.expose()).map_err(|_| other())?;
         if pending.until < self.clock.now() {
@@ -443,7 +457,9 @@ fn usual_scopes(kind: ProviderKind, flow: Flow, service: Service) -> Vec<String>
         (ProviderKind::Microsoft, _, Service::Pop) => {
             &["https://outlook.office.com/POP.AccessAsUser.All", "offline_access"]
         }
-        (ProviderKind::Microsoft, _, Service::Smtp) => &["https://outlook.office.com/SMTP.Send", "offline_access"],
+        (ProviderKind::Microsoft, _, Service::Smtp) => {
+            &["https://outlook.office.com/SMTP.Send", "offline_access"]
+        }
         (ProviderKind::Google, ..) => &["https://mail.google.com/"],
         (ProviderKind::Other, ..) => &[],
     };
@@ -452,22 +468,25 @@ fn usual_scopes(kind: ProviderKind, flow: Flow, service: Service) -> Vec<String>
 
 /// What was asked for and not granted. Scopes about the sign-in itself are not told back.
 fn missing_scopes(asked: &[String], granted: Option<Vec<String>>) -> String {
-    const SILENT: [&str; 5] = ["offline_access", "openid", "profile", "email", "https://outlook.office365.com/.default"];
+    const SILENT: [&str; 5] =
+        ["offline_access", "openid", "profile", "email", "https://outlook.office365.com/.default"];
     let Some(granted) = granted else { return String::new() };
     let has = |scope: &&String| granted.iter().any(|g| g.eq_ignore_ascii_case(scope));
     let missing: Vec<&str> =
         asked.iter().filter(|s| !SILENT.contains(&s.as_str()) && !has(s)).map(String::as_str).collect();
     match missing.is_empty() {
         true => String::new(),
-        false => format!("the provider has not granted {}: the mail server may refuse the token", missing.join(", ")),
+        false => format!(
+            "the provider has not granted {}: the mail server may refuse the token",
+            missing.join(", ")
+        ),
     }
 }
 
 /// The code in the address that a browser came to (RFC 6749 §4.1.2).
 fn code_of(answer: &str, state: &str) -> Result<Secret, Refusal> {
-    let odd = |words: &str| {
-        Err(Refusal { is_settled: true, ..Refusal::new("bad_request", Next::SignIn, words) })
-    };
+    let odd =
+        |words: &str| Err(Refusal { is_settled: true, ..Refusal::new("bad_request", Next::SignIn, words) });
     let answer = answer.trim();
     let query = answer.split_once('?').map_or(answer, |(_, query)| query);
     let query = query.split_once('#').map_or(query, |(query, _)| query);
