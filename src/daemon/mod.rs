@@ -106,6 +106,10 @@ pub async fn run(
     keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
     keep("space", Box::new(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
     keep("alerts", Box::new(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
+    keep(
+        "oauth",
+        Box::new(|works, pulse, stop| Box::pin(async move { works.grants.run(pulse, stop).await })),
+    );
     let daily = front.daily;
     keep("jobs", Box::new(move |works, pulse, stop| Box::pin(work(works, daily.clone(), pulse, stop))));
     let lost = tokio::select! {

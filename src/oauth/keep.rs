@@ -59,8 +59,11 @@ impl Grants {
         }
         let grants = tx.grants().await?;
         drop(tx);
-        let due = grants.iter().filter(|grant| self.is_due(grant));
-        let refreshed = futures_util::stream::iter(due.map(|grant| self.refresh(grant, Why::Ahead)));
+        let due: Vec<GrantRow> = grants.into_iter().filter(|grant| self.is_due(grant)).collect();
+        let refreshed = futures_util::stream::iter(due).map(|grant| {
+            let grants = self.clone();
+            async move { grants.refresh(&grant, Why::Ahead).await }
+        });
         let mut failed = None;
         let mut refreshed = refreshed.buffer_unordered(AT_ONCE);
         while let Some(turn) = refreshed.next().await {

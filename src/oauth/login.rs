@@ -56,6 +56,15 @@ pub struct Wish {
     pub secret_until: Option<Micros>,
 }
 
+/// Where a browser comes back to.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// As it is registered. Without a port any will do.
+    pub url: String,
+    /// It leads to this machine, so that somebody can wait for it there; else it is pasted.
+    pub is_here: bool,
+}
+
 /// A sign-in that waits for a person.
 #[derive(Clone, Debug)]
 pub struct Begun {
@@ -135,21 +144,21 @@ impl Grants {
         }
     }
 
-    /// Where the browser is to come back to: what the admin has registered; else this machine. `None`: it leads elsewhere,
-    /// and its address has to be pasted. A port of 0 is a free one.
-    pub async fn redirect(&self, wish: &Wish) -> Result<Option<Url>, Failure> {
+    /// Where the browser is to come back to: what the admin has registered; else this machine.
+    pub async fn redirect(&self, wish: &Wish) -> Result<Place, Failure> {
         let provider = self.provider(&wish.provider).await?;
         let usual = match provider.spec.kind {
             // Microsoft lets the port of localhost be any, and of nothing else.
-            ProviderKind::Microsoft => "http://localhost/",
+            ProviderKind::Microsoft => "http://localhost",
             // RFC 8252 §7.3.
-            _ => "http://127.0.0.1/",
+            _ => "http://127.0.0.1",
         };
         let registered = provider.spec.redirect_url.as_str();
-        let url = Url::parse(if registered.is_empty() { usual } else { registered })
+        let registered = if registered.is_empty() { usual } else { registered };
+        let url = Url::parse(registered)
             .map_err(|e| Failure::permanent("redirect_url").kind(Kind::Settings).because(e))?;
-        let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        Ok((is_here && url.scheme() == "http").then_some(url))
+        let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1")) && url.scheme() == "http";
+        Ok(Place { url: registered.to_owned(), is_here })
     }
 
     /// Begins a sign-in in a browser. `redirect`: where it comes back to; empty: what is registered.

@@ -15,5 +15,5 @@ pub mod scope;
 mod status;
 
 pub use grants::{AccessToken, Grants, Owner, OwnerKind};
-pub use login::{Begun, Connected, Flow, Polled, Wish};
+pub use login::{Begun, Connected, Flow, Place, Polled, Wish};
 pub use status::GrantLine;

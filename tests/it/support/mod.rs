@@ -4,6 +4,7 @@ pub mod certs;
 pub mod cutter;
 pub mod dovecot;
 pub mod gen_mail;
+pub mod identity;
 pub mod inbox;
 pub mod listing;
 pub mod peer;
