@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::dovecot::{Account, Dovecot, PASSWORD, dovecot};
+use crate::support::dovecot::{Account, PASSWORD, dovecot};
 use crate::support::peer::Peer;
 use crate::support::program::{Desk, Running, Store};
 use crate::support::trial::make_maildir;

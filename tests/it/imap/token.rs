@@ -146,7 +146,7 @@ async fn a_grant_of_another_user_is_named() {
         "{}C: $tag AUTHENTICATE XOAUTH2 *\nS: $tag NO AUTHENTICATE failed.\n!close\n",
         greeting("AUTH=XOAUTH2 SASL-IR")
     );
-    let purse = Purse::of("joe@example.com", USER, &["tok123"]);
+    let purse = Purse::of("joe@example.com", USER, &["tok123", "tok456"]);
     let failure = refused(&purse, &format!("{once}---\n{once}")).await;
     assert_eq!(failure.kind, Kind::MailboxClosed);
     let words =

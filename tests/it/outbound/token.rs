@@ -110,7 +110,7 @@ async fn what_a_relay_says_against_a_token_is_told_as_what_it_is() {
     }
     let purse = Purse::new(USER, &["tok123"]);
     let echo = format!("{}C: AUTH XOAUTH2 *\nS: 501 what is {XOAUTH2}, tok123?\n!close\n", ready("XOAUTH2"));
-    let failure = open(&purse, &format!("{echo}---\n{echo}")).await.expect_err("refused");
+    let failure = open(&purse, &echo).await.expect_err("refused");
     assert!(failure.words.contains("what is …, …?"), "{failure}");
     let failure = open(&purse, &format!("{}!stall", ready("PLAIN LOGIN"))).await.expect_err("nothing for it");
     assert!(failure.words.contains("neither OAUTHBEARER nor XOAUTH2, but PLAIN LOGIN"), "{failure}");

@@ -17,7 +17,7 @@ pub struct Purse {
 }
 
 impl Purse {
-    /// For the mailbox of `user`; the last of the tokens is given again and again, each time as one more of its kind.
+    /// For the mailbox of `user`; the last of the tokens is given again and again.
     pub fn new(user: &str, tokens: &[&str]) -> Arc<Purse> {
         Purse::of(user, user, tokens)
     }
