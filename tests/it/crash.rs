@@ -56,7 +56,8 @@ fn crash_everywhere(store: Store) {
         skipped("built without the feature crash-points, which scripts/test gives");
         return;
     }
-    for point in crash::POINTS {
+    // Those of sign-ins and refreshes are met in tests/it/oauth.
+    for point in crash::POINTS.iter().filter(|point| !point.starts_with("oauth.")) {
         if crash_at(Way::Imap, store, point, 1).is_none() {
             return;
         }
