@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use maildesk::failure::Kind;
+use maildesk::failure::{Kind, TOKEN_PHRASES, TOKEN_STATUSES};
 use maildesk::triage::Code;
-use maildesk::{alert, config, crash, telemetry};
+use maildesk::{alert, config, crash, oauth, telemetry};
 
 use crate::support::setting;
 
@@ -74,6 +74,35 @@ fn docs_say_what_an_alert_means_and_what_to_do() {
 }
 
 #[test]
+fn docs_say_what_a_refused_token_means() {
+    let mut table = String::from("| the server says | kind | what it means |\n| --- | --- | --- |\n");
+    let phrases = TOKEN_PHRASES.iter().map(|(phrase, kind)| (format!("`{phrase}` in its words"), kind));
+    let statuses = TOKEN_STATUSES.iter().map(|(status, kind)| (format!("status `{status}`"), kind));
+    for (said, kind) in phrases.chain(statuses) {
+        table.push_str(&format!("| {said} | `{}` | {} |\n", kind.word(), kind.meaning()));
+    }
+    generated_part("docs/quirks.md", "tokens", &table);
+}
+
+#[test]
+fn docs_say_what_an_identity_provider_refuses_and_what_to_do() {
+    let mut table = String::from(
+        "| code | the provider says | what it means | what to do |\n| --- | --- | --- | --- |\n",
+    );
+    for entry in oauth::refusal::TABLE {
+        let said: Vec<String> = entry.said.iter().map(|said| format!("`{said}`")).collect();
+        table.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            entry.code,
+            said.join(" "),
+            entry.meaning,
+            entry.advice
+        ));
+    }
+    generated_part("docs/oauth.md", "refusals", &table);
+}
+
+#[test]
 fn docs_show_the_configuration_as_it_is_read() {
     generated("config.example.toml", &config::example::example());
 }
@@ -98,8 +127,9 @@ fn docs_name_the_crash_points_that_there_are() {
 }
 
 fn is_crash_point(name: &str) -> bool {
-    name.split_once('.')
-        .is_some_and(|(step, point)| ["keep", "decide", "ack", "send"].contains(&step) && !point.is_empty())
+    name.split_once('.').is_some_and(|(step, point)| {
+        ["keep", "decide", "ack", "oauth", "send"].contains(&step) && !point.is_empty()
+    })
 }
 
 #[test]
