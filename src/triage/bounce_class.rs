@@ -859,7 +859,6 @@ const LIKELY: &[Words] = &[
 /// Subject and detail of a status, the first row that fits; a detail of `ANY` fits all.
 const ANY: u16 = u16::MAX;
 const STATUSES: &[(u16, u16, &str)] = &[
-    (1, 0, "user_unknown"),
     (1, 1, "user_unknown"),
     (1, 2, "host_unknown"),
     (1, 3, "user_unknown"),
@@ -957,7 +956,7 @@ const REPLIES: &[(u16, &str)] = &[
 
 /// Never without an answer: `undefined` where nothing fits.
 pub fn class_of(said: Said) -> Class {
-    let diagnostic = said.diagnostic.to_lowercase();
+    let diagnostic = without_prefaces(said.diagnostic.to_lowercase());
     let class = by_tables(said, &diagnostic);
     match class.name {
         // RFC 3463 §3.2: x.1.7 and x.1.8 are about the sender's address, and so is an answer to MAIL FROM.
@@ -972,6 +971,23 @@ pub fn class_of(said: Said) -> Class {
         "rejected" if said.status.subject == 7 => Class::by("policy", "status", said.status),
         _ => class,
     }
+}
+
+/// Words that some servers put in front of any answer; lower case.
+const PREFACES: &[&str] = &[
+    // Cisco IronPort
+    "unknown address error",
+    // qmail
+    "does not like recipient",
+];
+
+fn without_prefaces(mut diagnostic: String) -> String {
+    for words in PREFACES {
+        if let Some(at) = diagnostic.find(words) {
+            diagnostic.replace_range(at..at + words.len(), "");
+        }
+    }
+    diagnostic
 }
 
 fn is_for_now(status: Status, diagnostic: &str) -> bool {
@@ -1080,6 +1096,11 @@ mod tests {
             ("5.0.0", "550 no such user here", "user_unknown"),
             ("5.0.0", "", "undefined"),
             ("5.999.999", "", "undefined"),
+            ("5.1.0", "550 5.1.0 unknown address error 550-'denied by policy'", "policy"),
+            ("5.1.8", "550 5.1.8 no such domain", "rejected"),
+            ("4.0.0", "host not found", "network"),
+            ("5.0.0", "null mx", "host_unknown"),
+            ("5.7.1", "550 rejected", "policy"),
         ] {
             let parsed = Status::parse(status).unwrap();
             let said = Said { status: parsed, reply_code: None, diagnostic, words: "" };

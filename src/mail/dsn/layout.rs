@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::{Address, Message, list};
-use super::page::{Page, addresses, first_address, leading};
+use super::page::{Page, addresses, first_address, leading, starts_answer};
 use super::readers::{GENERAL, Layout, READERS, Reader};
 use super::signs::Signs;
 
@@ -106,6 +106,8 @@ impl Desk<'_> {
                         None => found.push(Named { address, words: rest.trim().to_owned() }),
                     }
                 }
+                // `550 host (smtp)... 550 Host unknown`: a transcript goes on with somebody else.
+                _ if starts_answer(&line.low) && line.low.contains("... ") => {}
                 _ => {
                     if let Some(last) = found.last_mut() {
                         last.add(line.text);

@@ -180,7 +180,7 @@ impl<'t> Line<'t> {
 }
 
 /// `550 …` or `<<< 550 …`: a line that begins with a server's answer.
-fn starts_answer(low: &str) -> bool {
+pub(super) fn starts_answer(low: &str) -> bool {
     let bare = low.trim_start_matches(['<', '>', ' ', '"', '#']);
     let bytes = bare.as_bytes();
     bytes.len() > 3
