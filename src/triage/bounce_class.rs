@@ -641,6 +641,7 @@ const SURE: &[Words] = &[
             "max retries",
             "delayed",
             "has been on the queue",
+            "still undelivered",
             "for more than ",
         ],
     ),
@@ -966,6 +967,10 @@ pub fn class_of(said: Said) -> Class {
         // A host that is not found for now.
         "host_unknown" if is_for_now(said.status, &diagnostic) => {
             Class { name: "network", evidence: format!("{}, for now", class.evidence) }
+        }
+        // RFC 3463 §3.2: x.1 is about an address, and the sender's is ruled out above.
+        "rejected" if said.status.subject == 1 && !is_about_sender(said.status, &diagnostic) => {
+            Class::by("user_unknown", "status", said.status)
         }
         // RFC 3463 §3.8: x.7 is security or policy, whatever verb stands beside it.
         "rejected" if said.status.subject == 7 => Class::by("policy", "status", said.status),

@@ -98,9 +98,13 @@ impl Desk<'_> {
     /// Lines that begin with an address, each with the lines below it. `is_strict`: a colon or dots follow the address.
     fn lines(&self, range: Range<usize>, is_strict: bool) -> Vec<Named> {
         let mut found: Vec<Named> = vec![];
+        let mut is_open = true;
         for line in &self.page.lines[range] {
+            // A transcript turns to another host: what follows is not about him who stands above.
+            is_open &= !line.low.contains("while talking to");
             match leading(line.text) {
                 Some((address, rest)) if !is_strict || is_led_in(line.text, rest) => {
+                    is_open = true;
                     match found.iter_mut().find(|n| n.address == address) {
                         Some(known) => known.add(rest),
                         None => found.push(Named { address, words: rest.trim().to_owned() }),
@@ -109,7 +113,7 @@ impl Desk<'_> {
                 // `550 host (smtp)... 550 Host unknown`: a transcript goes on with somebody else.
                 _ if starts_answer(&line.low) && line.low.contains("... ") => {}
                 _ => {
-                    if let Some(last) = found.last_mut() {
+                    if let Some(last) = found.last_mut().filter(|_| is_open) {
                         last.add(line.text);
                     }
                 }

@@ -251,6 +251,12 @@ pub(super) fn leading(line: &str) -> Option<(Address, &str)> {
         line.trim_start_matches([' ', '\t', '<', '*', '-', '•', '·', '>', '"', '\'', '[', '(', '\u{a0}']);
     let (address, range) = first_address(bare)?;
     let rest = &bare[range.end..];
+    // RFC 5322 §3.4: what stands in front of `<address>` is a name, even if it looks like an address.
+    if let Some((named, behind)) =
+        rest.strip_prefix(" <").and_then(first_address).filter(|(_, r)| r.start == 0)
+    {
+        return Some((named, rest[2 + behind.end..].trim_start_matches('>')));
+    }
     (range.start == 0).then_some((address, rest.trim_start_matches(['>', '"', '\'', ']', ')'])))
 }
 
