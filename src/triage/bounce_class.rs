@@ -642,6 +642,7 @@ const SURE: &[Words] = &[
             "delayed",
             "has been on the queue",
             "still undelivered",
+            "not yet been delivered",
             "for more than ",
         ],
     ),

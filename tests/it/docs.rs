@@ -45,6 +45,7 @@ fn docs_list_every_reader_of_reports() {
         Layout::Before(words) => format!("in front of {}", quoted(words)),
         Layout::Line => "`<address>: words`".to_owned(),
         Layout::Field(name) => format!("the field `{name}`"),
+        Layout::Only => "the only address there is".to_owned(),
         Layout::Returned => "the To of the returned mail".to_owned(),
     };
     let mut table =

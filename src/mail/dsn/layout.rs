@@ -40,7 +40,7 @@ impl Desk<'_> {
 
     /// By what all reports have in common. Where the header leaves no doubt, a reading without recipients still says that
     /// it is a report; else a mail system must write, to nobody's list, and its words must name a recipient.
-    pub fn by_general_features(&self, signs: Signs) -> Option<Reading> {
+    pub fn by_general_features(&self, signs: Signs, with_returned: bool) -> Option<Reading> {
         let is_strong = signs.is_strong();
         let is_bulk = ["List-Id", "List-Unsubscribe"].iter().any(|name| self.message.has_header(name));
         if !is_strong && (!signs.is_daemon || is_bulk) {
@@ -48,8 +48,9 @@ impl Desk<'_> {
         }
         let by_header = || is_strong.then_some("sender and subject");
         let evidence = self.evidence(&GENERAL).or_else(by_header)?;
-        let named = self.first_of(&GENERAL, is_strong);
-        (is_strong || !named.is_empty()).then_some(Reading { reader: &GENERAL, evidence, named })
+        let named = self.first_of(&GENERAL, is_strong && with_returned);
+        let is_enough = !named.is_empty() || (is_strong && with_returned);
+        is_enough.then_some(Reading { reader: &GENERAL, evidence, named })
     }
 
     /// Each line that begins with an address, with what follows it.
@@ -79,6 +80,7 @@ impl Desk<'_> {
             Layout::Before(anchors) => self.before(anchors),
             Layout::Line => self.lines(0..self.page.lines.len(), true),
             Layout::Field(name) => self.of_field(name),
+            Layout::Only => self.only(),
             Layout::Returned => self.sent_to.iter().map(|a| Named::new(a.clone())).collect(),
         }
     }
@@ -129,14 +131,16 @@ impl Desk<'_> {
             for (at, words) in flat.match_indices(anchor) {
                 let start = at + words.len();
                 let piece = clip(&flat[start..], NEAR);
-                let gap = |range: &Range<usize>| range.start <= 40 && !piece[..range.start].contains(". ");
-                if let Some((address, _)) = first_address(piece).filter(|(_, range)| gap(range))
-                    && !found.iter().any(|n| n.address == address)
-                {
-                    let line = self.page.line_at(start);
-                    let words =
-                        self.page.lines[line..].iter().map(|l| l.text.trim()).collect::<Vec<_>>().join(" ");
-                    found.push(Named { address, words: clip(&words, WORDS_LIMIT).to_owned() });
+                let near = listed(piece);
+                let line = self.page.line_at(start);
+                let words = || {
+                    let lines = self.page.lines[line..].iter().map(|l| l.text.trim());
+                    clip(&lines.collect::<Vec<_>>().join(" "), WORDS_LIMIT).to_owned()
+                };
+                for address in near {
+                    if !found.iter().any(|n| n.address == address) {
+                        found.push(Named { address, words: words() });
+                    }
                 }
             }
             let found = self.wanted(found);
@@ -166,6 +170,12 @@ impl Desk<'_> {
         vec![]
     }
 
+    fn only(&self) -> Vec<Named> {
+        let named = self.wanted(addresses(&self.page.flat).into_iter().map(Named::new).collect());
+        let got = |n: &Named| self.message.to.iter().any(|to| to.address == n.address);
+        if named.len() == 1 && !got(&named[0]) { named } else { vec![] }
+    }
+
     fn of_field(&self, name: &str) -> Vec<Named> {
         let value = self.message.header(name).unwrap_or_default();
         list::addresses(value.as_bytes()).into_iter().map(|n| Named::new(n.address)).collect()
@@ -190,6 +200,22 @@ impl Desk<'_> {
         from == Some(address)
             || matches!(address.local(), "postmaster" | "mailer-daemon" | "abuse" | "hostmaster" | "helpdesk")
     }
+}
+
+/// The address right behind some words, and those that are listed with it: `<a@b>, <c@d> and <e@f>`.
+fn listed(piece: &str) -> Vec<Address> {
+    let (mut found, mut rest, mut gap) = (vec![], piece, 40);
+    while let Some((address, range)) = first_address(rest) {
+        if range.start > gap || rest[..range.start].contains(". ") {
+            break;
+        }
+        found.push(address);
+        rest = rest[range.end..].trim_start_matches(['>', '"', '\'', ',', ';', ' ']);
+        rest =
+            [" and ", "and ", "und ", "et ", "y "].iter().find_map(|w| rest.strip_prefix(w)).unwrap_or(rest);
+        gap = 1;
+    }
+    found
 }
 
 /// `<a@b>: words`, `<a@b>... words`, or `<a@b>` alone with its words below.

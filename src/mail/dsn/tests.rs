@@ -245,7 +245,7 @@ fn who_writes_like_a_person_writes_no_report() {
     for raw in [
         format!("From: Ann <ann@x.test>\nSubject: Undelivered mail\n\n{words}"),
         format!("From: Ann <ann@x.test>\nSubject: Fwd: Mail delivery failed\n\n{words}{ORIGINAL}"),
-        format!("From: shop@x.test\nSubject: Your parcel\n\nYour parcel could not be delivered to ann@x.test.\n"),
+        "From: shop@x.test\nSubject: Your parcel\n\nYour parcel could not be delivered to ann@x.test.\n".to_owned(),
         "Return-Path: <>\nFrom: Ann <ann@x.test>\nSubject: away\n\nI am away; ask bob@x.test.\n".to_owned(),
         "From: postmaster@x.test\nList-Id: <news.x.test>\nSubject: News\n\nWhat bounced: a@x.test and b@x.test\n".to_owned(),
     ] {
