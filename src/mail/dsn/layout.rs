@@ -181,10 +181,18 @@ impl Desk<'_> {
         list::addresses(value.as_bytes()).into_iter().map(|n| Named::new(n.address)).collect()
     }
 
-    /// Without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to himself.
+    /// Each once, without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to himself.
     fn wanted(&self, mut named: Vec<Named>) -> Vec<Named> {
         let is_sent_to = |address: &Address| self.sent_to.contains(address);
         named.retain(|n| is_sent_to(&n.address) || !self.is_system(&n.address));
+        let mut seen: Vec<Address> = vec![];
+        named.retain(|n| {
+            let is_new = !seen.contains(&n.address);
+            if is_new {
+                seen.push(n.address.clone());
+            }
+            is_new
+        });
         if named.len() > 1 {
             let got: Vec<&Address> = self.message.to.iter().map(|n| &n.address).collect();
             let is_other = |n: &Named| is_sent_to(&n.address) || !got.contains(&&n.address);
