@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use maildesk::failure::{Kind, TOKEN_PHRASES, TOKEN_STATUSES};
+use maildesk::mail::dsn::readers::{GENERAL, Layout, READERS};
 use maildesk::triage::Code;
 use maildesk::{alert, config, crash, oauth, telemetry};
 
@@ -33,6 +34,32 @@ fn docs_list_every_reason_code() {
         table.push_str(&format!("| {act} | `{}` | {} |\n", code.as_str(), code.words()));
     }
     generated_part("docs/reason-codes.md", "codes", &table);
+}
+
+#[test]
+fn docs_list_every_reader_of_reports() {
+    let quoted = |words: &[&str]| words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ");
+    let place = |layout: &Layout| match layout {
+        Layout::Below(words) => format!("lines below {}", quoted(words)),
+        Layout::Behind(words) => format!("behind {}", quoted(words)),
+        Layout::Before(words) => format!("in front of {}", quoted(words)),
+        Layout::Line => "`<address>: words`".to_owned(),
+        Layout::Field(name) => format!("the field `{name}`"),
+        Layout::Only => "the only address there is".to_owned(),
+        Layout::Returned => "the To of the returned mail".to_owned(),
+    };
+    let mut table =
+        String::from("| reader | known by one of | the recipients stand |\n| --- | --- | --- |\n");
+    for reader in READERS.iter().chain([&GENERAL]) {
+        let places: Vec<String> = reader.layouts.iter().map(place).collect();
+        table.push_str(&format!(
+            "| {} | {} | {} |\n",
+            reader.name,
+            quoted(reader.words),
+            places.join("; else ")
+        ));
+    }
+    generated_part("docs/bounce-readers.md", "readers", &table);
 }
 
 #[test]
