@@ -7,8 +7,8 @@ use clap::Parser as _;
 use super::output::{CliError, Output};
 use super::{
     Cli, Command, Context, account, alert, backup, bounce, contact, deliver, doctor, error_ticket, explain,
-    import, invalid, journal, key, mailbox, migrate, poll, queue, relay, restore, support_bundle, ticket,
-    ticket_type,
+    import, invalid, job, journal, key, mailbox, migrate, poll, queue, relay, restore, support_bundle,
+    ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
 use crate::store::{HELD_WORDS, Store};
@@ -31,6 +31,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Account(verb) => account::run(verb, context).await,
         Command::Journal(verb) => journal::run(verb, context).await,
         Command::Alert(verb) => alert::run(verb, context).await,
+        Command::Job(verb) => job::run(verb, context).await,
         Command::Key(verb) => key::run(verb, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) if args.go_live => restore::go_live(context).await,
@@ -79,6 +80,9 @@ async fn answer(call: Call, context: Context) -> Response {
         other => dispatch(other, &context).await.into(),
     };
     response.note = held_note(&context.store).await;
+    if context.works.is_shadow() && response.note.is_empty() {
+        response.note = "the daemon runs with --shadow: nothing comes of mail".to_owned();
+    }
     response
 }
 

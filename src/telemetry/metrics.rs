@@ -259,6 +259,7 @@ mod tests {
             name: "a \"b\"\n".into(),
             state: "failing",
             failing_since: None,
+            failure_kind: None,
             failures: 1,
             last_ok_age_s: Some(5),
         };

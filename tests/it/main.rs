@@ -25,6 +25,7 @@ mod intake;
 mod log_events;
 mod mailboxes;
 mod maildir;
+mod one_run;
 mod outbound;
 mod pages;
 mod pop3;
