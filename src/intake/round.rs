@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::Intake;
-use super::acknowledge::{Owed, Told};
+use super::acknowledge::{LetGo, Owed};
 use super::admit::{Admission, Opened};
 use super::balance::Balance;
 use super::decide::{Fates, STORED_BATCH};
@@ -391,7 +391,7 @@ impl FolderRound<'_> {
         self.refused.take().map_or(Ok(()), Err)
     }
 
-    fn note(&mut self, told: Told) {
+    fn note(&mut self, told: LetGo) {
         if told.holds_after_close {
             self.at_close.extend(told.arrivals);
         } else {
@@ -606,8 +606,8 @@ async fn acknowledge<S: Source>(
     source: &mut S,
     (owed, handled): (&[Owed], &Handled),
     refused: &mut Option<Failure>,
-) -> Result<Told, Failure> {
-    let nothing = Told { arrivals: vec![], holds_after_close: false };
+) -> Result<LetGo, Failure> {
+    let nothing = LetGo { arrivals: vec![], holds_after_close: false };
     if refused.is_some() {
         return Ok(nothing);
     }
