@@ -46,6 +46,7 @@ INSERT INTO lease (name, owner, fence) VALUES ('desk', '', 0);
 
 CREATE TABLE job (
   name TEXT NOT NULL PRIMARY KEY,
+  schedule TEXT NOT NULL DEFAULT '',
   known_us BIGINT NOT NULL,           -- first seen: its first run is counted from then
   began_us BIGINT,
   ended_us BIGINT,
@@ -104,6 +105,7 @@ CREATE TABLE mailbox (
   failing_since_us BIGINT,
   failures BIGINT NOT NULL DEFAULT 0,
   last_error TEXT NOT NULL DEFAULT '',
+  failure_kind TEXT NOT NULL DEFAULT '', -- of the last round, where it failed
   shown BIGINT NOT NULL DEFAULT 0,    -- distinct messages the server has ever shown (M2)
   last_mail_us BIGINT                 -- when a round last brought mail
 );
@@ -308,7 +310,7 @@ CREATE TABLE arrival (
   folder TEXT NOT NULL,
   validity BIGINT NOT NULL,           -- IMAP's UIDVALIDITY, else 0
   source_id TEXT NOT NULL,            -- UID, UIDL, Maildir name or digest and envelope recipient
-  state TEXT NOT NULL,                -- before_start, kept, decided, ack_pending, acked, left, vanished, shadow_kept, shadow
+  state TEXT NOT NULL,                -- before_start, kept, decided, ack_pending, acked, left, refused, vanished, shadow_kept, shadow
   announced_size BIGINT NOT NULL,
   size BIGINT NOT NULL,
   digest BYTEA NOT NULL,               -- SHA-256 of the bytes; empty where they are not here

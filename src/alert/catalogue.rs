@@ -122,6 +122,13 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: false,
     },
     Entry {
+        name: "refused:ARRIVAL",
+        meaning: "a server lists a message and has refused to give it in five rounds; it stays there, and the others go on",
+        advice: "Its words are the server's. Ask its operator, or look at the message with another program. `maildesk error \
+                 fetch` asks for it once more, `discard` removes it there. Cleared when that is done, or it is gone.",
+        is_told_when_over: false,
+    },
+    Entry {
         name: "balance:ID",
         meaning: "the server has shown more or fewer messages than are accounted for",
         advice: "This must not happen. Look for arrivals without a journal row (`maildesk journal list --mailbox NAME`), \
@@ -131,7 +138,7 @@ pub const CATALOGUE: &[Entry] = &[
     Entry {
         name: "template:NAME",
         meaning: "a letter template of yours does not work; the built-in one is used",
-        advice: "Its words name file, line and reason. Mend the file and restart. It does not clear itself yet.",
+        advice: "Its words name file, line and reason. Mend the file and restart. Cleared at that start, if the template works.",
         is_told_when_over: false,
     },
 ];

@@ -105,7 +105,7 @@ async fn again(socket: &Path, request: &Request, bytes: &mut Bytes) -> Result<Op
             file.rewind().map_err(|e| Failure::temporary("the spool file").because(e))?;
             control::call_with_body(socket, request, file).await
         }
-        Bytes::Gone => Ok(None),
+        Bytes::Gone | Bytes::Refused(_) => Ok(None),
     }
 }
 

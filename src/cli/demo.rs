@@ -77,7 +77,7 @@ pub async fn run(args: Args, wants_json: bool, env: &Env) -> Result<Output, CliE
     print(&Ok(output).into(), wants_json);
     let place = args.dir.join("Maildir").join("new");
     eprintln!("\nThe daemon is running: a mail put into {} is taken in. Ctrl-C ends it.", place.display());
-    run::run(run::Args { migrate: false }, demo.context, hold).await
+    run::run(run::Args { migrate: false, shadow: false }, demo.context, hold).await
 }
 
 struct Demo {

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use super::output::{CliError, Output};
 use super::{
     Cli, Command, Context, account, alert, backup, bounce, contact, deliver, doctor, error_ticket, explain,
-    import, invalid, journal, key, mailbox, migrate, oauth, poll, queue, relay, restore, support_bundle,
+    import, invalid, job, journal, key, mailbox, migrate, oauth, poll, queue, relay, restore, support_bundle,
     ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
@@ -32,6 +32,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Account(verb) => account::run(verb, context).await,
         Command::Journal(verb) => journal::run(verb, context).await,
         Command::Alert(verb) => alert::run(verb, context).await,
+        Command::Job(verb) => job::run(verb, context).await,
         Command::Key(verb) => key::run(verb, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) if args.go_live => restore::go_live(context).await,
@@ -80,6 +81,9 @@ async fn answer(call: Call, context: Context) -> Response {
         other => dispatch(other, &context).await.into(),
     };
     response.note = held_note(&context.store).await;
+    if context.works.is_shadow() && response.note.is_empty() {
+        response.note = "the daemon runs with --shadow: nothing comes of mail".to_owned();
+    }
     response
 }
 

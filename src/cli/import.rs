@@ -197,7 +197,7 @@ impl Import<'_> {
             for batch in batches(items.collect(), self.context.works.intake.settings.batch_bytes) {
                 for fetched in source.fetch(&batch).await.map_err(unavailable)? {
                     let received = received.get(&fetched.source_id).copied().flatten();
-                    if !matches!(fetched.bytes, Bytes::Gone) {
+                    if !matches!(fetched.bytes, Bytes::Gone | Bytes::Refused(_)) {
                         self.add(Imported { bytes: fetched.bytes, received }).await?;
                     }
                 }
@@ -259,7 +259,7 @@ fn weight(bytes: &Bytes) -> u64 {
     match bytes {
         Bytes::Memory(bytes) => bytes.len() as u64,
         Bytes::Spool(..) => SPOOL_FROM,
-        Bytes::Gone => 0,
+        Bytes::Gone | Bytes::Refused(_) => 0,
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Args {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    /// Take away what an install with the same root and prefix has laid down. Configuration, key and data stay
+    #[arg(long)]
+    uninstall: bool,
     /// What goes into a package: no key, which is made where it is installed
     #[arg(long, hide = true)]
     for_package: bool,
@@ -44,6 +47,8 @@ enum Done {
     Unchanged,
     /// It is the operator's.
     Kept,
+    Removed,
+    Absent,
 }
 
 #[derive(Serialize)]
@@ -59,8 +64,11 @@ pub fn run(args: &Args) -> Result<Output, CliError> {
     let mut lines = vec![];
     for file in files(&args.prefix, args.for_package)? {
         let path = below(&args.root, &file.path);
-        let done = lay(&file, &path, args.dry_run).map_err(|e| refused(&path, &e))?;
-        lines.push(Line { path, done });
+        let done = match args.uninstall {
+            true => take_away(&file, &path, args.dry_run),
+            false => lay(&file, &path, args.dry_run),
+        };
+        lines.push(Line { done: done.map_err(|e| refused(&path, &e))?, path });
     }
     let human = told(&lines, args);
     Ok(Output { json: json(&lines)?, human, ..Output::default() })
@@ -101,6 +109,24 @@ fn lay(file: &File, path: &Path, is_dry: bool) -> io::Result<Done> {
     Ok(Done::Written)
 }
 
+/// What is the operator's stays, and so does whatever else lies in a folder; one of ours that is empty then goes too.
+fn take_away(file: &File, path: &Path, is_dry: bool) -> io::Result<Done> {
+    if file.is_operators {
+        return Ok(if path.exists() { Done::Kept } else { Done::Absent });
+    }
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Done::Absent),
+        Err(e) => return Err(e),
+        Ok(_) if is_dry => return Ok(Done::Removed),
+        Ok(_) => fs::remove_file(path)?,
+    }
+    if let Some(folder) = path.parent().filter(|folder| folder.ends_with("doc/maildesk")) {
+        // Others' files in it keep it.
+        drop(fs::remove_dir(folder));
+    }
+    Ok(Done::Removed)
+}
+
 fn make_folders(file: &File, path: &Path) -> io::Result<()> {
     let Some(folder) = path.parent().filter(|folder| !folder.exists()) else { return Ok(()) };
     fs::create_dir_all(folder)?;
@@ -133,7 +159,7 @@ fn told(lines: &[Line], args: &Args) -> String {
     for line in lines {
         if line.path.to_string_lossy().contains("/man/man") {
             pages += 1;
-            renewed += usize::from(line.done == Done::Written);
+            renewed += usize::from(matches!(line.done, Done::Written | Done::Removed));
             continue;
         }
         let words = match (line.done, args.dry_run) {
@@ -141,15 +167,24 @@ fn told(lines: &[Line], args: &Args) -> String {
             (Done::Written, true) => "would be written",
             (Done::Unchanged, _) => "unchanged",
             (Done::Kept, _) => "kept as it is",
+            (Done::Removed, false) => "removed",
+            (Done::Removed, true) => "would be removed",
+            (Done::Absent, _) => "not there",
         };
         human.push_str(&format!("{}: {words}\n", line.path.display()));
     }
-    human.push_str(&format!("{pages} manual pages, {renewed} of them new or other than before\n"));
-    if !args.dry_run && !args.for_package {
+    let of_them = if args.uninstall { "there" } else { "new or other than before" };
+    human.push_str(&format!("{pages} manual pages, {renewed} of them {of_them}\n"));
+    if args.uninstall {
+        human.push_str(LEFT);
+    } else if !args.dry_run && !args.for_package {
         human.push_str(NEXT);
     }
     human
 }
+
+const LEFT: &str = "\nStop the service before, and tell systemd afterwards (`systemctl disable --now maildesk`, `systemctl daemon-reload`).\n\
+    What is yours stays: /etc/maildesk with configuration and key, /var/lib/maildesk with the desk, and the user maildesk.\n";
 
 const NEXT: &str = "\nNext, as root:\n  \
     systemd-sysusers maildesk.conf              makes the user maildesk\n  \

@@ -24,7 +24,7 @@ pub struct ListArgs {
     /// A reason code, such as reply_by_tag
     #[arg(long, default_value = "")]
     code: String,
-    /// before_start, kept, decided, ack_pending, acked, left, vanished, shadow_kept or shadow
+    /// before_start, kept, decided, ack_pending, acked, left, refused, vanished, shadow_kept or shadow
     #[arg(long, default_value = "")]
     state: String,
     #[arg(long, value_name = "ID", default_value = "")]

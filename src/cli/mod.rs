@@ -24,6 +24,7 @@ mod import;
 mod input;
 mod install;
 mod invalid;
+mod job;
 mod journal;
 mod key;
 mod mailbox;
@@ -144,6 +145,9 @@ pub enum Command {
     /// What a person has to know: a mailbox that fails, a balance that is off
     #[command(subcommand)]
     Alert(alert::Verb),
+    /// What the daemon does at its time, such as the daily backup
+    #[command(subcommand)]
+    Job(job::Verb),
     /// The configuration file: check, show, example
     #[command(subcommand)]
     Config(config_file::Verb),

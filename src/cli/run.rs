@@ -20,15 +20,27 @@ pub struct Args {
     /// Bring the store's schema up to this program's first
     #[arg(long)]
     pub migrate: bool,
+    /// As if every mailbox was in shadow mode: mail is read, decided and explained, and nothing comes of it
+    #[arg(
+        long,
+        long_help = "As if every mailbox was in shadow mode: mail is read, decided and explained, nothing is touched at the \
+        source, and no ticket or mail comes of it. What an MTA brings is refused (75), for it has no source to stay at. Mail \
+        that is owed already, and what commands cause, goes out. The next run without it decides anew what still lies there"
+    )]
+    pub shadow: bool,
 }
 
-pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output, CliError> {
+pub async fn run(args: Args, mut context: Context, mut hold: Hold) -> Result<Output, CliError> {
     // Before the socket: who sees it may send a signal.
     let mut signals = Signals::catch().map_err(|e| CliError::unavailable(format!("signals: {e}")))?;
     let socket = context.config.run.socket.clone();
     let listener = control::bind(&socket).await.map_err(|f| CliError::unavailable(f.to_string()))?;
     let shutdown = CancellationToken::new();
     tracing::info!(pid = std::process::id(), socket = %socket.display(), "daemon.starting");
+    if args.shadow {
+        context.works = context.works.in_shadow();
+        tracing::warn!("daemon.in_shadow nothing comes of mail until it runs without --shadow");
+    }
     let daily = Daily {
         source: context.source(),
         alerts: context.works.desk.alerts.clone(),
@@ -38,7 +50,7 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
     let front = Front { listener, handler: control_handler(context), web, daily: Some(daily) };
     let stopping = async {
         let stopped = tokio::select! {
-            signal = signals.next() => signal,
+            signal = signals.stop() => signal,
             () = shutdown.cancelled() => "itself",
         };
         tracing::info!(by = stopped, "daemon.stopping");
@@ -58,6 +70,7 @@ pub async fn run(_args: Args, context: Context, mut hold: Hold) -> Result<Output
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -66,13 +79,21 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+    /// Waits until one asks for the end. SIGHUP does not: it asks many daemons to read their configuration anew, and this
+    /// one says that it takes a restart.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {
+                    tracing::warn!("daemon.not_reloaded SIGHUP changes nothing: restart to apply the configuration");
+                }
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ impl Vitals {
         let mut health = Health {
             version: env!("CARGO_PKG_VERSION"),
             desk_is_ours: self.is_ours.load(Ordering::Relaxed),
+            is_shadow: self.works.is_shadow(),
             tasks: self.works.tasks.health(),
             ..Health::default()
         };
@@ -71,6 +72,7 @@ impl Vitals {
             name: line.name,
             state: line.state,
             failing_since: line.failing_since,
+            failure_kind: (!line.failure_kind.is_empty()).then_some(line.failure_kind),
             failures: line.failures,
         });
         let alerts = tx.list_alerts(false, ALL).await?;
@@ -103,6 +105,7 @@ impl Vitals {
                 oldest_s: owed.oldest.map(seconds_since),
             },
             alerts_open: alerts.len() as u64,
+            desk_is_held: tx.is_desk_held().await?,
             last_backup: last_backup.map(Micros::rfc3339),
             ..health
         })

@@ -222,6 +222,9 @@ async fn unscanned(works: Works, pulse: Pulse, shutdown: CancellationToken) {
 /// Relays that fail or work again become alerts, and so do mailboxes that are silent; alerts become mails.
 async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
     let mut looked: Option<Instant> = None;
+    if let Err(e) = works.clear_mended_templates().await {
+        alert_failed(&works.store_watch, &e);
+    }
     while !shutdown.is_cancelled() {
         pulse.beat();
         let reports = std::mem::take(&mut *works.heard.lock().expect("nobody panics while holding it"));

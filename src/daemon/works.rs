@@ -13,14 +13,14 @@ use super::supervise::{Care, Tasks};
 use super::tokens;
 use crate::alert::{self, Alarm, silence};
 use crate::clock::{Clock, Micros, Pulse};
-use crate::config::{Auth, Protocol, Run, Tls, VirusScanner};
+use crate::config::{Auth, Mode, Protocol, Run, Tls, VirusScanner};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, SCANNER_ALERT, Scanning, Settings, Shares};
 use crate::lease::{Lease, Leases};
-use crate::letters::Letters;
+use crate::letters::{Letter, Letters};
 use crate::net::{Deadlines, Http, Login};
 use crate::oauth::Grants;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
@@ -32,7 +32,7 @@ use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
 use crate::store::arrival::Of;
 use crate::store::listing::ALL;
-use crate::store::{HELD_WORDS, MailboxRow, Quiet, Space, Store, free_bytes};
+use crate::store::{HELD_WORDS, MailboxRow, Quiet, Restored, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
 use crate::ticket::{ArrivalId, MailboxId};
 
@@ -80,8 +80,12 @@ impl Works {
         })?;
         let letters = Letters::new(overrides(run)?.into_iter());
         let desk = Desk::new(store.clone(), clock.clone(), keys, letters);
-        let settings =
-            Settings { batch_bytes: run.batch_bytes, tries: i64::from(run.tries), spool: run.spool.clone() };
+        let settings = Settings {
+            batch_bytes: run.batch_bytes,
+            is_shadow: false,
+            tries: i64::from(run.tries),
+            spool: run.spool.clone(),
+        };
         let metrics = Metrics::default();
         let space = Space::of(&store, &run.spool, run.min_free_bytes, free_bytes());
         let shares = Shares::new(settings.batch_bytes);
@@ -122,6 +126,16 @@ impl Works {
     pub fn with_scanner(mut self, scanner: Option<VirusScanner>) -> Works {
         self.intake.scanning = scanner.map(|settings| Scanning::new(Scanner { settings }));
         self
+    }
+
+    /// The same, as if every mailbox was in shadow mode. What an MTA brings would have no source to stay at: it is refused.
+    pub fn in_shadow(mut self) -> Works {
+        self.intake.settings.is_shadow = true;
+        self
+    }
+
+    pub fn is_shadow(&self) -> bool {
+        self.intake.settings.is_shadow
     }
 
     /// The same, with rounds that show signs of life there.
@@ -176,7 +190,11 @@ impl Works {
         let rules = tx.load_rules().await?;
         let mut mailboxes = tx.mailboxes().await?;
         mailboxes.retain(|m| {
-            m.spec.is_active && !m.is_held && rules.types.iter().any(|t| t.mailbox == Some(m.id))
+            let is_readable = !self.is_shadow() || m.spec.protocol != Protocol::Pipe;
+            is_readable
+                && m.spec.is_active
+                && !m.is_held
+                && rules.types.iter().any(|t| t.mailbox == Some(m.id))
         });
         let is_bounce = |m: &MailboxRow| {
             rules.types.iter().any(|t| t.mailbox == Some(m.id) && t.flow == crate::triage::Flow::Bounce)
@@ -205,7 +223,10 @@ impl Works {
         self.intake.space.require()?;
         let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
-        let (ours, row) = (self.on_mailbox(mailbox).await?, mailbox.clone());
+        let (ours, mut row) = (self.on_mailbox(mailbox).await?, mailbox.clone());
+        if self.is_shadow() {
+            row.spec.mode = Mode::Shadow;
+        }
         let works = ours.clone();
         let mut task = JoinSet::new();
         let begun = tokio::time::Instant::now();
@@ -241,6 +262,11 @@ impl Works {
         mailbox: &MailboxRow,
         delivery: Delivery,
     ) -> Result<Delivered, Failure> {
+        if self.is_shadow() {
+            let words = "the daemon runs with --shadow, and what an MTA brings has no source to stay at; it is taken in when \
+                         the daemon runs without";
+            return Err(Failure::temporary(words).of(format!("mailbox {:?}", mailbox.spec.name)));
+        }
         let kept = keep_delivered(&self.store, mailbox, delivery, self.clock.now()).await;
         match &kept {
             Ok(_) => self.delivered.send_modify(|()| ()),
@@ -328,7 +354,8 @@ impl Works {
     /// After a restore: what was handled since the backup lies where it was moved to, and is read again once.
     async fn reread(&self, mailbox: &MailboxRow) -> Result<(), Failure> {
         let restored = self.store.read().await?.restored().await?;
-        let Some(restored) = restored.filter(|r| r.rereads.contains(&mailbox.id)) else { return Ok(()) };
+        let is_due = |r: &Restored| r.rereads.contains(&mailbox.id) && !self.is_shadow();
+        let Some(restored) = restored.filter(is_due) else { return Ok(()) };
         let (folder, since) = (&mailbox.spec.move_to, restored.since());
         let fates = match mailbox.spec.protocol {
             Protocol::Imap => {
@@ -542,6 +569,28 @@ impl Works {
         Ok(())
     }
 
+    /// Alerts about templates are over once these work: they are read at the start, and may have been mended since.
+    pub async fn clear_mended_templates(&self) -> Result<(), Failure> {
+        let mut tx = self.store.read().await?;
+        let mut standing: Vec<String> =
+            tx.list_alerts(false, ALL).await?.into_iter().map(|a| a.name).collect();
+        standing.retain(|name| name.starts_with("template:"));
+        if standing.is_empty() {
+            return Ok(());
+        }
+        let rules = tx.load_rules().await?;
+        drop(tx);
+        let languages = || rules.types.iter().map(|of| of.language.as_str()).chain(["en"]);
+        for letter in Letter::samples() {
+            let name = format!("template:{}", letter.name());
+            let works = || languages().all(|tag| self.desk.letters.render(&letter, tag).1.is_none());
+            if standing.contains(&name) && works() {
+                self.desk.alerts.keep(&name, None).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Alerts of the virus scanner are over where there is none any more, or what waited for it was decided without it.
     pub async fn clear_unscanned(&self) -> Result<(), Failure> {
         if self.intake.scanning.is_none() {
@@ -571,8 +620,9 @@ impl Works {
         }
         let now = self.clock.now();
         let mut tx = self.store.write().await?;
-        let words = failure.map(Failure::to_string);
-        let (failures, since) = tx.record_round(mailbox.id, words.as_deref(), now).await?;
+        let words = failure.map(|f| (f.kind, f.to_string()));
+        let failed = words.as_ref().map(|(kind, words)| (*kind, words.as_str()));
+        let (failures, since) = tx.record_round(mailbox.id, failed, now).await?;
         let name = format!("mailbox:{}:failing", mailbox.id);
         match failure {
             None => self.desk.alerts.keep_in(&mut tx, &name, None).await?,

@@ -117,7 +117,7 @@ impl Desk {
             )));
         }
         tx.settle_error(id, "retried", self.clock.now()).await?;
-        self.alerts.state_in(&mut tx, &too_big_alert(arrival), None).await?;
+        self.clear_left_alerts(&mut tx, arrival).await?;
         tx.reopen_journal(arrival).await?;
         self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} retried")), cause)
             .await?;
@@ -140,6 +140,12 @@ impl Desk {
         tx.commit().await
     }
 
+    /// Nobody need look at a message any more that was left at its source.
+    pub async fn clear_left_alerts(&self, tx: &mut Tx, arrival: ArrivalId) -> Result<(), Error> {
+        self.alerts.state_in(tx, &too_big_alert(arrival), None).await?;
+        self.alerts.state_in(tx, &refused_alert(arrival), None).await
+    }
+
     /// The arrival of an error ticket that nobody has settled.
     pub async fn open_error(&self, id: ErrorId) -> Result<ArrivalId, Error> {
         open_error(&mut self.store.read().await?, id).await
@@ -149,7 +155,7 @@ impl Desk {
     pub async fn settle_returned(&self, tx: &mut Tx, id: ErrorId, cause: &Cause) -> Result<(), Error> {
         let arrival = open_error(tx, id).await?;
         tx.settle_error(id, "returned", self.clock.now()).await?;
-        self.alerts.state_in(tx, &too_big_alert(arrival), None).await?;
+        self.clear_left_alerts(tx, arrival).await?;
         self.event(tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} returned")), cause)
             .await?;
         Ok(())
@@ -161,7 +167,7 @@ impl Desk {
         let arrival = open_error(&mut tx, id).await?;
         tx.settle_error(id, "discarded", self.clock.now()).await?;
         tx.let_go(arrival).await?;
-        self.alerts.state_in(&mut tx, &too_big_alert(arrival), None).await?;
+        self.clear_left_alerts(&mut tx, arrival).await?;
         self.event(&mut tx, Event::of(None, Happened::ErrorSettled, format!("error:{id} discarded")), cause)
             .await?;
         tx.commit().await
@@ -294,6 +300,11 @@ impl Desk {
 /// The alert of a message over the size limit, which stands until somebody has decided what is to become of it.
 pub fn too_big_alert(arrival: ArrivalId) -> String {
     format!("too_big:{arrival}")
+}
+
+/// The same of a message that its server lists and will not give.
+pub fn refused_alert(arrival: ArrivalId) -> String {
+    format!("refused:{arrival}")
 }
 
 /// A message that was kept back, with the rules of today and the number that its new place bears.

@@ -14,8 +14,8 @@ pub(super) struct Owed {
     pub source_id: String,
 }
 
-/// Messages that the source was told of.
-pub(super) struct Told {
+/// Messages that the source was told to let go.
+pub(super) struct LetGo {
     pub arrivals: Vec<ArrivalId>,
     /// Confirmed only once the session was closed.
     pub holds_after_close: bool,
@@ -30,9 +30,9 @@ impl Intake {
         source: &mut S,
         owed: &[Owed],
         handled: &Handled,
-    ) -> Result<Told, Failure> {
+    ) -> Result<LetGo, Failure> {
         if owed.is_empty() {
-            return Ok(Told { arrivals: vec![], holds_after_close: false });
+            return Ok(LetGo { arrivals: vec![], holds_after_close: false });
         }
         let ids: Vec<String> = owed.iter().map(|o| o.source_id.clone()).collect();
         crash::point("ack.before_source");
@@ -43,7 +43,7 @@ impl Intake {
         if !done.words.is_empty() {
             self.confirm(&arrivals, &done.words).await?;
         }
-        Ok(Told { arrivals, holds_after_close: done.holds_after_close })
+        Ok(LetGo { arrivals, holds_after_close: done.holds_after_close })
     }
 
     /// Writes what the source has confirmed.

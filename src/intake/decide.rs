@@ -96,11 +96,14 @@ impl Intake {
         }
         let limit = if one_by_one { 1 } else { STORED_BATCH };
         let mut after = NONE;
-        while let Some(page) = self.next_pending(of, after, limit).await? {
+        while let Some(mut page) = self.next_pending(of, after, limit).await? {
             if one_by_one && last.is_none_or(|last| page[0].id > last) {
                 break;
             }
             let end = page[page.len() - 1].id;
+            if self.settings.is_shadow {
+                page.retain(|pending| pending.is_shadow);
+            }
             let kept = page.into_iter().map(|pending| Kept { pending, bytes: Held::Store }).collect();
             // Before any is in hand: what waits for the scanner has killed nobody.
             let batch = self.scan(kept).await?;

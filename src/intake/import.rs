@@ -100,7 +100,7 @@ fn fetched(mut message: Imported) -> Result<Fetched, Failure> {
             let unread = |e| Failure::temporary("cannot read a big message again").because(e);
             (digest_of(file).map_err(unread)?, *size)
         }
-        Bytes::Gone => (vec![], 0),
+        Bytes::Gone | Bytes::Refused(_) => (vec![], 0),
     };
     Ok(Fetched {
         source_id: crate::seal::to_hex(&digest),

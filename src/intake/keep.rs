@@ -121,7 +121,7 @@ fn gather(
     let mut batch = KeptBatch::default();
     for ((id, row), held) in ids.into_iter().zip(rows).zip(bytes) {
         let Some(bytes) = held else {
-            batch.vanished += 1;
+            batch.vanished += usize::from(row.state == ArrivalState::Vanished);
             continue;
         };
         let pending = Pending {
@@ -180,6 +180,10 @@ pub(super) fn describe(
         }
         Bytes::Gone => {
             row.state = ArrivalState::Vanished;
+            None
+        }
+        Bytes::Refused(_) => {
+            row.state = ArrivalState::Refused;
             None
         }
     };

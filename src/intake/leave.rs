@@ -1,10 +1,12 @@
-//! A message over the size limit: its headers are decided on and told of, its bytes stay at the source (B2).
+//! A message that stays at its source, because it is over the size limit (B2) or its server will not give it: its headers
+//! are told of.
 
 use super::Intake;
 use super::decide::{Fates, set_aside};
 use super::source::{Item, Listing};
 use super::told::Told;
 use crate::desk::apply::{Applied, Applying};
+use crate::desk::review::{refused_alert, too_big_alert};
 use crate::failure::Failure;
 use crate::mail::{self, Message};
 use crate::store::arrival::{ArrivalState, NewArrival, Place};
@@ -13,17 +15,68 @@ use crate::store::{Error, Tx};
 use crate::ticket::ArrivalId;
 use crate::triage::{Clues, Code};
 
-/// A message that is too big, as its source shows it.
-pub(super) struct TooBig<'a> {
+/// A message that is left at its source, as that shows it.
+pub(super) struct Left<'a> {
     pub item: &'a Item,
     pub headers: Vec<u8>,
-    /// Its arrival, where it had vanished and is listed again.
+    /// Its arrival, where it has one.
     pub known: Option<ArrivalId>,
+    pub why: Why,
+}
+
+pub(super) enum Why {
+    TooBig,
+    /// In the server's words.
+    Refused(String),
+}
+
+impl Left<'_> {
+    fn code(&self) -> Code {
+        match self.why {
+            Why::TooBig => Code::TooBig,
+            Why::Refused(_) => Code::Refused,
+        }
+    }
+
+    /// As the error ticket says it.
+    fn words(&self) -> String {
+        let size = self.item.size;
+        match &self.why {
+            Why::TooBig => format!("{size} bytes, over the mailbox's limit; it stays at the source"),
+            Why::Refused(said) => {
+                format!(
+                    "{size} bytes; its server lists it and will not give it: {said}; it stays at the source"
+                )
+            }
+        }
+    }
+
+    /// The alert that stands meanwhile, and its words.
+    fn alert(&self, id: ArrivalId, from: &str) -> (String, String) {
+        let size = self.item.size;
+        match &self.why {
+            Why::TooBig => (
+                too_big_alert(id),
+                format!(
+                    "a message of {size} bytes from {from} is over the limit of its mailbox and stays at the source: \
+                     `maildesk error list` shows it, `maildesk error fetch` takes it in, `maildesk error discard` removes it"
+                ),
+            ),
+            Why::Refused(said) => (
+                refused_alert(id),
+                format!(
+                    "a message of {size} bytes from {from} stays at the source, for its server lists it and will not give \
+                     it ({said}); ask the server's operator, or look at it with another program: `maildesk error fetch` \
+                     asks for it once more, `maildesk error discard` removes it there"
+                ),
+            ),
+        }
+    }
 }
 
 impl Intake {
     /// Tells of it once. `None` where it was left before, under another number.
-    pub(super) async fn leave(&self, place: &Place, big: &TooBig<'_>) -> Result<Option<Fates>, Failure> {
+    pub(super) async fn leave(&self, place: &Place, big: &Left<'_>) -> Result<Option<Fates>, Failure> {
         let skeleton =
             mail::scan(&mut &big.headers[..]).map_err(|e| Failure::temporary("headers").because(e))?;
         let message = mail::parse(&skeleton);
@@ -37,21 +90,17 @@ impl Intake {
         }
         let id = self.left_arrival(&mut tx, place, big).await?;
         let told = self.keep_headers(&mut tx, id, big, &message).await?;
-        let words = format!(
-            "a message of {} bytes from {} is over the limit of its mailbox and stays at the source: \
-             `maildesk error list` shows it, `maildesk error fetch` takes it in, `maildesk error discard` removes it",
-            big.item.size,
-            message.from.as_ref().map_or("an unknown sender", |f| f.address.as_str())
-        );
-        self.desk.alerts.state_in(&mut tx, &alert(id), Some(&words)).await?;
+        let from = message.from.as_ref().map_or("an unknown sender", |f| f.address.as_str());
+        let (name, words) = big.alert(id, from);
+        self.desk.alerts.state_in(&mut tx, &name, Some(&words)).await?;
         tx.commit().await?;
         self.tell(&[told]);
         let mut fates = Fates::default();
-        fates.count(&set_aside(Code::TooBig));
+        fates.count(&set_aside(big.code()));
         Ok(Some(fates))
     }
 
-    async fn left_arrival(&self, tx: &mut Tx, place: &Place, big: &TooBig<'_>) -> Result<ArrivalId, Error> {
+    async fn left_arrival(&self, tx: &mut Tx, place: &Place, big: &Left<'_>) -> Result<ArrivalId, Error> {
         if let Some(id) = big.known {
             tx.reopen_journal(id).await?;
             tx.leave_arrival(id, big.item.size).await?;
@@ -77,7 +126,7 @@ impl Intake {
         &self,
         tx: &mut Tx,
         id: ArrivalId,
-        big: &TooBig<'_>,
+        big: &Left<'_>,
         message: &Message,
     ) -> Result<Told, Error> {
         let pending = tx.arrival(id).await?;
@@ -85,7 +134,7 @@ impl Intake {
         let number = tx.draw_decision().await?;
         let clues = Clues { mailbox: Some(pending.mailbox), ..Clues::none() };
         let key = MailKey::of(message, &[], &self.desk.keys);
-        let decision = set_aside(Code::TooBig);
+        let decision = set_aside(big.code());
         let applying = Applying {
             pending: &pending,
             message,
@@ -95,8 +144,7 @@ impl Intake {
             key: &key,
             number,
         };
-        let words = format!("{} bytes, over the mailbox's limit; it stays at the source", big.item.size);
-        self.desk.keep_error(tx, &applying, &words, &big.headers).await?;
+        self.desk.keep_error(tx, &applying, &big.words(), &big.headers).await?;
         let clues_json = serde_json::to_string(&clues)?;
         let fate = Fate::default();
         let journal = NewJournal { arrival: id, number, decision: &decision, clues_json: &clues_json, fate };
@@ -106,7 +154,10 @@ impl Intake {
 
     /// What was left in this folder and is not there any more, under its number or a new one, has vanished.
     pub(super) async fn settle_gone(&self, place: &Place, listing: &Listing) -> Result<(), Failure> {
-        let left = self.desk.store.read().await?.arrivals_in(place.mailbox, ArrivalState::Left).await?;
+        let mut tx = self.desk.store.read().await?;
+        let mut left = tx.arrivals_in(place.mailbox, ArrivalState::Left).await?;
+        left.extend(tx.arrivals_in(place.mailbox, ArrivalState::Refused).await?);
+        drop(tx);
         let is_listed = |id: &str| listing.items.iter().any(|item| item.source_id == id);
         let is_gone = |at: &Place, id: &str| at.folder == place.folder && (at != place || !is_listed(id));
         let gone: Vec<ArrivalId> =
@@ -125,16 +176,12 @@ impl Intake {
     pub(super) async fn settle_vanished(&self, tx: &mut Tx, id: ArrivalId) -> Result<(), Error> {
         tx.mark_vanished(id).await?;
         tx.settle_error_of(id, "vanished", self.clock.now()).await?;
-        self.desk.alerts.state_in(tx, &alert(id), None).await
+        self.desk.clear_left_alerts(tx, id).await
     }
 
     /// It is here after all.
     pub(super) async fn settle_fetched(&self, tx: &mut Tx, id: ArrivalId) -> Result<(), Error> {
         tx.settle_error_of(id, "fetched", self.clock.now()).await?;
-        self.desk.alerts.state_in(tx, &alert(id), None).await
+        self.desk.clear_left_alerts(tx, id).await
     }
-}
-
-fn alert(id: ArrivalId) -> String {
-    crate::desk::review::too_big_alert(id)
 }

@@ -55,6 +55,8 @@ pub struct Intake {
 pub struct Settings {
     /// Bytes that one batch holds in memory; the next one is on the wire meanwhile.
     pub batch_bytes: u64,
+    /// Nothing comes of any mail: what is kept live waits, and every mailbox is read in shadow.
+    pub is_shadow: bool,
     /// Deaths and panics with one message in hand before it is set aside.
     pub tries: i64,
     /// Where messages past 1 MiB lie while they are taken in.

@@ -58,9 +58,9 @@ impl Intake {
     }
 }
 
-/// Set aside without a look into it: too big to be here, or a danger to whoever parses it.
+/// Set aside without a look into it: not here, or a danger to whoever parses it.
 fn undecidable(row: &JournalRow) -> Option<Code> {
-    Code::parse(&row.code).filter(|code| matches!(code, Code::TooBig | Code::Poison))
+    Code::parse(&row.code).filter(|code| matches!(code, Code::TooBig | Code::Refused | Code::Poison))
 }
 
 fn stored_clues(row: &JournalRow) -> Result<Clues, Error> {

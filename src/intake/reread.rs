@@ -34,7 +34,7 @@ impl Intake {
         // In order of arrival, so that a reply finds its parent.
         for batch in batches(wanted, self.settings.batch_bytes) {
             let mut fetched = source.fetch(&batch).await?;
-            fetched.retain(|message| !matches!(message.bytes, Bytes::Gone));
+            fetched.retain(|message| !matches!(message.bytes, Bytes::Gone | Bytes::Refused(_)));
             let kept = self.keep(&place, fetched, &[], Keeping::Live).await?.kept;
             fates.merge(&self.decide(kept, false).await?.fates);
         }

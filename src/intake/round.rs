@@ -5,17 +5,17 @@
 use std::collections::HashMap;
 
 use super::Intake;
-use super::acknowledge::{Owed, Told};
+use super::acknowledge::{LetGo, Owed};
 use super::admit::{Admission, Opened};
 use super::balance::Balance;
 use super::decide::{Fates, STORED_BATCH};
 use super::keep::{Keeping, Kept};
-use super::leave::TooBig;
+use super::leave::{Left, Why};
 use super::share::Share;
 use super::source::{Bytes, Fetched, Handled, Item, Listing, SPOOL_FROM, SessionLimit, Source};
 use crate::config;
 use crate::crash;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::store::MailboxRow;
 use crate::store::arrival::{ArrivalState, Known, Of, Place};
 use crate::ticket::ArrivalId;
@@ -24,6 +24,8 @@ use crate::ticket::ArrivalId;
 const BATCH_MESSAGES: usize = 200;
 /// Of a message that is too big, the headers that are kept.
 const HEADERS_LIMIT: usize = 64 << 10;
+/// Rounds in which a server may refuse to give a message, before that is an error ticket.
+const REFUSALS: i64 = 5;
 /// Memory counts a spooled message as this much.
 const SPOOLED_COST: u64 = SPOOL_FROM;
 
@@ -144,9 +146,14 @@ impl Intake {
         let folders = source.folders();
         let is_unread = |p: &Place| p.epoch != mailbox.epoch || !folders.contains(&p.folder);
         self.drop_stale(&left_over, is_unread, "its folder is not read, or in another account").await?;
-        let (mut refused, mut at_close) = (None, vec![]);
+        let (mut refused, mut at_close, mut not_given) = (None, vec![], None);
         for folder in folders {
-            let seen = Seen { left_over: &left_over, at_close: &mut at_close, report: &mut report };
+            let seen = Seen {
+                left_over: &left_over,
+                at_close: &mut at_close,
+                not_given: &mut not_given,
+                report: &mut report,
+            };
             match self.folder_round(mailbox, folder, source, seen).await {
                 Ok(()) if report.is_held => break,
                 Ok(()) => {}
@@ -157,7 +164,7 @@ impl Intake {
                 Err(failure) => return Err(failure),
             }
         }
-        Ok(Ended { report, refused, at_close })
+        Ok(Ended { report, refused: refused.or(not_given), at_close })
     }
 
     async fn folder_round<S: Source>(
@@ -165,7 +172,7 @@ impl Intake {
         mailbox: &MailboxRow,
         folder: String,
         source: &mut S,
-        Seen { left_over, at_close, report }: Seen<'_>,
+        Seen { left_over, at_close, not_given, report }: Seen<'_>,
     ) -> Result<(), Failure> {
         self.desk.store.require_life()?;
         let listing = source.open(&folder).await?;
@@ -204,6 +211,7 @@ impl Intake {
             confirmed: vec![],
             at_close,
             refused: None,
+            not_given,
             is_shadow,
             report,
         };
@@ -249,6 +257,7 @@ impl Intake {
         let ids: Vec<&str> = listing.items.iter().map(|i| i.source_id.as_str()).collect();
         let known = self.desk.store.read().await?.known_arrivals(place, &ids).await?;
         let asked_for = self.desk.store.read().await?.asked_for().await?;
+        let refused = self.desk.store.read().await?.refused().await?;
         let known: HashMap<&str, &Known> = known.iter().map(|k| (k.source_id.as_str(), k)).collect();
         let mut work = Work::default();
         for item in &listing.items {
@@ -256,12 +265,13 @@ impl Intake {
                 None => work.unknown.push(item.clone()),
                 Some(k) if k.state == ArrivalState::Shadow => work.shadows.push((item.clone(), (*k).clone())),
                 Some(k) if k.state == ArrivalState::ShadowKept => {}
+                Some(k) if k.state == ArrivalState::Refused => work.wanted.push((item.clone(), (*k).clone())),
                 Some(k) if k.state == ArrivalState::Vanished => match item.size > limit {
                     true => work.too_big.push((item.clone(), Some(k.id))),
                     false => work.wanted.push((item.clone(), (*k).clone())),
                 },
                 Some(k) if k.state == ArrivalState::Left => {
-                    if item.size <= limit || asked_for.contains(&k.id) {
+                    if item.size <= limit && !refused.contains(&k.id) || asked_for.contains(&k.id) {
                         work.wanted.push((item.clone(), (*k).clone()));
                     }
                 }
@@ -281,7 +291,7 @@ impl Intake {
 /// How a round ended, before its session does.
 struct Ended {
     report: RoundReport,
-    /// What the source would not do for one folder.
+    /// What the source would not do for one folder, or for one message.
     refused: Option<Failure>,
     /// The source confirms these with its `close`.
     at_close: Vec<ArrivalId>,
@@ -293,6 +303,7 @@ struct Seen<'a> {
     left_over: &'a [(Place, Known)],
     /// The source confirms these with its `close`.
     at_close: &'a mut Vec<ArrivalId>,
+    not_given: &'a mut Option<Failure>,
     report: &'a mut RoundReport,
 }
 
@@ -325,6 +336,8 @@ struct FolderRound<'a> {
     at_close: &'a mut Vec<ArrivalId>,
     /// The source has refused to let mail go: nothing more is asked of it in this round, but mail is still taken in.
     refused: Option<Failure>,
+    /// A message that the source would not give: told at the end of the round, for the others go on.
+    not_given: &'a mut Option<Failure>,
     /// The mailbox is in shadow mode.
     is_shadow: bool,
     report: &'a mut RoundReport,
@@ -389,7 +402,7 @@ impl FolderRound<'_> {
         self.refused.take().map_or(Ok(()), Err)
     }
 
-    fn note(&mut self, told: Told) {
+    fn note(&mut self, told: LetGo) {
         if told.holds_after_close {
             self.at_close.extend(told.arrivals);
         } else {
@@ -412,8 +425,13 @@ impl FolderRound<'_> {
     ) -> Result<Vec<Owed>, Failure> {
         self.report.fetched += fetched.len() as u64;
         let mut source_ids: Vec<String> = Vec::with_capacity(fetched.len());
-        source_ids
-            .extend(fetched.iter().filter(|f| !matches!(f.bytes, Bytes::Gone)).map(|f| f.source_id.clone()));
+        source_ids.extend(fetched.iter().filter(|f| has_come(&f.bytes)).map(|f| f.source_id.clone()));
+        for message in &fetched {
+            if let Bytes::Refused(words) = &message.bytes {
+                let item = Item { source_id: message.source_id.clone(), size: message.announced_size };
+                self.not_given.get_or_insert(not_given(&item, words));
+            }
+        }
         let keeping = if self.is_shadow { Keeping::Shadow } else { Keeping::Live };
         let batch = self.intake.keep(self.place, fetched, confirmed, keeping).await?;
         self.report.vanished += batch.vanished as u64;
@@ -436,7 +454,7 @@ impl FolderRound<'_> {
         known: Option<ArrivalId>,
     ) -> Result<(), Failure> {
         let Some(headers) = source.fetch_headers(item, HEADERS_LIMIT).await? else { return Ok(()) };
-        let big = TooBig { item, headers, known };
+        let big = Left { item, headers, known, why: Why::TooBig };
         if self.is_shadow {
             let fates = self.intake.leave_in_shadow(self.place, &big).await?;
             self.report.fates.merge(&fates);
@@ -496,12 +514,45 @@ impl FolderRound<'_> {
     ) -> Result<(), Failure> {
         let fetched = source.fetch(std::slice::from_ref(item)).await?;
         let Some(message) = fetched.into_iter().next() else { return Ok(()) };
+        if let Bytes::Refused(words) = message.bytes {
+            // On the heap: this is seldom, and a round's future is large as it is.
+            return Box::pin(self.refuse(source, (item, known), words)).await;
+        }
         self.report.fetched += 1;
         let Some(kept) = self.intake.keep_left(known.id, message).await? else { return Ok(()) };
         let decided = self.intake.decide(vec![kept], true).await?;
         self.report.fates.merge(&decided.fates);
         if !decided.is_waiting(known.id) {
             self.owed.push(Owed { arrival: known.id, source_id: item.source_id.clone() });
+        }
+        Ok(())
+    }
+
+    /// The source has once more not given a message. After some rounds it is left there, and nobody asks any more.
+    async fn refuse<S: Source>(
+        &mut self,
+        source: &mut S,
+        (item, known): (&Item, &Known),
+        words: String,
+    ) -> Result<(), Failure> {
+        let mut tx = self.intake.desk.store.write().await?;
+        let rounds = tx.mark_refused(known.id).await?;
+        tx.commit().await?;
+        // An admin has asked for one that was left before: it is left again.
+        if rounds < REFUSALS - 1 && known.state != ArrivalState::Left {
+            self.not_given.get_or_insert(not_given(item, &words));
+            return Ok(());
+        }
+        let headers = match source.fetch_headers(item, HEADERS_LIMIT).await {
+            Ok(headers) => headers.unwrap_or_default(),
+            // They are refused, too.
+            Err(failure) if matches!(failure.kind, Kind::Refused | Kind::NotUnderstood) => vec![],
+            Err(failure) => return Err(failure),
+        };
+        let left = Left { item, headers, known: Some(known.id), why: Why::Refused(words) };
+        if let Some(fates) = self.intake.leave(self.place, &left).await? {
+            self.report.left += 1;
+            self.report.fates.merge(&fates);
         }
         Ok(())
     }
@@ -566,8 +617,8 @@ async fn acknowledge<S: Source>(
     source: &mut S,
     (owed, handled): (&[Owed], &Handled),
     refused: &mut Option<Failure>,
-) -> Result<Told, Failure> {
-    let nothing = Told { arrivals: vec![], holds_after_close: false };
+) -> Result<LetGo, Failure> {
+    let nothing = LetGo { arrivals: vec![], holds_after_close: false };
     if refused.is_some() {
         return Ok(nothing);
     }
@@ -578,6 +629,17 @@ async fn acknowledge<S: Source>(
         }
         told => told,
     }
+}
+
+fn has_come(bytes: &Bytes) -> bool {
+    !matches!(bytes, Bytes::Gone | Bytes::Refused(_))
+}
+
+fn not_given(item: &Item, words: &str) -> Failure {
+    let Item { source_id, size } = item;
+    let words =
+        format!("message {source_id} of {size} bytes: the server lists it and will not give it: {words}");
+    Failure::temporary(words).kind(Kind::Refused)
 }
 
 fn handled_of(mailbox: &MailboxRow) -> Handled {

@@ -8,7 +8,7 @@ use super::Intake;
 use super::acknowledge::Owed;
 use super::decide::{Decided, Fates, Parsed, set_aside};
 use super::keep::{Held, Kept};
-use super::leave::TooBig;
+use super::leave::Left;
 use super::lookup::{Asked, InHand, Sight, look_up};
 use crate::failure::Failure;
 use crate::mail::{self, Address, Message};
@@ -112,7 +112,7 @@ impl Intake {
     }
 
     /// A message over the size limit, by its headers alone.
-    pub(super) async fn leave_in_shadow(&self, place: &Place, big: &TooBig<'_>) -> Result<Fates, Failure> {
+    pub(super) async fn leave_in_shadow(&self, place: &Place, big: &Left<'_>) -> Result<Fates, Failure> {
         let unread = |e| Failure::temporary("cannot read a message's headers").because(e);
         let message = mail::parse(&mail::scan(&mut &big.headers[..]).map_err(unread)?);
         let now = self.clock.now();

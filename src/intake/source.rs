@@ -128,6 +128,8 @@ pub enum Bytes {
     Spool(std::fs::File, u64),
     /// Somebody else removed it since it was listed.
     Gone,
+    /// It is there, and the server will not give it: its own words. Others are given.
+    Refused(String),
 }
 
 /// What to do with mail that is safely taken in.

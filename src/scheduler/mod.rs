@@ -116,7 +116,7 @@ impl Job {
         let mut tx = self.alerts.store.write().await?;
         let from = tx.know_job(self.name, now).await?;
         let next = Due::new(self.schedule.clone(), from).at(now);
-        tx.set_job_next(self.name, next).await?;
+        tx.set_job_next(self.name, &self.schedule.to_string(), next).await?;
         tx.commit().await?;
         Ok(from)
     }

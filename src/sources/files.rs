@@ -232,7 +232,7 @@ fn beginning_of(bytes: Bytes) -> Vec<u8> {
             drop(file.take(HEADERS).read_to_end(&mut beginning));
             beginning
         }
-        Bytes::Gone => vec![],
+        Bytes::Gone | Bytes::Refused(_) => vec![],
     }
 }
 

@@ -22,5 +22,7 @@ pub enum Tls {
 
 /// Ends a server that sends a message without end, in bytes.
 const MESSAGE_LIMIT: u64 = 2 << 30;
+/// So many messages, all refused: it is the server, and not the messages.
+const MANY_REFUSED: usize = 10;
 /// More messages than any folder holds; ends a server that lists without end.
 const LISTING_LIMIT: usize = 5_000_000;

@@ -26,6 +26,8 @@ pub enum ArrivalState {
     Acked,
     /// Too big: stays at the source.
     Left,
+    /// Its source lists it and does not give it; it is asked for again.
+    Refused,
     /// Somebody else removed it before it was kept whole.
     Vanished,
     /// Durable, to be decided in shadow.
@@ -35,13 +37,14 @@ pub enum ArrivalState {
 }
 
 impl ArrivalState {
-    const NAMES: [(ArrivalState, &'static str); 9] = [
+    const NAMES: [(ArrivalState, &'static str); 10] = [
         (ArrivalState::BeforeStart, "before_start"),
         (ArrivalState::Kept, "kept"),
         (ArrivalState::Decided, "decided"),
         (ArrivalState::AckPending, "ack_pending"),
         (ArrivalState::Acked, "acked"),
         (ArrivalState::Left, "left"),
+        (ArrivalState::Refused, "refused"),
         (ArrivalState::Vanished, "vanished"),
         (ArrivalState::ShadowKept, "shadow_kept"),
         (ArrivalState::Shadow, "shadow"),
@@ -360,6 +363,23 @@ impl Tx {
         self.forget_mark(id).await?;
         let query = sqlx::query("UPDATE arrival SET state = 'left', announced_size = $2 WHERE id = $1");
         self.execute(query.bind(id.0).bind(announced_size as i64)).await.map(drop)
+    }
+
+    /// Its source has once more not given it. Gives how often that was.
+    pub async fn mark_refused(&mut self, id: ArrivalId) -> Result<i64, Error> {
+        self.forget_mark(id).await?;
+        let query = sqlx::query(
+            "UPDATE arrival SET state = CASE WHEN state = 'left' THEN state ELSE 'refused' END, tries = tries + 1 \
+             WHERE id = $1 RETURNING tries",
+        );
+        Ok(self.row(query.bind(id.0)).await?.try_get(0)?)
+    }
+
+    /// Arrivals left at their source because that would not give them.
+    pub async fn refused(&mut self) -> Result<HashSet<ArrivalId>, Error> {
+        let sql = "SELECT arrival_id FROM error_ticket WHERE state = 'open' AND code = 'refused'";
+        let rows = self.rows(sqlx::query(sql)).await?;
+        rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
     /// Arrivals left at their source that an admin wants taken in.

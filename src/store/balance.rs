@@ -30,13 +30,13 @@ pub struct Balance {
     pub errors: i64,
     pub duplicates: i64,
     pub discarded: i64,
-    /// Over the size limit, still at the source.
+    /// Too big, or not given by the server: still at the source.
     pub left: i64,
     pub vanished: i64,
     pub before_start: i64,
     /// Decided in shadow: nothing came of them.
     pub shadow: i64,
-    /// Kept and not yet decided.
+    /// Kept and not yet decided, or asked for again in the next round.
     pub pending: i64,
 }
 
@@ -150,7 +150,7 @@ impl Tx {
         // `+ 0` keeps SQLite from walking all of the mailbox by its unique index instead of the few new ids.
         let query = sqlx::query(
             "SELECT a.state, coalesce(j.act, ''), coalesce(j.code, ''), count(CASE \
-             WHEN a.state IN ('vanished', 'before_start', 'shadow_kept') THEN 1 \
+             WHEN a.state IN ('vanished', 'before_start', 'shadow_kept', 'refused') THEN 1 \
              WHEN a.state = 'shadow' THEN (SELECT s.arrival_id FROM shadow s WHERE s.arrival_id = a.id) \
              WHEN a.state = 'left' OR j.act = 'error' THEN (SELECT min(x.id) FROM error_ticket x WHERE x.arrival_id = a.id) \
              WHEN j.act IN ('open', 'append') THEN (SELECT min(e.id) FROM log_entry e WHERE e.arrival_id = a.id) \
@@ -178,7 +178,7 @@ impl Balance {
             ("left", _) => &mut self.left,
             ("vanished", _) => &mut self.vanished,
             ("before_start", _) => &mut self.before_start,
-            ("kept", "") | ("shadow_kept", _) => &mut self.pending,
+            ("kept", "") | ("shadow_kept" | "refused", _) => &mut self.pending,
             ("shadow", _) => &mut self.shadow,
             (_, "open") => &mut self.tickets,
             (_, "append") => &mut self.entries,

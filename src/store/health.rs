@@ -78,7 +78,7 @@ impl Store {
 impl Tx {
     pub async fn owed(&mut self) -> Result<Owed, Error> {
         let query = sqlx::query(
-            "SELECT state, COUNT(*) FROM arrival WHERE state IN ('kept', 'ack_pending', 'left') \
+            "SELECT state, COUNT(*) FROM arrival WHERE state IN ('kept', 'ack_pending', 'left', 'refused') \
              GROUP BY state ORDER BY state",
         );
         let mut owed = Owed::default();

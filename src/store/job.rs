@@ -9,6 +9,8 @@ use crate::clock::Micros;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
     pub name: String,
+    /// An interval, or a cron expression.
+    pub schedule: String,
     /// Of the last run that ended; none yet where it is new.
     pub began: Option<Micros>,
     pub ended: Option<Micros>,
@@ -22,13 +24,15 @@ pub struct JobRow {
 impl Tx {
     /// By name. A job stays here after its daemon no longer has it.
     pub async fn jobs(&mut self) -> Result<Vec<JobRow>, Error> {
-        let query =
-            sqlx::query("SELECT name, began_us, ended_us, next_us, failures, words FROM job ORDER BY name");
+        let query = sqlx::query(
+            "SELECT name, schedule, began_us, ended_us, next_us, failures, words FROM job ORDER BY name",
+        );
         let rows = self.rows(query).await?;
         let read = |row| {
             let mut row = Reader::new(row);
             Ok(JobRow {
                 name: row.text()?,
+                schedule: row.text()?,
                 began: row.maybe_time()?,
                 ended: row.maybe_time()?,
                 next: row.time()?,
@@ -49,9 +53,10 @@ impl Tx {
         Reader::new(&self.row(query.bind(name)).await?).time()
     }
 
-    pub async fn set_job_next(&mut self, name: &str, next: Micros) -> Result<(), Error> {
-        let query = sqlx::query("UPDATE job SET next_us = $2 WHERE name = $1");
-        self.execute(query.bind(name).bind(next.0)).await.map(drop)
+    /// When a job is due by its schedule of today.
+    pub async fn set_job_next(&mut self, name: &str, schedule: &str, next: Micros) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE job SET schedule = $2, next_us = $3 WHERE name = $1");
+        self.execute(query.bind(name).bind(schedule).bind(next.0)).await.map(drop)
     }
 
     /// How a run went, and when the next is due.

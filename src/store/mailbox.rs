@@ -7,6 +7,7 @@ use super::tx::without_nul;
 use super::{Counter, Error, Tx, Unknown};
 use crate::clock::Micros;
 use crate::config::MailboxSpec;
+use crate::failure::Kind as Failing;
 use crate::ticket::{MailboxId, SecretId};
 
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct MailboxRow {
     pub failing_since: Option<Micros>,
     pub failures: i64,
     pub last_error: String,
+    /// The word of the last failure's kind; empty where the last round went well.
+    pub failure_kind: String,
     pub shown: i64,
 }
 
@@ -41,7 +44,7 @@ pub struct Quiet {
 const SELECT: &str = "SELECT id, name, protocol, host, port, tls, auth, username, folders, handled, move_to, \
     size_limit_bytes, interval_s, schedule, timezone, idle, start, mode, active, password_id, epoch, held, provisioned, \
     version, created_us, \
-    last_round_us, last_ok_us, failing_since_us, failures, last_error, shown FROM mailbox";
+    last_round_us, last_ok_us, failing_since_us, failures, last_error, failure_kind, shown FROM mailbox";
 
 fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
     let mut row = Reader::new(row);
@@ -78,6 +81,7 @@ fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
         failing_since: row.maybe_time()?,
         failures: row.int()?,
         last_error: row.text()?,
+        failure_kind: row.text()?,
         shown: row.int()?,
     })
 }
@@ -155,24 +159,25 @@ impl Tx {
         Ok(self.execute(query.bind(id.0)).await? > 0)
     }
 
-    /// How a round went: `None` is well. Gives the failures in a row, and since when it fails.
+    /// How a round went: `None` is well, else the kind and the words of its failure. Gives the failures in a row, and since when it fails.
     pub async fn record_round(
         &mut self,
         id: MailboxId,
-        failed: Option<&str>,
+        failed: Option<(Failing, &str)>,
         now: Micros,
     ) -> Result<(u32, Option<Micros>), Error> {
         let query = match failed {
             None => sqlx::query(
                 "UPDATE mailbox SET last_round_us = $2, last_ok_us = $2, failing_since_us = NULL, failures = 0, \
-                 last_error = $3 WHERE id = $1 RETURNING failures, failing_since_us",
+                 last_error = $3, failure_kind = $4 WHERE id = $1 RETURNING failures, failing_since_us",
             ),
             Some(_) => sqlx::query(
                 "UPDATE mailbox SET last_round_us = $2, failing_since_us = coalesce(failing_since_us, $2), \
-                 failures = failures + 1, last_error = $3 WHERE id = $1 RETURNING failures, failing_since_us",
+                 failures = failures + 1, last_error = $3, failure_kind = $4 WHERE id = $1 RETURNING failures, failing_since_us",
             ),
         };
-        let query = query.bind(id.0).bind(now.0).bind(without_nul(failed.unwrap_or_default()));
+        let (kind, words) = failed.map_or(("", ""), |(kind, words)| (kind.word(), words));
+        let query = query.bind(id.0).bind(now.0).bind(without_nul(words)).bind(kind);
         // Deleted meanwhile: nobody asks any more.
         let Some(row) = self.maybe_row(query).await? else { return Ok((0, None)) };
         let mut row = Reader::new(&row);

@@ -1,11 +1,18 @@
 //! The schema of the store: forward only, one folder an engine, held against each other by a test.
 
+use std::time::Duration;
+
 use sqlx::Row;
+use tokio::time::Instant;
 
 use super::{Counter, Engine, Error, Store};
+use crate::failure::Kind;
 
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How often it is looked whether another one has done with the schema.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Which schema a store has, and which this program needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +66,19 @@ impl Store {
         self.schema().await
     }
 
-    /// On PostgreSQL two that migrate at once wait for each other. On SQLite one of them fails, when the other has taken a
-    /// step before it: it looks again, and goes on from there.
+    /// On PostgreSQL two that migrate at once wait for each other. On SQLite one of them fails, because the other has taken
+    /// a step before it or holds the lock: it looks again, and goes on from there.
     async fn run_migrations(&self, mut found: i64) -> Result<(), Error> {
+        let end = Instant::now() + self.wait;
         loop {
             let Err(error) = self.migrator().run(&self.writer).await else { return Ok(()) };
             let now = self.schema().await?.found;
             if now == found {
-                return Err(Error::Unavailable(error.into()));
+                let error = Error::Unavailable(error.into());
+                if error.kind() != Kind::StoreLocked || Instant::now() > end {
+                    return Err(error);
+                }
+                tokio::time::sleep(LOOK).await;
             }
             found = now;
         }

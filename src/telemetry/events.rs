@@ -116,6 +116,12 @@ pub const EVENTS: &[Event] = &[
         "The right to work on this desk is gone with its connection to PostgreSQL. The daemon ends, and is to be started again.",
     ),
     event(
+        "daemon.in_shadow",
+        Level::WARN,
+        &[],
+        "It was started with --shadow: every mailbox is read as in shadow mode, and nothing comes of mail.",
+    ),
+    event(
         "daemon.keeper_broke_off",
         Level::ERROR,
         &[],
@@ -126,6 +132,12 @@ pub const EVENTS: &[Event] = &[
         Level::WARN,
         &[],
         "The list of mailboxes could not be read; it is read again.",
+    ),
+    event(
+        "daemon.not_reloaded",
+        Level::WARN,
+        &[],
+        "SIGHUP came. The configuration is read at the start only: restart to apply it.",
     ),
     event(
         "daemon.notify_failed",

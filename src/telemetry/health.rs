@@ -15,6 +15,10 @@ pub struct Health {
     pub store: StoreHealth,
     /// Whether this process has the right to work on the desk.
     pub desk_is_ours: bool,
+    /// It was started with `--shadow`: mail is read and decided, and nothing comes of it.
+    pub is_shadow: bool,
+    /// Since a restore: no mail is taken in and none goes out before `maildesk restore --go-live`.
+    pub desk_is_held: bool,
     /// The tasks of the daemon, and whether each has shown itself lately.
     pub tasks: Vec<TaskHealth>,
     /// What follows is empty where the store does not answer.
@@ -77,6 +81,8 @@ pub struct MailboxHealth {
     pub state: &'static str,
     /// RFC 3339.
     pub failing_since: Option<String>,
+    /// The kind of the last failure, as in the table of docs/operations.md.
+    pub failure_kind: Option<String>,
     /// Rounds that failed in a row.
     pub failures: i64,
     /// Seconds since the last round that went well.
@@ -112,6 +118,7 @@ impl Health {
     pub fn judged(mut self) -> Health {
         let hangs = self.tasks.iter().any(|task| task.is_late);
         let fails = self.alerts_open > 0
+            || self.desk_is_held
             || self.mailboxes.iter().any(|m| m.state == "failing")
             || self.relays.iter().any(|r| r.state == "failing");
         self.status = match () {
@@ -136,8 +143,13 @@ impl Health {
         let read = self.mailboxes.iter().filter(|m| ["ok", "waiting", "failing"].contains(&m.state)).count();
         let failing = self.mailboxes.iter().filter(|m| m.state == "failing").count();
         let waiting: u64 = self.queue.recipients.iter().map(|c| c.count).sum();
+        let state = match () {
+            () if self.desk_is_held => "held since a restore: ",
+            () if self.is_shadow => "in shadow, nothing comes of mail: ",
+            () => "",
+        };
         format!(
-            "{read} mailbox(es) read, {failing} failing; mail to {waiting} recipient(s) waits; {} alert(s)",
+            "{state}{read} mailbox(es) read, {failing} failing; mail to {waiting} recipient(s) waits; {} alert(s)",
             self.alerts_open
         )
     }
@@ -173,11 +185,21 @@ mod tests {
             name: "support".into(),
             state: "failing",
             failing_since: None,
+            failure_kind: Some("login".into()),
             failures: 3,
             last_ok_age_s: None,
         });
         assert_eq!(health.clone().judged().status, Status::Attention);
         assert_eq!(health.line(), "1 mailbox(es) read, 1 failing; mail to 0 recipient(s) waits; 0 alert(s)");
+        health.is_shadow = true;
+        assert!(
+            health.line().starts_with("in shadow, nothing comes of mail: 1 mailbox"),
+            "{}",
+            health.line()
+        );
+        let held = Health { desk_is_held: true, mailboxes: vec![], ..health.clone() };
+        assert_eq!(held.clone().judged().status, Status::Attention);
+        assert!(held.line().starts_with("held since a restore: 0 mailbox"), "{}", held.line());
         health.tasks.push(TaskHealth { name: "send".into(), silent_s: 400, is_late: true, restarts: 0 });
         assert_eq!(health.clone().judged().status, Status::Down);
         assert_eq!(health.line(), "hangs: send");

@@ -65,7 +65,7 @@ const ARRIVALS: Definition = Definition {
     kind: "gauge",
     labels: &[(
         "state",
-        "kept (to be decided), ack_pending (the source is to be told), left (too big, at the source)",
+        "kept (to be decided), ack_pending (the source is to be told), left (too big or not given, at the source), refused (not given, asked for again)",
     )],
     about: "Messages that are not settled yet",
 };
@@ -259,6 +259,7 @@ mod tests {
             name: "a \"b\"\n".into(),
             state: "failing",
             failing_since: None,
+            failure_kind: None,
             failures: 1,
             last_ok_age_s: Some(5),
         };

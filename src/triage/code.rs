@@ -65,6 +65,7 @@ codes! {
     NoSender "no_sender" "it names no sender that could be answered",
     // error
     TooBig "too_big" "over the mailbox's size limit",
+    Refused "refused" "its server lists it and will not give it",
     Unreadable "unreadable" "nothing of it can be read",
     Poison "poison" "it stopped the daemon, or the parser, several times",
     // discard

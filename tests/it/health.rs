@@ -81,6 +81,9 @@ fn check_desk(store: Store) {
     assert_eq!(health["status"], "attention");
     assert_eq!(health["store"]["state"], "ok");
     assert_eq!(health["desk_is_ours"], true);
+    assert_eq!((&health["desk_is_held"], &health["is_shadow"]), (&false.into(), &false.into()));
+    assert_eq!(mailbox(&health, "away")["failure_kind"], "connection_refused");
+    assert!(mailbox(&health, "support")["failure_kind"].is_null());
     assert!(
         mailbox(&health, "away")["failing_since"].is_string() && health["alerts_open"].is_number(),
         "{health}"

@@ -10,3 +10,4 @@ pub mod renumbered;
 mod sizes;
 mod threads;
 mod twice;
+mod withheld;

@@ -58,7 +58,7 @@ fn whole(fetched: Fetched) -> Vec<u8> {
             assert_eq!(bytes.len() as u64, length);
             bytes
         }
-        Bytes::Gone => panic!("message {} is gone", fetched.source_id),
+        Bytes::Gone | Bytes::Refused(_) => panic!("message {} is gone", fetched.source_id),
     }
 }
 

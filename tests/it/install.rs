@@ -96,6 +96,36 @@ fn everything_is_laid_down_once_and_the_operators_files_are_kept() {
 }
 
 #[test]
+fn what_was_laid_down_is_taken_away_and_the_operators_files_stay() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    install(root, &[]);
+    let desk = root.join("var/lib/maildesk/desk.db");
+    let note = root.join("usr/local/share/man/man1/other.1");
+    fs::create_dir_all(desk.parent().expect("a folder")).expect("made");
+    fs::write(&desk, "the desk").expect("written");
+    fs::write(&note, "another program's").expect("written");
+    let before = modes(root);
+    let said = install(root, &["--uninstall", "--dry-run"]);
+    assert!(said.contains("usr/local/bin/maildesk: would be removed"), "{said}");
+    assert_eq!(modes(root), before);
+    let said = install(root, &["--uninstall", "--json"]);
+    assert_eq!(done(&said, &root.join("usr/local/bin/maildesk")), "removed");
+    assert_eq!(done(&said, &root.join("etc/maildesk/maildesk.key")), "kept");
+    let left: Vec<String> = modes(root).into_keys().collect();
+    let expected = [
+        "etc/maildesk/config.toml",
+        "etc/maildesk/maildesk.key",
+        "usr/local/share/man/man1/other.1",
+        "var/lib/maildesk/desk.db",
+    ];
+    assert_eq!(left, expected);
+    assert!(!root.join("usr/local/share/doc/maildesk").exists());
+    let said = install(root, &["--uninstall"]);
+    assert!(said.contains("usr/local/bin/maildesk: not there"), "{said}");
+}
+
+#[test]
 fn what_was_installed_works_and_its_owners_come_with_sysusers_and_tmpfiles() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();

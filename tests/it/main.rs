@@ -28,6 +28,7 @@ mod mailboxes;
 mod maildir;
 mod moving;
 mod oauth;
+mod one_run;
 mod outbound;
 mod pages;
 mod pop3;

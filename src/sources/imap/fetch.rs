@@ -11,10 +11,10 @@ use super::command::Command;
 use super::uids;
 use super::wire::Wire;
 use crate::clock::Micros;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Step};
 use crate::intake::source::{Bytes, Fetched, Item, PEEKED_LIMIT, Peeked, SPOOL_FROM};
-use crate::sources::MESSAGE_LIMIT;
 use crate::sources::spool::Spool;
+use crate::sources::{MANY_REFUSED, MESSAGE_LIMIT};
 
 const PIECE: u64 = 1 << 20;
 /// How much a message may exceed its announced size and stay in memory: line ends counted otherwise, a header added.
@@ -35,6 +35,8 @@ struct Batch<'a> {
     /// UIDs and their announced sizes.
     wanted: HashMap<u32, u64>,
     begun: HashMap<u32, Begun<'a>>,
+    /// What the server would not give, in its words.
+    refused: HashMap<u32, String>,
 }
 
 pub(super) async fn fetch(
@@ -46,23 +48,50 @@ pub(super) async fn fetch(
     let wanted: HashMap<u32, u64> = uids.iter().zip(items).map(|(uid, item)| (*uid, item.size)).collect();
     let small = wanted.iter().filter(|(_, size)| **size <= SPOOL_FROM).map(|(uid, _)| *uid);
     let small_sets = uids::sets(small.collect());
-    let mut batch = Batch { spool_dir, wanted, begun: HashMap::new() };
+    let mut batch = Batch { spool_dir, wanted, begun: HashMap::new(), refused: HashMap::new() };
     for set in small_sets {
-        batch.begin(wire, &set, SMALL_PIECE).await?;
+        batch.begin_each(wire, &set, SMALL_PIECE).await?;
     }
     let mut fetched = Vec::with_capacity(items.len());
     for (uid, item) in uids.iter().zip(items) {
         if item.size > SPOOL_FROM {
-            batch.begin(wire, &uid.to_string(), PIECE).await?;
+            batch.begin_each(wire, &uid.to_string(), PIECE).await?;
         }
-        let (received, bytes) = match batch.begun.remove(uid) {
-            Some(begun) => (begun.received, complete(wire, *uid, begun, item.size).await?),
-            None => (None, Bytes::Gone),
+        let (received, bytes) = match (batch.begun.remove(uid), batch.refused.remove(uid)) {
+            (_, Some(words)) => (None, Bytes::Refused(words)),
+            (Some(begun), None) => match complete(wire, *uid, begun, item.size).await {
+                Ok((received, bytes)) => (received, bytes),
+                Err(failure) => (None, Bytes::Refused(refusal_of_one(wire, failure)?)),
+            },
+            (None, None) => (None, Bytes::Gone),
         };
         let (source_id, announced_size) = (item.source_id.clone(), item.size);
         fetched.push(Fetched { source_id, announced_size, received, bytes });
     }
+    require_some_given(&fetched)?;
     Ok(fetched)
+}
+
+/// What a server refuses for all messages alike is no fault of the messages. Of a few that cannot be told.
+fn require_some_given(fetched: &[Fetched]) -> Result<(), Failure> {
+    let refused = fetched.iter().filter_map(|message| match &message.bytes {
+        Bytes::Refused(words) => Some(words),
+        _ => None,
+    });
+    match refused.clone().next() {
+        Some(words) if fetched.len() >= MANY_REFUSED && refused.count() == fetched.len() => {
+            Err(Failure::temporary(format!("none of {} messages is given: {words}", fetched.len()))
+                .said(Step::Read, words))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The words of a refusal that may be about this one message, while the session goes on; all else is a failure. A command
+/// that the server does not understand is about none.
+fn refusal_of_one(wire: &Wire, failure: Failure) -> Result<String, Failure> {
+    let is_of_one = wire.is_usable() && failure.kind == Kind::Refused;
+    if is_of_one { Ok(failure.words) } else { Err(failure) }
 }
 
 /// The header block, at most `limit` bytes of it; nothing if the message is gone.
@@ -107,6 +136,29 @@ fn uid_fetch(set: &str, what: &str) -> Command {
 }
 
 impl Batch<'_> {
+    /// The same for each of the set by itself, where the server refuses them together.
+    async fn begin_each(&mut self, wire: &mut Wire, set: &str, asked: u64) -> Result<(), Failure> {
+        let Err(failure) = self.begin(wire, set, asked).await else { return Ok(()) };
+        let words = refusal_of_one(wire, failure)?;
+        let uids = uids::of_set(set);
+        if let [only] = uids[..] {
+            self.begun.remove(&only);
+            self.refused.insert(only, words);
+            return Ok(());
+        }
+        for uid in uids {
+            if self.begun.contains_key(&uid) {
+                continue;
+            }
+            if let Err(failure) = self.begin(wire, &uid.to_string(), asked).await {
+                let words = refusal_of_one(wire, failure)?;
+                self.begun.remove(&uid);
+                self.refused.insert(uid, words);
+            }
+        }
+        Ok(())
+    }
+
     /// Fetches the first piece of each message of the set; what the server does not send is not begun.
     async fn begin(&mut self, wire: &mut Wire, set: &str, asked: u64) -> Result<(), Failure> {
         let command = uid_fetch(set, &format!("(UID INTERNALDATE BODY.PEEK[]<0.{asked}>)"));
@@ -134,11 +186,16 @@ fn is_whole(length: u64, last: u64, asked: u64, announced: u64) -> bool {
 }
 
 /// Fetches piece after piece until the message is whole.
-async fn complete(wire: &mut Wire, uid: u32, begun: Begun<'_>, announced: u64) -> Result<Bytes, Failure> {
-    let Begun { mut content, mut is_open, .. } = begun;
+async fn complete(
+    wire: &mut Wire,
+    uid: u32,
+    begun: Begun<'_>,
+    announced: u64,
+) -> Result<(Option<Micros>, Bytes), Failure> {
+    let Begun { received, mut content, mut is_open } = begun;
     while is_open {
         match next_piece(wire, uid, &mut content).await? {
-            None => return Ok(Bytes::Gone),
+            None => return Ok((received, Bytes::Gone)),
             Some(last) => is_open = last > 0 && !is_whole(content.length, last, PIECE, announced),
         }
         if content.length > MESSAGE_LIMIT {
@@ -147,7 +204,7 @@ async fn complete(wire: &mut Wire, uid: u32, begun: Begun<'_>, announced: u64) -
             )));
         }
     }
-    content.finish()
+    Ok((received, content.finish()?))
 }
 
 /// Adds the piece that follows and says how long it is; nothing if the message is gone.

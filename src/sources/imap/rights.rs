@@ -30,7 +30,11 @@ pub async fn rights(
     let (mut wire, _) = login::log_in(&settings).await?;
     let mut found = Rights::default();
     for folder in &settings.folders {
-        if let Some(words) = missing(&mut wire, folder, wants_delete).await? {
+        let words = match missing(&mut wire, folder, wants_delete).await? {
+            None if wire.capabilities.has("ACL") => withheld(&mut wire, folder, wants_delete).await?,
+            words => words,
+        };
+        if let Some(words) = words {
             found.refused.push((folder.clone(), words));
         }
     }
@@ -84,6 +88,40 @@ async fn missing(wire: &mut Wire, folder: &str, wants_delete: bool) -> Result<Op
         )),
         _ => None,
     })
+}
+
+/// RFC 4314 §4: what each right is for. An answer that is not given, or is about another folder, says nothing.
+async fn withheld(wire: &mut Wire, folder: &str, wants_delete: bool) -> Result<Option<String>, Failure> {
+    let mut given: Option<Vec<char>> = None;
+    let asked = wire
+        .run(Command::new("MYRIGHTS").string(&utf7::encode(folder)), &mut |response, _| {
+            if let Response::MyRights(mine) = response {
+                given = Some(mine.rights.iter().map(|right| char::from(*right)).collect());
+            }
+            Ok(())
+        })
+        .await;
+    match asked {
+        Ok(()) => {}
+        Err(_) if wire.is_usable() => return Ok(None),
+        Err(failure) => return Err(failure),
+    }
+    let Some(given) = given else { return Ok(None) };
+    // RFC 2086, before it: one right, d, for what are now three.
+    let has = |right: char| given.contains(&right) || "te".contains(right) && given.contains(&'d');
+    let needed: &[(char, &str)] = match wants_delete {
+        true => &[('r', "read messages"), ('t', "flag them as deleted"), ('e', "expunge them")],
+        false => &[('r', "read messages"), ('s', "flag them as seen")],
+    };
+    let missing: Vec<String> = needed
+        .iter()
+        .filter(|(right, _)| !has(*right))
+        .map(|(right, what)| format!("{right} ({what})"))
+        .collect();
+    Ok((!missing.is_empty()).then(|| {
+        let given: String = given.iter().collect();
+        format!("the server gives the account the rights {given:?}, and not {}", missing.join(", "))
+    }))
 }
 
 /// RFC 2087.

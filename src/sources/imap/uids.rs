@@ -36,6 +36,15 @@ pub(super) fn sets(mut uids: Vec<u32>) -> Vec<String> {
     sets
 }
 
+/// The UIDs that a set of `sets` names.
+pub(super) fn of_set(set: &str) -> Vec<u32> {
+    let ranges = set.split(',').filter_map(|range| {
+        let (first, last) = range.split_once(':').unwrap_or((range, range));
+        Some(first.parse::<u32>().ok()?..=last.parse().ok()?)
+    });
+    ranges.flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -53,14 +62,7 @@ mod tests {
         fn sets_name_what_was_asked_and_nothing_else(uids in prop::collection::btree_set(1u32..50_000, 0..4_000)) {
             let sets = sets(uids.iter().rev().copied().collect());
             prop_assert!(sets.iter().all(|s| s.len() <= SET_LIMIT));
-            let named: Vec<u32> = sets
-                .iter()
-                .flat_map(|s| s.split(','))
-                .flat_map(|r| {
-                    let (first, last) = r.split_once(':').unwrap_or((r, r));
-                    first.parse::<u32>().unwrap()..=last.parse().unwrap()
-                })
-                .collect();
+            let named: Vec<u32> = sets.iter().flat_map(|set| of_set(set)).collect();
             prop_assert_eq!(named, uids.into_iter().collect::<Vec<_>>());
         }
     }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::Pop3Source;
 use super::session::{Command, Session};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind, Step, meaning};
 use crate::intake::source::{Bytes, Fetched, Item, SPOOL_FROM};
-use crate::sources::MESSAGE_LIMIT;
 use crate::sources::spool::Spool;
+use crate::sources::{MANY_REFUSED, MESSAGE_LIMIT};
 
 /// How much a message may exceed its announced size and stay in memory: servers count line ends as they like.
 const SLACK: u64 = 64 << 10;
@@ -44,8 +44,35 @@ pub(super) async fn fetch(source: &mut Pop3Source, items: &[Item]) -> Result<Vec
             fetched.push(Fetched { source_id, announced_size, received: None, bytes });
         }
     }
-    require_gone(source, &refused).await?;
+    let still = still_there(source, &refused).await?;
+    // All alike is no fault of the messages; of a few that cannot be told.
+    if still.len() == items.len() && items.len() >= MANY_REFUSED {
+        require_gone(source, &refused).await?;
+    }
+    for (item, words) in still {
+        if let Some(message) = fetched.iter_mut().find(|message| message.source_id == item.source_id) {
+            message.bytes = Bytes::Refused(format!("the server refused RETR: -ERR {words}"));
+        }
+    }
     Ok(fetched)
+}
+
+/// Which of the refused messages a new session lists all the same, and are refused for themselves: the others were removed
+/// by another client. A refusal that speaks of the whole account is a failure.
+async fn still_there<'i>(
+    source: &mut Pop3Source,
+    refused: &[(&'i Item, String)],
+) -> Result<Vec<(&'i Item, String)>, Failure> {
+    if refused.is_empty() {
+        return Ok(vec![]);
+    }
+    if refused.iter().any(|(_, words)| meaning(Step::Read, words) != Kind::Refused) {
+        require_gone(source, refused).await?;
+        return Ok(vec![]);
+    }
+    source.renew().await?;
+    let is_listed = |(item, _): &&(&Item, String)| source.numbers.contains_key(&item.source_id);
+    Ok(refused.iter().filter(is_listed).cloned().collect())
 }
 
 /// A refused message that a new session does not list any more has been removed by another client. One that it lists
@@ -60,7 +87,8 @@ async fn require_gone(source: &mut Pop3Source, refused: &[(&Item, String)]) -> R
         Some((item, words)) => Err(Failure::temporary(format!(
             "message {} of {} bytes: the server refused RETR: -ERR {words}",
             item.source_id, item.size
-        ))),
+        ))
+        .said(Step::Read, words)),
     }
 }
 

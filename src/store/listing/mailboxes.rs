@@ -29,6 +29,8 @@ pub struct MailboxLine {
     pub failing_since: Option<String>,
     pub failures: i64,
     pub last_error: String,
+    /// Empty where the last round went well.
+    pub failure_kind: String,
     pub provisioned: bool,
     pub version: i64,
 }
@@ -94,6 +96,7 @@ fn line(row: &MailboxRow, types: Vec<String>) -> MailboxLine {
         failing_since: row.failing_since.map(Micros::rfc3339),
         failures: row.failures,
         last_error: row.last_error.clone(),
+        failure_kind: row.failure_kind.clone(),
         provisioned: row.is_provisioned,
         version: row.version,
     }

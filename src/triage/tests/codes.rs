@@ -6,7 +6,8 @@ use super::*;
 use crate::triage::Kind;
 
 /// Codes that intake gives before there is a message to decide on.
-const OF_INTAKE: &[Code] = &[Code::TooBig, Code::Poison, Code::AcceptedByAdmin, Code::ReassignedByAdmin];
+const OF_INTAKE: &[Code] =
+    &[Code::TooBig, Code::Refused, Code::Poison, Code::AcceptedByAdmin, Code::ReassignedByAdmin];
 
 struct Case {
     what: &'static str,

@@ -3,7 +3,7 @@
 use maildesk::failure::Kind;
 use maildesk::store::Alarm;
 
-use crate::support::trial::{Trial, on_both_stores};
+use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores};
 
 on_both_stores!(an_alert_is_told_once_and_once_that_it_is_over);
 
@@ -151,4 +151,25 @@ mod shown {
         }
         assert_eq!(desk.run(&["alert", "show", "mailbox:99:failing"]).code, Some(65));
     }
+}
+
+/// A template of the operator's that is mended: its alert is over with the next start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mended_template_clears_its_alert() {
+    let mut trial = Trial::new("sqlite:desk.db").await;
+    let sections = format!("[run]\nmin_free_mb = 0\ntemplates = \"templates\"\n{SUPPORT}");
+    let folder = trial.folder.path().join("templates/new_ticket");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("body.txt.j2");
+    std::fs::write(&file, "{{ no_such_field.at_all }}").expect("written");
+    trial.configure(&sections).await;
+    assert_eq!(trial.take_in(Letter::new("a")).await, "open new_ticket #1");
+    assert_eq!(trial.alerts().await, ["template:new_ticket"]);
+    trial.configure(&sections).await;
+    trial.works.clear_mended_templates().await.expect("looked at");
+    assert_eq!(trial.alerts().await, ["template:new_ticket"], "it is as it was");
+    std::fs::write(&file, "a ticket").expect("mended");
+    trial.configure(&sections).await;
+    trial.works.clear_mended_templates().await.expect("looked at");
+    assert_eq!(trial.alerts().await, Vec::<String>::new());
 }

@@ -12,6 +12,7 @@ on_both_stores!(
     a_shadow_that_the_server_renumbers_is_not_doubled,
     mail_that_is_too_big_is_only_noted,
     what_was_owed_before_waits,
+    a_whole_desk_in_shadow,
 );
 
 pub fn in_shadow() -> String {
@@ -154,5 +155,22 @@ async fn what_was_owed_before_waits(url: String) {
     trial.configure(SUPPORT).await;
     trial.round(shelf.session()).await.expect("a round");
     assert_eq!((trial.states().await, shelf.ids("INBOX").len()), (vec!["acked".to_owned()], 0));
+    trial.assert_balanced().await;
+}
+
+/// `run --shadow`: a mailbox that is live is read in shadow for this once.
+async fn a_whole_desk_in_shadow(url: String) {
+    let mut trial = Trial::new(&url).await;
+    let live = trial.works.clone();
+    trial.works = live.clone().in_shadow();
+    trial.deliver("1.a", &Letter::new("a").bytes());
+    let report = trial.poll().await;
+    assert_eq!((report.fetched, report.acknowledged, trial.remaining()), (1, 0, 1));
+    assert_eq!(shadows(&trial).await, ["shadow open new_ticket of 1"]);
+    assert_eq!((trial.tickets().await.len(), trial.owed().await.len()), (0, 0));
+    assert_eq!(trial.mailbox("support").await.spec.mode.as_str(), "live", "its settings stay as they are");
+    trial.works = live;
+    let report = trial.poll().await;
+    assert_eq!((report.fates.total(), trial.remaining(), trial.tickets().await.len()), (1, 0, 1));
     trial.assert_balanced().await;
 }

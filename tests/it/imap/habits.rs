@@ -6,7 +6,7 @@ use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
 use maildesk::net::Deadlines;
 use maildesk::net::Login;
-use maildesk::sources::imap::{ImapSettings, ImapSource, Tls};
+use maildesk::sources::imap::{ImapSettings, ImapSource, Tls, rights};
 
 use super::{ids, whole};
 use crate::support::peer::Peer;
@@ -84,6 +84,64 @@ async fn a_refused_fetch_is_a_failure_and_no_empty_mailbox() {
         drop(source);
         peer.finish().await;
     }
+}
+
+#[tokio::test]
+async fn a_message_that_alone_is_refused_is_told_from_the_others() {
+    let refused =
+        "C: $tag UID FETCH 1:2 *\nS: $tag NO cannot\nC: $tag UID FETCH 1 *\nS: $tag NO cannot read it\n";
+    let second = "C: $tag UID FETCH 2 *\nS: * 2 FETCH (UID 2 BODY[]<0> \"123456789\")\nS: $tag OK";
+    let fetched =
+        fetch(&format!("{refused}{second}"), &[item(1, 9), item(2, 9)]).await.expect("the other one");
+    let words = "the server refused UID FETCH: NO cannot read it";
+    assert!(matches!(&fetched[0].bytes, Bytes::Refused(said) if said == words), "{fetched:?}");
+    assert!(matches!(fetched[1].bytes, Bytes::Memory(_)), "{fetched:?}");
+    // One that is refused in the midst of it, after pieces that were given.
+    let large = SPOOL_FROM + 9;
+    let script = format!(
+        "C: $tag UID FETCH 1 *\nS: * 1 FETCH (UID 1 BODY[]<0> \"123456789\")\nS: $tag OK\n\
+         C: $tag UID FETCH 1 (UID BODY.PEEK[]<9.*\nS: $tag NO cannot read it"
+    );
+    let fetched = fetch(&script, &[item(1, large)]).await.expect("a session that goes on");
+    assert!(matches!(fetched[0].bytes, Bytes::Refused(_)), "{fetched:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_all_messages_is_a_failure() {
+    let each: String = (1..=10).map(|n| format!("C: $tag UID FETCH {n} *\nS: $tag NO cannot\n")).collect();
+    let items: Vec<Item> = (1..=10).map(|n| item(n, 9)).collect();
+    let failure = fetch(&format!("C: $tag UID FETCH 1:10 *\nS: $tag NO cannot\n{each}"), &items).await;
+    let failure = failure.expect_err("it is not the messages");
+    assert!(failure.words.starts_with("none of 10 messages is given: "), "{failure}");
+}
+
+#[tokio::test]
+async fn a_right_that_an_acl_withholds_is_named() {
+    let rights = |answer: &str, wants_delete| {
+        let script = format!(
+            "S: * OK [CAPABILITY IMAP4rev1] ready\nC: $tag LOGIN *\nS: $tag OK [CAPABILITY IMAP4rev1 ACL] welcome\n\
+             {SELECTED}C: $tag MYRIGHTS \"INBOX\"\n{answer}\nC: $tag LOGOUT\nS: * BYE\nS: $tag OK bye"
+        );
+        async move {
+            let peer = Peer::start(&script).await;
+            let found = rights(settings(&peer), wants_delete, None).await.expect("an answer");
+            peer.finish().await;
+            found.refused.into_iter().map(|(_, words)| words).collect::<Vec<_>>()
+        }
+    };
+    let ok = "S: $tag OK done";
+    let none: Vec<String> = vec![];
+    assert_eq!(rights(&format!("S: * MYRIGHTS INBOX lrswite\n{ok}"), true).await, none);
+    assert_eq!(
+        rights(&format!("S: * MYRIGHTS INBOX lrs\n{ok}"), true).await,
+        [
+            "the server gives the account the rights \"lrs\", and not t (flag them as deleted), e (expunge them)"
+        ]
+    );
+    assert_eq!(rights(&format!("S: * MYRIGHTS INBOX lrs\n{ok}"), false).await, none);
+    assert_eq!(rights(&format!("S: * MYRIGHTS INBOX lr\n{ok}"), false).await.len(), 1);
+    assert_eq!(rights(&format!("S: * MYRIGHTS INBOX lrswipcda\n{ok}"), true).await, none, "RFC 2086");
+    assert_eq!(rights("S: $tag NO not for you", true).await, none, "nothing is said where nothing is known");
 }
 
 #[tokio::test]

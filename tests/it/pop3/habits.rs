@@ -206,10 +206,17 @@ async fn a_message_larger_than_announced_goes_on_in_a_file() {
 }
 
 #[tokio::test]
-async fn a_refused_message_that_is_there_still_is_a_failure() {
+async fn a_refused_message_that_is_there_still_is_told_from_the_others() {
     let again = format!("C: QUIT\nS: +OK\n---\n{LOGGED_IN}{LISTED}");
     let script = format!("C: RETR 1\nS: -ERR cannot read it\nC: RETR 2\nS: +OK\nS: two\nS: .\n{again}");
-    fetch_fails(&script, "message a of 9 bytes: the server refused RETR: -ERR cannot read it").await;
+    let fetched = fetch(&script).await.expect("the other one");
+    let words = "the server refused RETR: -ERR cannot read it";
+    assert!(matches!(&fetched[0].bytes, Bytes::Refused(said) if said == words), "{fetched:?}");
+    assert!(matches!(fetched[1].bytes, Bytes::Memory(_)));
+    // What is said of the whole account is a failure.
+    let locked = script.replace("-ERR cannot read it", "-ERR [SYS/TEMP] cannot read it");
+    let words = "message a of 9 bytes: the server refused RETR: -ERR [SYS/TEMP] cannot read it";
+    fetch_fails(&locked, words).await;
     // One that a new session does not list is gone, and no failure.
     let at = script.rfind("    S: 1 a\n").expect("listed again");
     let script = format!("{}{}", &script[..at], &script[at + "    S: 1 a\n".len()..]);

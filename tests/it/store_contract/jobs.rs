@@ -10,9 +10,10 @@ async fn a_job_is_known_and_its_runs_are_recorded(store: &Store) {
     let mut tx = store.write().await.unwrap();
     assert_eq!(tx.know_job("backup.daily", at(1)).await.unwrap(), at(1));
     assert_eq!(tx.know_job("backup.daily", at(5)).await.unwrap(), at(1), "counted from the first sight");
-    tx.set_job_next("backup.daily", at(9)).await.unwrap();
+    tx.set_job_next("backup.daily", "15 3 * * *", at(9)).await.unwrap();
     tx.commit().await.unwrap();
     let new = JobRow {
+        schedule: "15 3 * * *".into(),
         name: "backup.daily".into(),
         began: None,
         ended: None,

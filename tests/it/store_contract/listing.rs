@@ -1,5 +1,6 @@
 //! What listings show: newest last, filtered by what is asked.
 
+use maildesk::failure::Kind;
 use maildesk::store::Store;
 use maildesk::store::journal::Fate;
 use maildesk::store::listing::{ALL, JournalFilter, TicketFilter};
@@ -99,7 +100,7 @@ async fn mailboxes_are_listed_with_their_state(store: &Store) {
     );
     tx.record_round(laid.mailbox, None, at(1)).await.unwrap();
     assert_eq!(tx.list_mailboxes().await.unwrap()[0].state, "ok");
-    tx.record_round(laid.mailbox, Some("refused"), at(2)).await.unwrap();
+    tx.record_round(laid.mailbox, Some((Kind::Login, "refused")), at(2)).await.unwrap();
     assert_eq!(tx.list_mailboxes().await.unwrap()[0].state, "failing");
     tx.record_round(laid.mailbox, None, at(3)).await.unwrap();
     tx.delete_type(laid.support, 1).await.unwrap();

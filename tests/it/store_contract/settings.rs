@@ -1,6 +1,7 @@
 //! Mailboxes, relays, types, accounts and groups: created, looked up, edited by one at a time, deleted, provisioned.
 
 use maildesk::config::{AccountSpec, Auth, MailboxSpec, RelaySpec, TypeSpec};
+use maildesk::failure::Kind;
 use maildesk::seal::{SealingKey, Secret};
 use maildesk::store::{Error, PasswordChange, Store, Unknown};
 use maildesk::ticket::{AccountId, MailboxId, RelayId, TypeId};
@@ -222,18 +223,20 @@ async fn a_mailbox_is_held_and_resumed(store: &Store) {
 async fn a_round_is_recorded(store: &Store) {
     let laid = lay_down(store).await;
     let mut tx = store.write().await.unwrap();
-    tx.record_round(laid.mailbox, Some("refused\u{0}"), at(1)).await.unwrap();
-    tx.record_round(laid.mailbox, Some("refused again"), at(2)).await.unwrap();
+    tx.record_round(laid.mailbox, Some((Kind::Login, "refused\u{0}")), at(1)).await.unwrap();
+    tx.record_round(laid.mailbox, Some((Kind::Login, "refused again")), at(2)).await.unwrap();
     let row = tx.mailbox(laid.mailbox).await.unwrap();
     assert_eq!((row.last_round, row.last_ok, row.failing_since), (Some(at(2)), None, Some(at(1))));
     assert_eq!((row.failures, row.last_error.as_str(), row.version), (2, "refused again", 1));
+    assert_eq!(row.failure_kind, "login");
     tx.record_round(laid.mailbox, None, at(3)).await.unwrap();
     let row = tx.mailbox(laid.mailbox).await.unwrap();
     assert_eq!(
         (row.last_ok, row.failing_since, row.failures, row.last_error.as_str()),
         (Some(at(3)), None, 0, "")
     );
-    tx.record_round(laid.mailbox, Some("refused\u{0}"), at(4)).await.unwrap();
+    assert_eq!(row.failure_kind, "");
+    tx.record_round(laid.mailbox, Some((Kind::Login, "refused\u{0}")), at(4)).await.unwrap();
     assert_eq!(tx.mailbox(laid.mailbox).await.unwrap().last_error, "refused", "neither engine keeps a NUL");
 }
 

@@ -328,6 +328,10 @@ impl Running {
         self.wait(Duration::from_secs(30))
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The end, if it has come.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child of ours can be waited for")

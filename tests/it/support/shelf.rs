@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use maildesk::failure::Failure;
+use maildesk::failure::{Failure, Kind};
 use maildesk::intake::source::{Acknowledged, Bytes, Fetched, Handled, Item, Listing, Source};
 
 #[derive(Clone, Default)]
@@ -15,6 +15,8 @@ struct State {
     /// What it was told to let go: `INBOX/7/1`, folder, validity and id.
     acknowledged: Vec<String>,
     refuses: Option<Refuses>,
+    /// Messages that were asked for.
+    fetched: usize,
 }
 
 struct Folder {
@@ -38,6 +40,8 @@ pub enum Goes {
     BeforeFetch,
     /// It is gone when it is to be let go.
     BeforeAcknowledgement,
+    /// Never: it is listed, and not given.
+    Withheld,
 }
 
 /// What the server fails to do.
@@ -102,6 +106,11 @@ impl Shelf {
         self.state().acknowledged.clone()
     }
 
+    /// How often messages were asked for.
+    pub fn fetched(&self) -> usize {
+        self.state().fetched
+    }
+
     /// The ids in a folder.
     pub fn ids(&self, folder: &str) -> Vec<String> {
         self.state().folder(folder).mails.iter().map(|mail| mail.id.clone()).collect()
@@ -129,7 +138,12 @@ impl Session {
         let mails = &state.folder(&self.open).mails;
         let found =
             mails.iter().find(|mail| mail.id == item.source_id && mail.goes != Some(Goes::BeforeFetch));
-        let bytes = found.map_or(Bytes::Gone, |mail| Bytes::Memory(mail.bytes.clone()));
+        let bytes = match found {
+            Some(mail) if mail.goes == Some(Goes::Withheld) => Bytes::Refused("NO cannot read it".into()),
+            Some(mail) => Bytes::Memory(mail.bytes.clone()),
+            None => Bytes::Gone,
+        };
+        state.fetched += 1;
         Fetched { source_id: item.source_id.clone(), announced_size: item.size, received: None, bytes }
     }
 }
@@ -159,7 +173,11 @@ impl Source for Session {
         if self.shelf.state().refuses == Some(Refuses::Headers) {
             return Err(Failure::temporary("the connection is cut"));
         }
-        let Bytes::Memory(bytes) = self.fetch_one(item).bytes else { return Ok(None) };
+        let bytes = match self.fetch_one(item).bytes {
+            Bytes::Memory(bytes) => bytes,
+            Bytes::Refused(words) => return Err(Failure::temporary(words).kind(Kind::Refused)),
+            _ => return Ok(None),
+        };
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
         Ok(Some(bytes[..end.min(limit)].to_vec()))
     }
