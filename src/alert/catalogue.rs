@@ -55,6 +55,12 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: true,
     },
     Entry {
+        name: "disk:nearly_full:HOST",
+        meaning: "the same on one of several machines that share a PostgreSQL",
+        advice: "As above, on that machine.",
+        is_told_when_over: true,
+    },
+    Entry {
         name: "backup:failing",
         meaning: "the daily backup failed",
         advice: "Its words say why: the folder, the disk, the passphrase file. `maildesk backup FILE` tries at once. \
