@@ -1,7 +1,8 @@
 //! A process's part in the common work: its life, which it renews again and again, and the leases that it holds.
 //!
 //! A life that could not be renewed in time is over, by our own clock before the database's; everything under it stops,
-//! and a new life begins with nothing. On SQLite one process holds the desk, and a life lasts as long as that.
+//! and a new life begins with nothing. A process that died on this machine is seen to be gone, and what it held is free
+//! at once. On SQLite one process holds the desk, and a life lasts as long as that.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -90,8 +91,16 @@ impl Leases {
             tx.forget_daemons().await?;
             tx.commit().await?;
         }
+        self.begin_as(command).await
+    }
+
+    async fn begin_as(&self, command: &'static str) -> Result<(), Error> {
         self.now().command = command;
-        self.begin().await
+        let begun = self.begin().await;
+        if begun.is_err() {
+            self.now().command = "";
+        }
+        begun
     }
 
     /// A part of its own for a command of this process.
@@ -102,14 +111,13 @@ impl Leases {
             now: Mutex::default(),
             lives: watch::Sender::default(),
         }));
-        beside.now().command = command;
-        beside.begin().await?;
+        beside.begin_as(command).await?;
         Ok(beside)
     }
 
     /// Whether it works at all: a process that has not joined needs no leases, and gets none.
     pub fn has_joined(&self) -> bool {
-        self.now().life.is_some()
+        !self.now().command.is_empty()
     }
 
     /// The present life.
@@ -187,8 +195,23 @@ impl Leases {
     pub async fn sight(&self) -> Result<Sight, Error> {
         let mut tx = self.0.store.read().await?;
         let mut daemons = tx.daemons().await?;
-        daemons.retain(|daemon| daemon.is_live);
+        // Rows of a life without an end say nothing after a crash.
+        let may_run = |daemon: &DaemonRow| self.0.length.is_some() || runs_here(&daemon.process);
+        daemons.retain(|daemon| daemon.is_live && may_run(daemon));
         Ok(Sight { daemons, leases: tx.leases().await? })
+    }
+
+    /// Looks whether processes of this machine have died without a word.
+    pub async fn bury_dead(&self, sight: &Sight) -> Result<(), Error> {
+        let gone: Vec<&DaemonRow> = sight.daemons.iter().filter(|daemon| is_gone(&daemon.process)).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.0.store.write().await?;
+        for daemon in gone {
+            tx.bury(&daemon.id).await?;
+        }
+        tx.commit().await
     }
 
     /// Ends the life in good order.
@@ -252,10 +275,14 @@ impl Leases {
     async fn begin(&self) -> Result<(), Error> {
         let (host, pid, command) = (host(), std::process::id(), self.now().command.to_owned());
         let id = format!("{host}:{pid}:{}", to_hex(&random::<4>()));
-        let member = Member { id: id.clone(), command, host, pid };
+        let process = own_process().unwrap_or_default();
+        let member = Member { id: id.clone(), command, host, pid, process };
         let asked = uptime();
         let mut tx = self.0.store.write().await?;
         tx.lock_leases().await?;
+        for gone in tx.daemons().await?.iter().filter(|daemon| daemon.is_live && is_gone(&daemon.process)) {
+            tx.bury(&gone.id).await?;
+        }
         tx.join(&member, self.0.length).await?;
         tx.commit().await?;
         self.now().life = Some(Arc::new(Life::new(id, asked, self.0.length)));
@@ -269,11 +296,76 @@ impl Leases {
         now.held.clear();
         let life = now.life.take();
         drop(now);
+        if let Some(life) = &life {
+            life.end();
+        }
         self.0.lives.send_modify(|n| *n += 1);
         life
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
         self.0.now.lock().expect("nobody panics while holding it")
+    }
+}
+
+/// What tells this process from all others: the start of the machine, the namespace of process numbers, the number, the
+/// start of the process. `None` where the system does not say.
+fn own_process() -> Option<String> {
+    let pid = std::process::id();
+    Some(format!("{} {pid} {}", machine()?, started(pid)?))
+}
+
+/// Of this machine, and its process runs no more. What cannot be told lives.
+fn is_gone(process: &str) -> bool {
+    let Some(ours) = machine() else { return false };
+    let Some((pid, start)) = process
+        .strip_prefix(&ours)
+        .and_then(|rest| rest.trim_start().split_once(' '))
+        .and_then(|(pid, start)| Some((pid.parse::<u32>().ok()?, start)))
+    else {
+        return false;
+    };
+    started(pid).is_none_or(|now| now != start)
+}
+
+fn runs_here(process: &str) -> bool {
+    machine().is_some_and(|ours| process.starts_with(&ours)) && !is_gone(process)
+}
+
+fn machine() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
+}
+
+/// When a process began, in ticks since the start of the machine; `None`: there is none, or only its remains.
+fn started(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Its name may hold anything, blanks and brackets too. Behind it: state, and 18 fields on the start.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_runs_is_told_from_one_that_has_died() {
+        let us = own_process().expect("Linux says it");
+        assert!(!is_gone(&us) && runs_here(&us));
+        assert!(!is_gone("") && !is_gone("another machine 1 2"), "nobody knows");
+        assert!(!runs_here("") && !runs_here("another machine 1 2"));
+        let (rest, start) = us.rsplit_once(' ').unwrap();
+        assert!(is_gone(&format!("{rest} {start}0")), "its number is another's now");
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let (machine, pid) = (machine().unwrap(), child.id());
+        let start = started(pid).unwrap_or_default();
+        child.wait().unwrap();
+        assert!(is_gone(&format!("{machine} {pid} {start}")));
     }
 }

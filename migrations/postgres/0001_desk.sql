@@ -32,6 +32,7 @@ CREATE TABLE daemon (
   command TEXT NOT NULL,              -- run, poll, import
   host TEXT NOT NULL,
   pid BIGINT NOT NULL,
+  process TEXT NOT NULL,              -- machine, namespace, number and start: whether it runs still, its neighbours see
   since_us BIGINT NOT NULL,
   until_us BIGINT NOT NULL            -- by the database's clock; what it holds is free afterwards
 );

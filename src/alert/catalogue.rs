@@ -75,6 +75,12 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: true,
     },
     Entry {
+        name: "disk:nearly_full:HOST",
+        meaning: "the same on one of several machines that share a PostgreSQL",
+        advice: "As above, on that machine.",
+        is_told_when_over: true,
+    },
+    Entry {
         name: "scanner:failing",
         meaning: "the virus scanner cannot be asked: mail waits, kept and undecided (or is taken in unscanned, where `unscanned = \"take\"`)",
         advice: "See that clamd runs, and that `[virus_scanner]` names its socket. What waits is decided by itself once it \

@@ -6,9 +6,9 @@ use clap::Parser as _;
 
 use super::output::{CliError, Output};
 use super::{
-    Cli, Command, Context, account, alert, backup, bounce, contact, deliver, doctor, error_ticket, explain,
-    import, invalid, job, journal, key, mailbox, migrate, oauth, poll, queue, relay, restore, support_bundle,
-    ticket, ticket_type,
+    Cli, Command, Context, account, alert, backup, bounce, contact, daemons, deliver, doctor, error_ticket,
+    explain, import, invalid, job, journal, key, mailbox, migrate, oauth, poll, queue, relay, restore,
+    support_bundle, ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
 use crate::store::{HELD_WORDS, Store};
@@ -30,6 +30,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Queue(verb) => queue::run(verb, context).await,
         Command::Contact(verb) => contact::run(verb, context).await,
         Command::Account(verb) => account::run(verb, context).await,
+        Command::Daemon(verb) => daemons::run(verb, context).await,
         Command::Journal(verb) => journal::run(verb, context).await,
         Command::Alert(verb) => alert::run(verb, context).await,
         Command::Job(verb) => job::run(verb, context).await,

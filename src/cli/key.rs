@@ -30,6 +30,7 @@ pub struct RotateArgs {
 }
 
 pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
+    require_alone(context).await?;
     match verb {
         Verb::Rotate(args) if args.mail_only => {
             let mut tx = context.store.write().await?;
@@ -41,6 +42,23 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
         }
         Verb::Rotate(_) => rotate(context).await,
     }
+}
+
+/// Another daemon would go on with the old keys.
+async fn require_alone(context: &Context) -> Result<(), CliError> {
+    let leases = &context.works.leases;
+    let ours = leases.life().map(|life| life.id.clone());
+    let others = leases.sight().await?.daemons;
+    let others: Vec<String> =
+        others.iter().filter(|daemon| Some(&daemon.id) != ours.as_ref()).map(ToString::to_string).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let others = others.join("; ");
+    Err(CliError::unavailable(format!(
+        "other daemons work with the keys of this desk: {others}. Stop them, rotate, put the new key file where they have \
+         theirs, and start them"
+    )))
 }
 
 async fn rotate(context: &Context) -> Result<Output, CliError> {

@@ -13,6 +13,7 @@ mod config_file;
 mod contact;
 mod context;
 mod conversation;
+mod daemons;
 mod deliver;
 mod demo;
 mod dispatch;
@@ -139,6 +140,9 @@ pub enum Command {
     /// The people who sign in: list, show, add, edit, delete
     #[command(subcommand)]
     Account(account::Verb),
+    /// The daemons at work on this desk, and what each has
+    #[command(subcommand)]
+    Daemon(daemons::Verb),
     /// Every message ever seen, and what became of it
     #[command(subcommand)]
     Journal(journal::Verb),

@@ -13,8 +13,9 @@ use crate::store::Hold;
 /// The daemon: takes mail in, sends mail out, answers commands, until it is told to stop
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It ends in good order on SIGTERM and SIGINT. One daemon works on a desk: a second one ends with 69 and says\n\
-    who has it. Every other command works beside it."
+    after_help = "It ends in good order on SIGTERM and SIGINT. On SQLite one daemon works on a desk: a second one ends with 69 and\n\
+    says who has it. On PostgreSQL any number of them share the work; `maildesk daemon list` shows them. Every other\n\
+    command works beside it."
 )]
 pub struct Args {
     /// Bring the store's schema up to this program's first

@@ -192,12 +192,12 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
     let passing: &[u8] = if matches!(command, Command::Run(_)) { &[code::TRY_AGAIN] } else { &[] };
     let hold =
         patiently(passing, || async { Ok(context.store.hold(&owner, Manner::Together).await?) }).await?;
-    let leases = context.works.leases.clone();
-    patiently(passing, || async { Ok(leases.join(holder).await?) }).await?;
     let other = match command {
         Command::Run(args) => return run::run(args, context, hold).await,
         other => other,
     };
+    let leases = context.works.leases.clone();
+    leases.join(holder).await?;
     let work = async {
         // What an earlier life kept and did not decide comes first.
         context.works.decide_pending().await?;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::Works;
 use crate::clock::Micros;
 use crate::failure::Failure;
-use crate::store::Ping;
+use crate::lease::Sight;
 use crate::store::listing::ALL;
+use crate::store::{Error, Ping};
 use crate::telemetry::Health;
-use crate::telemetry::health::{Count, MailboxHealth, QueueHealth, RelayHealth, StoreState};
+use crate::telemetry::health::{Count, DaemonHealth, MailboxHealth, QueueHealth, RelayHealth, StoreState};
 
 /// How long the store may take to say that it is there. The watchdog is not fed meanwhile.
 const PING: Duration = Duration::from_secs(5);
@@ -91,12 +92,14 @@ impl Vitals {
                 failing_since: alert.filter(|_| state == "failing").map(|raised| (*raised).clone()),
             }
         });
+        let daemons = daemons(&self.works).await?;
         let owed = tx.owed().await?;
         let last_backup = tx.setting(LAST_BACKUP).await?.and_then(|text| text.parse().ok()).map(Micros);
         let counts = |counts: Vec<(String, u64)>| {
             counts.into_iter().map(|(state, count)| Count { state, count }).collect::<Vec<_>>()
         };
         Ok(Health {
+            daemons,
             mailboxes: mailboxes.collect(),
             relays: relays.collect(),
             arrivals: counts(owed.arrivals),
@@ -110,4 +113,34 @@ impl Vitals {
             ..health
         })
     }
+}
+
+/// Who works on this desk, and what is whose.
+pub(crate) async fn daemons(works: &Works) -> Result<Vec<DaemonHealth>, Error> {
+    let ours = works.leases.life().map(|life| life.id.clone());
+    let Sight { daemons, leases } = works.leases.sight().await?;
+    let mailboxes = works.store.read().await?.mailboxes().await?;
+    let names: HashMap<String, String> =
+        mailboxes.into_iter().map(|m| (m.id.to_string(), m.spec.name)).collect();
+    let held = |id: &str, kind: &str| {
+        let of_it = leases.iter().filter(|lease| lease.owner == id);
+        of_it.filter_map(|lease| lease.name.strip_prefix(kind)).map(str::to_owned).collect::<Vec<String>>()
+    };
+    let shown = daemons.into_iter().map(|daemon| {
+        let mailboxes = held(&daemon.id, "mailbox:");
+        let mut mailboxes: Vec<String> =
+            mailboxes.into_iter().map(|id| names.get(&id).cloned().unwrap_or(id)).collect();
+        mailboxes.sort();
+        DaemonHealth {
+            is_us: ours.as_ref() == Some(&daemon.id),
+            mailboxes,
+            jobs: held(&daemon.id, "job:"),
+            since: daemon.since.rfc3339(),
+            id: daemon.id,
+            command: daemon.command,
+            host: daemon.host,
+            pid: daemon.pid,
+        }
+    });
+    Ok(shown.collect())
 }

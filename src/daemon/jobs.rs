@@ -6,7 +6,7 @@ use crate::scheduler::Jobs;
 
 /// Each job is registered here: a name that stays, a schedule, and what to do.
 pub(super) fn jobs(works: &Works, daily: Option<Daily>) -> Jobs {
-    let mut jobs = Jobs::new(works.store.clone(), works.clock.clone());
+    let mut jobs = Jobs::new(works.store.clone(), works.clock.clone(), works.leases.clone());
     if let Some(daily) = daily
         && let Some(schedule) = daily.settings.schedule.clone()
     {

@@ -26,7 +26,7 @@ use crate::ticket::MailboxId;
 const LOOK: Duration = Duration::from_secs(2);
 /// Mailboxes that are due together begin over so long for each of them, so that 500 do not call at one instant.
 const APART: Duration = Duration::from_millis(50);
-/// A round that is under way when its mailbox is to go to another daemon is waited for so long.
+/// A batch that is in hand when its mailbox is to go to another daemon is waited for so long.
 const LAST_ROUND: Duration = Duration::from_secs(5 * 60);
 
 /// A mailbox that has its task.
@@ -40,7 +40,7 @@ struct Running {
 /// How a mailbox's task is told to end.
 #[derive(Clone)]
 pub(super) struct Stop {
-    /// After the round under way.
+    /// After the batch in hand.
     pub soon: CancellationToken,
     pub now: CancellationToken,
 }
@@ -124,8 +124,17 @@ impl Ours {
 
     async fn look(&mut self) -> Result<(), Failure> {
         let mailboxes = self.works.to_read().await?;
-        let sight = self.works.leases.sight().await?;
+        let mut sight = self.works.leases.sight().await?;
+        self.works.leases.bury_dead(&sight).await?;
         let Some(life) = self.works.leases.life() else { return Ok(()) };
+        // One that could not be given back is taken again, or given back by another way.
+        let is_ours = |name: &str| {
+            let leaving = self.leaving.values().map(|leaving| &leaving.lease);
+            self.held.values().chain(leaving).any(|lease| lease.fence.lease == name)
+        };
+        for lease in sight.leases.iter_mut().filter(|lease| lease.owner == life.id) {
+            lease.is_live = is_ours(&lease.name);
+        }
         let ids: Vec<MailboxId> = mailboxes.iter().map(|(mailbox, _)| mailbox.id).collect();
         let moves = moves(&life.id, &sight, &ids);
         let unread: Vec<MailboxId> = self.held.keys().filter(|id| !ids.contains(id)).copied().collect();
@@ -142,7 +151,7 @@ impl Ours {
         Ok(())
     }
 
-    /// One that is only wanted elsewhere ends its round.
+    /// One that is only wanted elsewhere ends its batch.
     async fn let_go(&mut self, id: MailboxId, at_once: bool) {
         let Some(lease) = self.held.remove(&id) else { return };
         self.bounces.forget(id);
@@ -247,7 +256,9 @@ async fn keep(
 ) {
     let name = format!("mailbox-{}", mailbox.id);
     let make = |pulse: Pulse, now| {
-        let (works, mailbox, bounces) = (works.with_pulse(pulse.clone()), mailbox.clone(), bounces.clone());
+        let (mut works, mailbox, bounces) =
+            (works.with_pulse(pulse.clone()), mailbox.clone(), bounces.clone());
+        works.intake.leaving = stop.soon.clone();
         let (stop, lease) = (Stop { now, ..stop.clone() }, lease.clone());
         async move {
             pulse.rest(super::mailbox::LONGEST_BATCH);

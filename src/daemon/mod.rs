@@ -35,6 +35,7 @@ use crate::outbound::Report;
 use crate::store::{Error, Hold};
 use crate::web::{self, Ask, Sight};
 
+pub(crate) use health::daemons;
 pub use store_watch::{StoreWatch, Trouble};
 pub use supervise::{Care, Tasks};
 pub use works::Works;
@@ -43,6 +44,8 @@ pub use works::Works;
 const LOOK: Duration = Duration::from_secs(5);
 /// How often it looks for mailboxes that are silent, and for alerts about what is no more.
 const SLOW_LOOK: Duration = Duration::from_secs(10 * 60);
+/// The lease of whoever tells alerts.
+const ALERTS: &str = "job:alerts";
 /// Of a task that has no signs of life to show.
 const UNTIL_THE_STOP: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// How often it asks for a store, or for the desk's lock, that is away.
@@ -69,9 +72,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
-    if !works.leases.has_joined() {
-        works.leases.join("run").await?;
-    }
+    join(&works, &shutdown).await?;
     let vitals = Vitals::new(works.clone());
     let mut tasks = JoinSet::new();
     let mut keep = |name: &'static str, make: Make| {
@@ -154,6 +155,21 @@ type Make = Box<
         + 'static,
 >;
 
+/// Waits for a store that is away.
+async fn join(works: &Works, shutdown: &CancellationToken) -> Result<(), Failure> {
+    while !works.leases.has_joined() && !shutdown.is_cancelled() {
+        match works.leases.join("run").await {
+            Ok(()) => {}
+            Err(error) if error.is_temporary() => {
+                tracing::warn!("daemon.waiting {error}");
+                pause(shutdown, PATIENCE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// What an earlier life kept and did not decide; waits for a store that is away.
 async fn decide_pending(works: &Works, shutdown: &CancellationToken) -> Result<(), Failure> {
     while !shutdown.is_cancelled() {
@@ -235,24 +251,34 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
                 alert_failed(&works.store_watch, &e);
             }
         }
-        if looked.is_none_or(|looked| looked.elapsed() >= SLOW_LOOK) {
-            looked = Some(Instant::now());
-            let left_over = [works.clear_left_over().await, works.clear_unscanned().await];
-            for looked_at in std::iter::once(works.state_silence().await).chain(left_over) {
-                if let Err(e) = looked_at {
-                    alert_failed(&works.store_watch, &e);
-                }
-            }
-        }
-        pulse.beat();
-        for told in [works.desk.tell_undelivered().await, works.desk.tell_alerts().await] {
-            match told {
-                Ok(0) => {}
-                Ok(_) => works.wake.notify_one(),
-                Err(e) => alert_failed(&works.store_watch, &e.into()),
-            }
+        match works.in_turn(ALERTS).await {
+            Ok(Some(works)) => tell_for_all(&works, &mut looked, &pulse).await,
+            // Another daemon does it.
+            Ok(None) => {}
+            Err(e) => alert_failed(&works.store_watch, &e),
         }
         pause(&shutdown, LOOK).await;
+    }
+}
+
+/// What one daemon does for all of them.
+async fn tell_for_all(works: &Works, looked: &mut Option<Instant>, pulse: &Pulse) {
+    if looked.is_none_or(|looked| looked.elapsed() >= SLOW_LOOK) {
+        *looked = Some(Instant::now());
+        let left_over = [works.clear_left_over().await, works.clear_unscanned().await];
+        for looked_at in std::iter::once(works.state_silence().await).chain(left_over) {
+            if let Err(e) = looked_at {
+                alert_failed(&works.store_watch, &e);
+            }
+        }
+    }
+    pulse.beat();
+    for told in [works.desk.tell_undelivered().await, works.desk.tell_alerts().await] {
+        match told {
+            Ok(0) => {}
+            Ok(_) => works.wake.notify_one(),
+            Err(e) => alert_failed(&works.store_watch, &e.into()),
+        }
     }
 }
 

@@ -26,6 +26,9 @@ impl Works {
         // No round takes it for new while it is on its way.
         let turn = self.turn(&mailbox);
         let _turn = turn.lock().await;
+        // Nor a round of another daemon.
+        let elsewhere = |failure: Failure| Error::InUse(failure.to_string());
+        self.on_mailbox(&mailbox).await.map_err(elsewhere)?;
         let folder = &place.folder;
         let words = match (known.state, mailbox.spec.handled) {
             _ if place.epoch == 0 => {

@@ -6,19 +6,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::Works;
 use crate::clock::Pulse;
-use crate::store::Shortage;
+use crate::store::{Engine, Shortage, host};
 
 /// How often the free disk is looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// The name of its alert.
-const ALERT: &str = "disk:nearly_full";
 
 /// Raises the alert, and clears it.
 pub(super) async fn watch(works: Works, pulse: Pulse, shutdown: CancellationToken) {
+    // Each machine has a disk of its own.
+    let name = match works.store.engine() {
+        Engine::Sqlite => "disk:nearly_full".to_owned(),
+        Engine::Postgres => format!("disk:nearly_full:{}", host().replace(':', "-")),
+    };
     loop {
         pulse.beat();
         let words = works.intake.space.shortage().as_ref().map(words);
-        if let Err(e) = works.desk.alerts.state(ALERT, words.as_deref()).await {
+        if let Err(e) = works.desk.alerts.state(&name, words.as_deref()).await {
             tracing::warn!("daemon.alert_failed {e}");
         }
         tokio::select! {

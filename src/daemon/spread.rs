@@ -46,6 +46,7 @@ mod tests {
             command: (*command).into(),
             host: "h".into(),
             pid: 1,
+            process: String::new(),
             since: Micros(0),
             until: Micros(1),
             is_live: true,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::Heard;
 use super::store_watch::StoreWatch;
@@ -38,6 +39,9 @@ use crate::ticket::{ArrivalId, MailboxId};
 
 /// No shorter silence of a mailbox is told, so none is looked at.
 const LEAST_SILENCE_US: i64 = 24 * 3600 * Micros::SECOND;
+/// How long an import waits for a batch of another one, and how often it looks.
+const IMPORT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+const IMPORT_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
 /// So many messages of the past say how often mail comes.
 const TIMES_OF_MAIL: i64 = 3000;
 
@@ -98,6 +102,7 @@ impl Works {
             space,
             shares,
             pulse: Pulse::default(),
+            leaving: CancellationToken::new(),
         };
         let grants = Grants::new(store.clone(), key.clone(), clock.clone(), Http::default());
         let tasks = Tasks::new(desk.alerts.clone(), Care::USUAL);
@@ -154,7 +159,7 @@ impl Works {
     }
 
     /// For work on one mailbox: under its lease, where processes have leases. It fails where the mailbox is another's.
-    async fn on_mailbox(&self, mailbox: &MailboxRow) -> Result<Works, Failure> {
+    pub(super) async fn on_mailbox(&self, mailbox: &MailboxRow) -> Result<Works, Failure> {
         if !self.leases.has_joined() {
             return Ok(self.clone());
         }
@@ -173,6 +178,18 @@ impl Works {
     pub async fn take_free(&self, mailboxes: &[MailboxRow]) -> Result<(), Failure> {
         let names: Vec<String> = mailboxes.iter().map(|mailbox| lease_of(mailbox.id)).collect();
         Ok(self.leases.take(&names, names.len()).await.map(drop)?)
+    }
+
+    /// For work that one daemon does for all, again and again: it keeps it once it has it. `None`: another one has it.
+    pub(super) async fn in_turn(&self, name: &str) -> Result<Option<Works>, Failure> {
+        if !self.leases.has_joined() {
+            return Ok(Some(self.clone()));
+        }
+        let lease = match self.leases.held(name) {
+            Some(lease) => Some(lease),
+            None => self.leases.take_one(name).await?,
+        };
+        Ok(lease.map(|lease| self.under(&lease)))
     }
 
     /// The mailboxes that are read: none while the desk is held, else those active, not held, and some active type answers
@@ -251,9 +268,32 @@ impl Works {
     ) -> Result<ImportReport, Failure> {
         let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
-        let report = self.intake.import(mailbox, messages, is_silent).await?;
+        let (works, lease) = self.importing(mailbox).await?;
+        let report = works.intake.import(mailbox, messages, is_silent).await;
+        if let Some(lease) = lease {
+            self.leases.give_back(&lease).await?;
+        }
         self.wake.notify_one();
-        Ok(report)
+        report
+    }
+
+    /// Another daemon may be importing into the same mailbox: it is waited for.
+    async fn importing(&self, mailbox: &MailboxRow) -> Result<(Works, Option<Lease>), Failure> {
+        if !self.leases.has_joined() {
+            return Ok((self.clone(), None));
+        }
+        let name = format!("import:{}", mailbox.id);
+        let begun = tokio::time::Instant::now();
+        loop {
+            if let Some(lease) = self.leases.take_one(&name).await? {
+                return Ok((self.under(&lease), Some(lease)));
+            }
+            if begun.elapsed() > IMPORT_PATIENCE {
+                let words = "another import into this mailbox goes on: try again when it is done";
+                return Err(Failure::temporary(words).of(format!("mailbox {:?}", mailbox.spec.name)));
+            }
+            tokio::time::sleep(IMPORT_LOOK).await;
+        }
     }
 
     /// Keeps what an MTA has brought; it is decided at once afterwards. A failure is shown and told as that of a round.

@@ -23,6 +23,8 @@ mod told;
 
 use std::path::PathBuf;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::clock::{Clock, Pulse};
 use crate::desk::Desk;
 use crate::store::Space;
@@ -49,6 +51,8 @@ pub struct Intake {
     pub shares: Shares,
     /// Shows that a round goes on, batch after batch.
     pub pulse: Pulse,
+    /// The mailbox is wanted elsewhere: a round ends with the batch in hand.
+    pub leaving: CancellationToken,
 }
 
 #[derive(Clone, Debug)]

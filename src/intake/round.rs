@@ -45,7 +45,7 @@ pub struct RoundReport {
     pub balance: Balance,
     /// The session had its fill, and another one is to go on.
     pub is_cut: bool,
-    /// There was no room for more: what is left at the source is taken in when there is.
+    /// There was no room for more, or the mailbox is wanted elsewhere: what is left at the source is taken in later.
     pub is_cut_short: bool,
 }
 
@@ -411,9 +411,11 @@ impl FolderRound<'_> {
         }
     }
 
-    /// Asked before anything is taken in. Where there is none, what is in hand is ended in good order.
+    /// Asked before anything is taken in. Where there is none, or somebody else is to go on, what is in hand is ended in
+    /// good order.
     fn has_room(&mut self) -> bool {
-        self.report.is_cut_short |= self.intake.space.shortage().is_some();
+        let is_wanted_elsewhere = self.intake.leaving.is_cancelled();
+        self.report.is_cut_short |= is_wanted_elsewhere || self.intake.space.shortage().is_some();
         !self.report.is_cut_short
     }
 

@@ -14,7 +14,7 @@ use super::visit::{Stopped, Visit};
 use super::{Deadlines, RelayBook, RelaySettings};
 use crate::clock::{Clock, Pulse};
 use crate::failure::{Failure, Kind};
-use crate::lease::Leases;
+use crate::lease::{Lease, Leases};
 use crate::store::Store;
 use crate::store::delivery::Sender;
 use crate::telemetry::Metrics;
@@ -22,8 +22,11 @@ use crate::ticket::RelayId;
 
 /// Relays that are served at the same time; each holds a connection and a mail's literal bytes.
 const RELAYS_AT_ONCE: usize = 32;
-/// Connections to one host at a time, whatever number of accounts there is on it: providers count by address.
+/// Connections to one host at a time, of all daemons together and whatever number of accounts there is on it: providers
+/// count by address.
 const CONNECTIONS_PER_HOST: usize = 2;
+/// Mails that are sent in one visit where other daemons may wait for the connection.
+const TURN: i64 = 200;
 /// How long the queue sleeps where nobody wakes it: other processes queue mail too.
 const NAP: Duration = Duration::from_secs(5);
 /// How long a relay rests after a failure of the store.
@@ -101,28 +104,43 @@ impl Report {
 #[derive(Default)]
 struct Running {
     tasks: JoinSet<Served>,
-    relays: HashMap<RelayId, String>,
     by_task: HashMap<Id, RelayId>,
+    relays: HashMap<RelayId, Visiting>,
 }
+
+/// Where a visit goes to.
+struct Visiting {
+    host: String,
+    slot: Option<Lease>,
+}
+
+/// Other daemons have all the connections that a host may have.
+struct NoneLeft;
 
 impl Running {
     fn may_start(&self, host: &str) -> bool {
         self.relays.len() < RELAYS_AT_ONCE
-            && self.relays.values().filter(|h| h.as_str() == host).count() < CONNECTIONS_PER_HOST
+            && self.relays.values().filter(|v| v.host == host).count() < CONNECTIONS_PER_HOST
     }
 
-    async fn next(&mut self) -> Option<Served> {
+    /// A visit that has ended, and the connection that it had among all daemons.
+    async fn next(&mut self) -> Option<(Served, Option<Lease>)> {
         let (id, ended) = match self.tasks.join_next_with_id().await? {
             Ok((id, served)) => (id, Ok(served)),
             Err(error) => (error.id(), Err(error)),
         };
         let relay = self.by_task.remove(&id)?;
-        self.relays.remove(&relay);
-        Some(ended.unwrap_or_else(|error| broken_off(relay, &error)))
+        let visiting = self.relays.remove(&relay)?;
+        Some((ended.unwrap_or_else(|error| broken_off(relay, &error)), visiting.slot))
     }
 
-    fn start(&mut self, relay: RelayId, host: String, visit: impl Future<Output = Served> + Send + 'static) {
-        self.relays.insert(relay, host);
+    fn start(
+        &mut self,
+        relay: RelayId,
+        visiting: Visiting,
+        visit: impl Future<Output = Served> + Send + 'static,
+    ) {
+        self.relays.insert(relay, visiting);
         self.by_task.insert(self.tasks.spawn(visit).id(), relay);
     }
 }
@@ -148,7 +166,10 @@ impl Outbound {
         loop {
             self.start_due(&mut running, &mut served, &terms).await?;
             match running.next().await {
-                Some(done) => report.add(done),
+                Some((done, slot)) => {
+                    self.free(slot).await;
+                    report.add(done);
+                }
                 None => return Ok(report),
             }
         }
@@ -181,12 +202,16 @@ impl Outbound {
                 () = shutdown.cancelled() => {}
                 () = wake.notified() => {}
                 () = tokio::time::sleep(nap) => {}
-                Some(done) = running.next(), if !running.relays.is_empty() => tell(done, &told),
+                Some((done, slot)) = running.next(), if !running.relays.is_empty() => {
+                    self.free(slot).await;
+                    tell(done, &told);
+                }
             }
         }
         pulse.rest(GRACE);
         let rest = async {
-            while let Some(done) = running.next().await {
+            while let Some((done, slot)) = running.next().await {
+                self.free(slot).await;
                 tell(done, &told);
             }
         };
@@ -225,12 +250,36 @@ impl Outbound {
             let settings = book.get(&id).cloned();
             let host = settings.as_ref().map(|s| s.host.to_lowercase()).unwrap_or_default();
             if running.may_start(&host) {
+                let Ok(slot) = self.slot(&host).await? else { continue };
                 served.insert(id);
-                let (outbound, terms) = (self.clone(), terms.clone());
-                running.start(id, host, async move { outbound.serve(id, settings, terms).await });
+                // Others wait for the connection.
+                let limit = if slot.is_some() { terms.limit.min(TURN) } else { terms.limit };
+                let (outbound, terms) = (self.clone(), Terms { limit, ..terms.clone() });
+                let visit = async move { outbound.serve(id, settings, terms).await };
+                running.start(id, Visiting { host, slot }, visit);
             }
         }
         Ok(())
+    }
+
+    /// One of the connections to a host that all daemons have together. `Ok(None)`: nobody else is at work, and none is
+    /// needed. `Err`: there is none left.
+    async fn slot(&self, host: &str) -> Result<Result<Option<Lease>, NoneLeft>, Failure> {
+        if self.leases.length().is_none() || !self.leases.has_joined() {
+            return Ok(Ok(None));
+        }
+        let slots = (1..=CONNECTIONS_PER_HOST).map(|n| format!("host:{host}:{n}"));
+        let slots: Vec<String> = slots.filter(|name| self.leases.held(name).is_none()).collect();
+        let taken = self.leases.take(&slots, 1).await?.pop();
+        Ok(taken.map(Some).ok_or(NoneLeft))
+    }
+
+    async fn free(&self, slot: Option<Lease>) {
+        if let Some(lease) = slot
+            && let Err(e) = self.leases.give_back(&lease).await
+        {
+            tracing::warn!("lease.kept {e}");
+        }
     }
 
     pub(super) fn sender<'a>(&self, owner: &'a str) -> Sender<'a> {

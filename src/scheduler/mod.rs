@@ -1,7 +1,7 @@
 //! Named jobs when they are due, one run at a time each. Which ones there are is said in `daemon`.
 //!
 //! A run that fails or panics is told and tried again when it is due next; the other jobs go on. Runs that were missed
-//! are made up for by one, at once.
+//! are made up for by one, at once. Of several daemons one runs a job, under its lease.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alert::Alerts;
 use crate::clock::{Clock, Micros};
 use crate::failure::Failure;
+use crate::lease::{Lease, Leases};
 use crate::schedule::{Due, Schedule};
 use crate::store::{Error, Store};
 
@@ -28,18 +29,20 @@ type Work = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Ran> + Send>> + Send + S
 /// The jobs of a daemon.
 ///
 /// ```ignore
-/// let mut jobs = Jobs::new(store, clock);
+/// let mut jobs = Jobs::new(store, clock, leases);
 /// jobs.register("backup.daily", Schedule::parse("30 2 * * *", "UTC")?, move || backup(works.clone()));
 /// jobs.run(shutdown).await;
 /// ```
 pub struct Jobs {
     alerts: Alerts,
+    leases: Leases,
     jobs: HashMap<&'static str, (Schedule, Work)>,
 }
 
 impl Jobs {
-    pub fn new(store: Store, clock: Clock) -> Jobs {
-        Jobs { alerts: Alerts { store, clock }, jobs: HashMap::new() }
+    /// Without a lease where the process has not joined the others.
+    pub fn new(store: Store, clock: Clock, leases: Leases) -> Jobs {
+        Jobs { alerts: Alerts { store, clock }, leases, jobs: HashMap::new() }
     }
 
     /// Registers a job under a name that stays: by it the store knows when it ran last. `work` is called anew for each
@@ -59,7 +62,8 @@ impl Jobs {
     pub async fn run(self, shutdown: CancellationToken) {
         let mut tasks = JoinSet::new();
         for (name, (schedule, work)) in self.jobs {
-            let job = Job { name, schedule, work, alerts: self.alerts.clone() };
+            let (alerts, leases) = (self.alerts.clone(), self.leases.clone());
+            let job = Job { name, schedule, work, alerts, leases };
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
                 tokio::select! {
@@ -78,6 +82,7 @@ struct Job {
     schedule: Schedule,
     work: Work,
     alerts: Alerts,
+    leases: Leases,
 }
 
 impl Job {
@@ -85,17 +90,65 @@ impl Job {
         let mut due = self.first_due().await;
         loop {
             until(&self.alerts.clock, &mut due).await;
+            let Some(lease) = self.lease(&mut due).await else {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            };
             let began = self.alerts.clock.now();
             due.ran(began);
-            let ran = self.once().await;
+            let ran = tokio::select! {
+                ran = self.once() => ran,
+                () = self.lost(lease.as_ref()) => Err(Failure::temporary("another daemon may have this job by now")),
+            };
             let next = due.at(self.alerts.clock.now());
             match &ran {
                 Ok(words) => tracing::info!(job.name = self.name, "scheduler.job_done {words}"),
                 Err(failure) => tracing::error!(job.name = self.name, "scheduler.job_failed {failure}"),
             }
-            if let Err(e) = self.record(began, next, &ran).await {
+            if let Err(e) = self.record(began, next, &ran, lease.as_ref()).await {
                 tracing::warn!(job.name = self.name, "scheduler.job_unrecorded {e}");
             }
+            self.give_back(lease.as_ref()).await;
+        }
+    }
+
+    /// `Some(None)`: none is needed. `None`: another daemon has the job, or has just done it; `due` is as the store has it.
+    async fn lease(&self, due: &mut Due) -> Option<Option<Lease>> {
+        if !self.leases.has_joined() {
+            return Some(None);
+        }
+        let lease = match self.leases.take_one(&format!("job:{}", self.name)).await {
+            Ok(lease) => lease?,
+            Err(e) => {
+                tracing::warn!(job.name = self.name, "scheduler.job_unread {e}");
+                return None;
+            }
+        };
+        if let Ok(from) = self.know(self.alerts.clock.now()).await {
+            *due = Due::new(self.schedule.clone(), from);
+        }
+        let now = self.alerts.clock.now();
+        if due.at(now).0 <= now.0 {
+            return Some(Some(lease));
+        }
+        self.give_back(Some(&lease)).await;
+        None
+    }
+
+    async fn give_back(&self, lease: Option<&Lease>) {
+        if let Some(lease) = lease
+            && let Err(e) = self.leases.give_back(lease).await
+        {
+            tracing::warn!("lease.kept {e}");
+        }
+    }
+
+    /// Ends when the lease is over.
+    async fn lost(&self, lease: Option<&Lease>) {
+        let mut lives = self.leases.lives();
+        while lease.is_none_or(|lease| !lease.is_over()) {
+            // The sender lives as long as we do.
+            drop(tokio::time::timeout(LOOK, lives.changed()).await);
         }
     }
 
@@ -132,7 +185,13 @@ impl Job {
         }
     }
 
-    async fn record(&self, began: Micros, next: Micros, ran: &Ran) -> Result<(), Error> {
+    async fn record(
+        &self,
+        began: Micros,
+        next: Micros,
+        ran: &Ran,
+        lease: Option<&Lease>,
+    ) -> Result<(), Error> {
         let ended = self.alerts.clock.now();
         let words = ran.as_ref().map_or_else(Failure::to_string, String::clone);
         let alert = ran.is_err().then(|| {
@@ -142,7 +201,11 @@ impl Job {
                 next.rfc3339()
             )
         });
-        let mut tx = self.alerts.store.write().await?;
+        let store = match lease {
+            Some(lease) => self.alerts.store.under(lease.fence.clone()),
+            None => self.alerts.store.clone(),
+        };
+        let mut tx = store.write().await?;
         tx.record_job(self.name, (began, ended, next), (ran.is_ok(), &words)).await?;
         self.alerts.state_in(&mut tx, &format!("job:{}:failing", self.name), alert.as_deref()).await?;
         tx.commit().await

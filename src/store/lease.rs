@@ -24,6 +24,8 @@ pub struct Member {
     pub command: String,
     pub host: String,
     pub pid: u32,
+    /// Of `DaemonRow::process`.
+    pub process: String,
 }
 
 /// A process as the store knows it.
@@ -33,6 +35,8 @@ pub struct DaemonRow {
     pub command: String,
     pub host: String,
     pub pid: i64,
+    /// What tells the process from all others there ever were; empty where that is not known.
+    pub process: String,
     pub since: Micros,
     pub until: Micros,
     /// By the database's clock.
@@ -76,6 +80,11 @@ impl Life {
     /// Once over it is over.
     pub fn is_over(&self) -> bool {
         micros(uptime()) >= self.ends_us.load(Ordering::SeqCst)
+    }
+
+    /// It is over now.
+    pub fn end(&self) {
+        self.ends_us.store(0, Ordering::SeqCst);
     }
 
     /// How long it lasts if it is not renewed.
@@ -170,11 +179,13 @@ impl Tx {
         let remembered = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
         self.execute(sqlx::query(sqlx::AssertSqlSafe(gone)).bind(remembered)).await?;
         let sql = format!(
-            "INSERT INTO daemon (id, command, host, pid, since_us, until_us) VALUES ($1, $2, $3, $4, {now}, {})",
-            until(self.engine, 5)
+            "INSERT INTO daemon (id, command, host, pid, process, since_us, until_us) \
+             VALUES ($1, $2, $3, $4, $5, {now}, {})",
+            until(self.engine, 6)
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&member.id).bind(&member.command);
-        let query = query.bind(&member.host).bind(i64::from(member.pid)).bind(stored(length));
+        let query = query.bind(&member.host).bind(i64::from(member.pid)).bind(&member.process);
+        let query = query.bind(stored(length));
         self.execute(query).await.map(drop)
     }
 
@@ -189,6 +200,11 @@ impl Tx {
         Ok(self.execute(query).await? > 0)
     }
 
+    /// A process is gone: its life is over before its time.
+    pub async fn bury(&mut self, id: &str) -> Result<(), Error> {
+        self.execute(sqlx::query("UPDATE daemon SET until_us = 0 WHERE id = $1").bind(id)).await.map(drop)
+    }
+
     /// Ends a life in good order: its leases are free.
     pub async fn leave(&mut self, id: &str) -> Result<(), Error> {
         self.execute(sqlx::query("UPDATE lease SET owner = '' WHERE owner = $1").bind(id)).await?;
@@ -198,7 +214,7 @@ impl Tx {
     /// Those at work, and those that were not long ago; the oldest first.
     pub async fn daemons(&mut self) -> Result<Vec<DaemonRow>, Error> {
         let sql = format!(
-            "SELECT id, command, host, pid, since_us, until_us, \
+            "SELECT id, command, host, pid, process, since_us, until_us, \
              CAST(CASE WHEN until_us > {} THEN 1 ELSE 0 END AS BIGINT) FROM daemon ORDER BY since_us, id",
             self.engine.now()
         );
@@ -210,6 +226,7 @@ impl Tx {
                 command: row.text()?,
                 host: row.text()?,
                 pid: row.int()?,
+                process: row.text()?,
                 since: row.time()?,
                 until: row.time()?,
                 is_live: row.flag()?,

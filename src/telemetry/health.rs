@@ -21,7 +21,8 @@ pub struct Health {
     pub desk_is_held: bool,
     /// The tasks of the daemon, and whether each has shown itself lately.
     pub tasks: Vec<TaskHealth>,
-    /// What follows is empty where the store does not answer.
+    /// What follows is empty where the store does not answer. The daemons at work on this desk, this one among them.
+    pub daemons: Vec<DaemonHealth>,
     pub mailboxes: Vec<MailboxHealth>,
     /// Messages that are not settled yet, by the state of their arrival.
     pub arrivals: Vec<Count>,
@@ -72,6 +73,24 @@ pub struct TaskHealth {
     pub is_late: bool,
     /// Since the start of the process.
     pub restarts: u32,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct DaemonHealth {
+    /// Another one in each life of the process.
+    pub id: String,
+    /// run, poll, import.
+    pub command: String,
+    pub host: String,
+    pub pid: i64,
+    /// RFC 3339.
+    pub since: String,
+    /// It is the one that answers.
+    pub is_us: bool,
+    /// Names of the mailboxes that it has.
+    pub mailboxes: Vec<String>,
+    /// Names of the jobs that it has, such as `alerts`.
+    pub jobs: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]

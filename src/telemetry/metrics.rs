@@ -95,6 +95,18 @@ const RELAY_FAILING: Definition = Definition {
 };
 const ALERTS: Definition =
     Definition { name: "maildesk_alert_open", kind: "gauge", labels: &[], about: "Alerts that stand" };
+const DAEMONS: Definition = Definition {
+    name: "maildesk_daemon_live",
+    kind: "gauge",
+    labels: &[],
+    about: "Daemons at work on this desk",
+};
+const DAEMON_MAILBOXES: Definition = Definition {
+    name: "maildesk_daemon_mailboxes",
+    kind: "gauge",
+    labels: &[],
+    about: "Mailboxes that this daemon has",
+};
 const STORE_UP: Definition = Definition {
     name: "maildesk_store_up",
     kind: "gauge",
@@ -127,6 +139,8 @@ pub const ALL: &[Definition] = &[
     OLDEST,
     RELAY_FAILING,
     ALERTS,
+    DAEMONS,
+    DAEMON_MAILBOXES,
     STORE_UP,
     STORE_PING,
     BUILD,
@@ -211,6 +225,9 @@ fn gauges(registry: &mut Registry, health: &Health) {
     if is_up {
         plain(registry, &OLDEST, health.queue.oldest_s.unwrap_or(0) as f64);
         plain(registry, &ALERTS, health.alerts_open as f64);
+        plain(registry, &DAEMONS, health.daemons.iter().filter(|d| d.command == "run").count() as f64);
+        let ours = health.daemons.iter().filter(|d| d.is_us).map(|d| d.mailboxes.len()).sum::<usize>();
+        plain(registry, &DAEMON_MAILBOXES, ours as f64);
     }
     plain(registry, &STORE_UP, f64::from(u8::from(is_up)));
     if let Some(ping_ms) = health.store.ping_ms {

@@ -155,7 +155,7 @@ fn docs_name_the_crash_points_that_there_are() {
 
 fn is_crash_point(name: &str) -> bool {
     name.split_once('.').is_some_and(|(step, point)| {
-        ["keep", "decide", "ack", "oauth", "send"].contains(&step) && !point.is_empty()
+        ["keep", "decide", "ack", "oauth", "send", "lease"].contains(&step) && !point.is_empty()
     })
 }
 

@@ -112,7 +112,7 @@ async fn a_crash_before_the_dot_repeats_unmarked_and_after_it_marked() {
 }
 
 fn member(id: &str) -> Member {
-    Member { id: id.into(), command: "run".into(), host: "here".into(), pid: 1 }
+    Member { id: id.into(), command: "run".into(), host: "here".into(), pid: 1, process: String::new() }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use maildesk::clock::{Clock, Micros};
 use maildesk::failure::Failure;
+use maildesk::lease::Leases;
 use maildesk::schedule::Schedule;
 use maildesk::scheduler::Jobs;
 use maildesk::store::Store;
@@ -40,7 +41,8 @@ impl Bench {
     }
 
     fn start(&mut self, register: impl FnOnce(&mut Jobs)) {
-        let mut jobs = Jobs::new(self.store.clone(), self.clock.clone());
+        let leases = Leases::new(&self.store, Duration::from_secs(30));
+        let mut jobs = Jobs::new(self.store.clone(), self.clock.clone(), leases);
         register(&mut jobs);
         self.shutdown = CancellationToken::new();
         self.running.spawn(jobs.run(self.shutdown.clone()));

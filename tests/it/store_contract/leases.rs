@@ -22,7 +22,8 @@ pub async fn live(store: &Store, id: &str) {
 }
 
 async fn join(store: &Store, id: &str, length: Option<Duration>) {
-    let member = Member { id: id.into(), command: "run".into(), host: "here".into(), pid: 7 };
+    let member =
+        Member { id: id.into(), command: "run".into(), host: "here".into(), pid: 7, process: String::new() };
     let mut tx = store.write().await.unwrap();
     tx.join(&member, length).await.unwrap();
     tx.commit().await.unwrap();
@@ -80,6 +81,13 @@ async fn a_life_ends_by_the_databases_clock(store: &Store) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(!store.write().await.unwrap().renew("short", MINUTE).await.unwrap(), "once over it is over");
+    let mut tx = store.write().await.unwrap();
+    tx.bury("long").await.unwrap();
+    assert!(
+        tx.daemons().await.unwrap().iter().all(|d| !d.is_live),
+        "who is seen to be gone has no time left"
+    );
+    drop(tx);
     let lives: Vec<_> = store.read().await.unwrap().daemons().await.unwrap();
     let lives: Vec<_> = lives.iter().map(|d| (d.id.as_str(), d.pid, d.is_live)).collect();
     assert_eq!(lives, [("short", 7, false), ("long", 7, true)]);

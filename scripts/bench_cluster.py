@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""The measuring half of scripts/bench-cluster, which says what it is for."""
+import argparse, glob, json, os, pwd, re, shutil, signal, subprocess, sys, tempfile, time
+
+from bench_idle import MESSAGE
+from bench_peers import HEAD, MAILBOX, Daemon, Dovecot, fail, free_port, work_folder
+
+DOVECOT = """
+default_process_limit = 1000
+default_client_limit = 4000
+mail_fsync = never
+service imap-login {
+  service_count = 0
+  process_min_avail = 2
+}
+"""
+SHARE, PACE = 0.25, 0.9
+
+
+def user(n):
+    return "box%d" % n
+
+
+class Postgres:
+    """A private cluster on the disk that the mail lies on, with fsync on, as it ships."""
+
+    def __init__(self, work):
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(re.findall(r"\d+", p)[-1]))
+        self.bin = found[-1] if found else os.path.dirname(shutil.which("initdb") or fail("no PostgreSQL", 69))
+        self.folder, self.port = tempfile.mkdtemp(prefix="maildesk-postgres-", dir="/var/tmp"), free_port()
+        self.drop = {}
+        if os.getuid() == 0:
+            owner = pwd.getpwnam("postgres")
+            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+            self.drop = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        data = os.path.join(self.folder, "data")
+        made = self.call("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+        if made.returncode:
+            fail("initdb: " + made.stderr)
+        self.log = open(os.path.join(work, "postgres.log"), "wb")
+        command = [os.path.join(self.bin, "postgres"), "-D", data, "-c", "port=%d" % self.port]
+        for setting in ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"):
+            command += ["-c", setting]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, cwd=self.folder, **self.drop)
+        end = time.monotonic() + 60
+        while self.sql("postgres", "SELECT 1") != "1":
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.stop()
+                fail("PostgreSQL did not start")
+            time.sleep(0.05)
+
+    def call(self, program, *arguments):
+        command = [os.path.join(self.bin, program)] + list(arguments)
+        return subprocess.run(command, capture_output=True, text=True, cwd=self.folder, **self.drop)
+
+    def url(self, database):
+        return "postgres://postgres@127.0.0.1:%d/%s" % (self.port, database)
+
+    def sql(self, database, text):
+        done = self.call("psql", "-XqtA", "-c", text, self.url(database))
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def busy():
+    """Seconds that the processors of this machine have worked, and could have."""
+    with open("/proc/stat") as f:
+        ticks = [int(n) for n in f.readline().split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+
+
+def write(a, dovecot, number):
+    """The mail, beside its mailboxes."""
+    stage = os.path.join(dovecot.mail, "stage")
+    os.makedirs(stage)
+    files = []
+    for n in range(a.messages):
+        to, path = user(n % a.mailboxes), os.path.join(stage, "%d.M%06dP%d.bench" % (1760000000 + n, n, number))
+        with open(path, "wb") as f:
+            f.write(MESSAGE.format(n=n, salt=a.seed, user=to).encode())
+        os.chmod(path, 0o666)
+        files.append((path, os.path.join(dovecot.mail, to, "new", os.path.basename(path))))
+    dovecot.own(stage)
+    return files
+
+
+def wait_for_shares(a, postgres, database, members):
+    sql = ("SELECT count(*) FROM lease l JOIN daemon d ON d.id = l.owner WHERE l.name LIKE 'mailbox:%' GROUP BY d.id "
+           "ORDER BY 1")
+    even = sorted(a.mailboxes // len(members) + (n < a.mailboxes % len(members)) for n in range(len(members)))
+    end = time.time() + 120
+    while postgres.sql(database, sql).split() != [str(n) for n in even]:
+        for member in members:
+            member.require_running()
+        if time.time() > end:
+            fail("the mailboxes are not shared: %s" % postgres.sql(database, sql).split())
+        time.sleep(0.1)
+
+
+def desk(a, work, sections, postgres, database, number):
+    """Folders for so many daemons on one desk, which is set up by the first."""
+    folders = []
+    key = None
+    for at in range(number):
+        folder = os.path.join(work, "%s-%d" % (database, at))
+        os.makedirs(folder)
+        folders.append(folder)
+        head = HEAD.replace("sqlite:desk.db", postgres.url(database))
+        # One folder for all: what they send goes to the same place.
+        head = head.replace('path = "out"', 'path = "%s"' % os.path.join(work, database + "-out"))
+        with open(os.path.join(folder, "config.toml"), "w") as f:
+            f.write(head.replace("[run]\n", "[web]\nlisten = \"\"\n\n[run]\n") + sections)
+        with open(os.path.join(folder, "password"), "w") as f:
+            f.write("secret")
+        if key:
+            shutil.copy(key, os.path.join(folder, "maildesk.key"))
+            continue
+        command = [a.program, "--config", os.path.join(folder, "config.toml"), "migrate"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            fail("migrate: " + done.stderr)
+        key = os.path.join(folder, "maildesk.key")
+    return folders
+
+
+class Member(Daemon):
+    """A daemon in a folder that is there."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+        self.log = open(os.path.join(folder, "log"), "wb")
+        command = [program, "--config", os.path.join(folder, "config.toml"), "run"]
+        if shutil.which("setpriv"):
+            command = ["setpriv", "--pdeathsig", "KILL"] + command
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+
+    def decided(self):
+        """Messages of its log."""
+        with open(os.path.join(self.folder, "log"), errors="replace") as f:
+            return sum("intake.accepted" in line or "intake.decided" in line for line in f)
+
+
+def run(a, work, dovecot, postgres, sections, number):
+    database = "desk%d" % number
+    if postgres.sql("postgres", "CREATE DATABASE %s TEMPLATE template0" % database) is None:
+        fail("no database")
+    files = write(a, dovecot, number)
+    folders = desk(a, work, sections, postgres, database, number)
+    members = []
+    try:
+        members = [Member(a.program, folder) for folder in folders]
+        wait_for_shares(a, postgres, database, members)
+        began, (worked, passed) = time.time(), busy()
+        for path, there in files:
+            os.rename(path, there)
+        while True:
+            for member in members:
+                member.require_running()
+            counts = postgres.sql(database, "SELECT (SELECT count(*) FROM ticket), "
+                                  "(SELECT count(*) FROM arrival WHERE state = 'acked')")
+            if counts == "%d|%d" % (a.messages, a.messages):
+                break
+            if time.time() > began + a.patience:
+                fail("after %d s: %s of %d\n%s" % (a.patience, counts, a.messages, members[0].words()))
+            time.sleep(0.25)
+        # From the first message that was kept to the last that was removed.
+        took = float(postgres.sql(database, "SELECT (max(acked_us) - min(kept_us)) / 1e6 FROM arrival"))
+        worked, passed = [now - then for now, then in zip(busy(), (worked, passed))]
+        shares = [member.decided() for member in members]
+        cpu = [round(member.cpu_s(), 1) for member in members]
+    finally:
+        for member in members:
+            member.stop()
+    even = a.messages / number
+    out = {
+        "daemons": number, "seconds": round(took, 1), "rate": round(a.messages / took, 1), "shares": shares,
+        "off": round(max(abs(share - even) for share in shares) / even, 3), "cpu_s": cpu,
+        "busy": round(worked / max(1, passed), 2),
+    }
+    print("%d daemon(s): %.1f messages a second, shares %s" % (number, out["rate"], shares), flush=True)
+    if sum(shares) != a.messages:
+        fail("the logs tell of %d messages, not of %d" % (sum(shares), a.messages))
+    os.rmdir(os.path.join(dovecot.mail, "stage"))
+    left = sum(len(os.listdir(os.path.join(dovecot.mail, user(n), sub))) for n in range(a.mailboxes) for sub in ("new", "cur"))
+    if left:
+        fail("%d messages are still in their mailboxes" % left)
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser(prog="scripts/bench-cluster")
+    p.add_argument("--messages", type=int, default=20000)
+    p.add_argument("--mailboxes", type=int, default=40)
+    p.add_argument("--daemons", default="1,2,4")
+    p.add_argument("--patience", type=int, default=3600, help="seconds that one run may take")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--program", required=True)
+    a = p.parse_args()
+    numbers = [int(n) for n in a.daemons.split(",")]
+    if a.mailboxes < 1 or a.messages < a.mailboxes or not numbers or min(numbers) < 1:
+        fail("--mailboxes and --daemons are at least 1, --messages at least --mailboxes", 64)
+    a.program = os.path.abspath(a.program)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    work = work_folder(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cluster-")
+    mail = tempfile.mkdtemp(prefix="maildesk-mail-", dir="/var/tmp")
+    os.chmod(mail, 0o755)
+    dovecot = postgres = None
+    try:
+        for n in range(a.mailboxes):
+            for sub in ("new", "cur", "tmp"):
+                os.makedirs(os.path.join(mail, user(n), sub))
+        dovecot = Dovecot(mail, user(0), DOVECOT)
+        postgres = Postgres(work)
+        more = "interval_s = 5"
+        sections = "".join(MAILBOX.format(user=user(n), port=dovecot.port, more=more) for n in range(a.mailboxes))
+        runs = [run(a, work, dovecot, postgres, sections, number) for number in numbers]
+    finally:
+        for server in (postgres, dovecot):
+            if server:
+                server.stop()
+        shutil.rmtree(mail, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+    for out in runs:
+        out["of_one"] = round(out["rate"] / runs[0]["rate"], 3)
+    ok = all(out["off"] <= SHARE and out["of_one"] >= PACE for out in runs)
+    print(json.dumps({
+        "messages": a.messages, "mailboxes": a.mailboxes, "cores": os.cpu_count(), "load": os.getloadavg()[0],
+        "runs": runs, "ok": ok,
+    }), flush=True)
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    main()
