@@ -17,7 +17,8 @@ use super::{
 };
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
-use crate::store::Owner;
+use crate::seal::{random, to_hex};
+use crate::store::{Error, Owner};
 use crate::telemetry::{self, Log};
 
 /// Between two looks for a store that is away at the start.
@@ -181,6 +182,7 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
     // Held by another is 69, and does not pass.
     let passing: &[u8] = if matches!(command, Command::Run(_)) { &[code::TRY_AGAIN] } else { &[] };
     let hold = patiently(passing, || async { Ok(context.store.hold(&owner).await?) }).await?;
+    patiently(passing, || remember(&context)).await?;
     match command {
         Command::Run(args) => run::run(args, context, hold).await,
         other => {
@@ -190,6 +192,18 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
             drop(hold);
             result
         }
+    }
+}
+
+/// What this process sees confirmed is remembered from here on; what a former life saw has to be there.
+async fn remember(context: &Context) -> Result<(), CliError> {
+    let name = to_hex(&random::<8>());
+    match context.store.remember(&context.config.run.spool, name).await {
+        Err(behind @ Error::Behind(_)) => {
+            context.store.hold_behind(context.clock.now()).await?;
+            Err(behind.into())
+        }
+        remembered => Ok(remembered?),
     }
 }
 

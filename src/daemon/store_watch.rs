@@ -9,8 +9,11 @@ use tokio_util::sync::CancellationToken;
 use crate::alert::{self, Alerts};
 use crate::clock::{Micros, Pulse};
 use crate::failure::Failure;
+use crate::store::Error;
 
 const LOOK: Duration = Duration::from_secs(5);
+/// How long it may take to write a row. A server that is cut off in silence would keep us waiting for many minutes.
+const ANSWER: Duration = Duration::from_secs(10);
 /// An absence shorter than this stands in the log alone.
 const WORTH_AN_ALERT: Duration = Duration::from_secs(30);
 
@@ -41,7 +44,12 @@ impl StoreWatch {
         let mut failing: Option<(Instant, Failure)> = None;
         while !stop.is_cancelled() {
             pulse.beat();
-            match (alerts.store.require_writable().await, failing.take()) {
+            let answer = tokio::time::timeout(ANSWER, alerts.store.require_writable()).await;
+            let silent =
+                |_| Err(Error::Unreachable(format!("it does not answer within {} s", ANSWER.as_secs())));
+            match (answer.unwrap_or_else(silent), failing.take()) {
+                // The daemon comes to its end.
+                (Err(Error::Behind(_)), _) => {}
                 (Ok(()), None) => {}
                 (Ok(()), Some((begun, failure))) => self.over(&alerts, begun.elapsed(), &failure).await,
                 (Err(error), Some((begun, _))) => failing = Some((begun, error.into())),

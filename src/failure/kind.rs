@@ -44,6 +44,7 @@ pub enum Kind {
     StoreLocked,
     StoreGone,
     StoreDamaged,
+    StoreBehind,
     BrokeOff,
     Stuck,
     Other,
@@ -67,7 +68,7 @@ struct Facts {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 34] = [
+    pub const ALL: [Kind; 35] = [
         Kind::Dns,
         Kind::ConnectionRefused,
         Kind::Unreachable,
@@ -99,6 +100,7 @@ impl Kind {
         Kind::StoreLocked,
         Kind::StoreGone,
         Kind::StoreDamaged,
+        Kind::StoreBehind,
         Kind::BrokeOff,
         Kind::Stuck,
         Kind::Other,
@@ -335,6 +337,13 @@ impl Kind {
                 Stays,
                 "the store's file is damaged",
                 "Stop maildesk, keep the file as it is, and restore the last backup; `maildesk doctor` says what is wrong.",
+            ),
+            Kind::StoreBehind => (
+                "store_behind",
+                Stays,
+                "the database has lost what it had confirmed, as after a failover to a standby that lagged",
+                "Bring back the server that has it all, and start maildesk again; or go on with what is there, as after a \
+                 restore: `maildesk restore --as-it-stands`.",
             ),
             Kind::BrokeOff => (
                 "broke_off",

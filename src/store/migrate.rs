@@ -63,7 +63,7 @@ impl Store {
     /// step before it: it looks again, and goes on from there.
     async fn run_migrations(&self, mut found: i64) -> Result<(), Error> {
         loop {
-            let Err(error) = self.migrator().run(&self.writer).await else { return Ok(()) };
+            let Err(error) = self.migrator().run(&self.servers.used().writer).await else { return Ok(()) };
             let now = self.schema().await?.found;
             if now == found {
                 return Err(Error::Unavailable(error.into()));
