@@ -68,14 +68,18 @@ impl Store {
     pub async fn integrity(&self) -> Result<(bool, String), Error> {
         let sql = match self.engine {
             Engine::Sqlite => "PRAGMA quick_check(1)",
-            Engine::Postgres => "SELECT current_setting('fsync')",
+            Engine::Postgres => {
+                "SELECT current_setting('fsync') || ', full_page_writes ' || current_setting('full_page_writes')"
+            }
         };
         let mut tx = self.read().await?;
         let row = tx.row(sqlx::query(sql)).await?;
         let said = Reader::new(&row).text()?;
         Ok(match self.engine {
             Engine::Sqlite => (said == "ok", format!("SQLite's quick_check says {said}")),
-            Engine::Postgres => (said == "on", format!("PostgreSQL runs with fsync {said}")),
+            Engine::Postgres => {
+                (said == "on, full_page_writes on", format!("PostgreSQL runs with fsync {said}"))
+            }
         })
     }
 }
