@@ -165,7 +165,7 @@ fn a_failover_to_a_synchronous_standby_loses_nothing() {
     one.end("KILL");
     two.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''");
     two.promote();
-    logged(&mut daemon, "store.server_changed", 2);
+    logged(&mut daemon, &format!("store.server_changed PostgreSQL at 127.0.0.1:{}", two.port), 1);
     let before = desk.rows(&["journal", "list", "--json"]).len();
     wait_until("mail after the failover", PATIENCE, || {
         (desk.rows(&["journal", "list", "--json"]).len() > before + 2).then_some(())
