@@ -475,6 +475,19 @@ fn doctor_says_what_is_right_sqlite() {
     everywhere(Store::Sqlite, doctor_says_what_is_right);
 }
 
+/// One without fsync is refused: failures/cluster.rs.
+#[test]
+fn doctor_says_how_a_database_syncs() {
+    let Some(bench) = Bench::new(Store::Postgres, false) else { return };
+    let output = bench.desk.run(&["doctor"]);
+    let words = "ok    store: PostgreSQL runs with fsync on, full_page_writes on";
+    assert!(output.stdout.contains(words), "{}", output.stdout);
+}
+
+fn doctor_says_what_is_right_sqlite() {
+    everywhere(Store::Sqlite, doctor_says_what_is_right);
+}
+
 /// A test's PostgreSQL runs without fsync, and doctor says so.
 #[test]
 fn doctor_sees_a_database_without_fsync() {
