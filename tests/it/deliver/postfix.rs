@@ -112,7 +112,7 @@ impl Drop for Postfix {
 #[test]
 fn a_real_postfix_keeps_what_is_not_taken_and_brings_it_again() {
     use std::os::unix::fs::PermissionsExt as _;
-    let desk = Desk::with_pipe(Store::usual(), 1).expect("a store");
+    let desk = Desk::with_pipe(Store::Sqlite, 1).expect("SQLite is always there");
     fs::set_permissions(desk.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // The build folder may be nobody else's to look into.
     let program = desk.folder.path().join("maildesk");
