@@ -142,7 +142,8 @@ fn the_daemon_outlives_restarts_a_frozen_server_and_a_lack_of_connections() {
         bad_news(&daemon)
     );
     // The first word may be that of the connection that was ended.
-    let is_told = ["has no connection left", "terminating connection"].iter().any(|words| log.contains(words));
+    let is_told =
+        ["has no connection left", "terminating connection"].iter().any(|words| log.contains(words));
     assert!(is_told, "{}", bad_news(&daemon));
     assert!(daemon.stop().success(), "{}", bad_news(&daemon));
 }
