@@ -484,19 +484,6 @@ fn doctor_says_how_a_database_syncs() {
     assert!(output.stdout.contains(words), "{}", output.stdout);
 }
 
-fn doctor_says_what_is_right_sqlite() {
-    everywhere(Store::Sqlite, doctor_says_what_is_right);
-}
-
-/// A test's PostgreSQL runs without fsync, and doctor says so.
-#[test]
-fn doctor_sees_a_database_without_fsync() {
-    let Some(bench) = Bench::new(Store::Postgres, false) else { return };
-    let output = bench.desk.run(&["doctor"]);
-    let is_without = output.stdout.contains("FAIL  store: PostgreSQL runs with fsync off. mail may get lost");
-    assert!(is_without && output.code == Some(69), "{}", output.stdout);
-}
-
 fn doctor_says_what_is_right(bench: &Bench) {
     let findings = bench.json(&["doctor"]);
     // No daemon has run yet, which would have taken one.
