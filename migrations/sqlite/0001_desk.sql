@@ -17,6 +17,12 @@ CREATE TABLE moving (
   state TEXT NOT NULL                 -- JSON
 );
 
+-- The last transaction of each process that takes mail in, by its own count: what is missing after a failover shows here.
+CREATE TABLE daemon_mark (
+  name TEXT NOT NULL PRIMARY KEY,
+  number BIGINT NOT NULL
+);
+
 -- Keys and passwords, sealed under the key of the service (L2).
 CREATE TABLE secret (
   id INTEGER PRIMARY KEY,

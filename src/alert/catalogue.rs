@@ -68,6 +68,13 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: true,
     },
     Entry {
+        name: "store:behind",
+        meaning: "PostgreSQL has lost what it had confirmed: a standby that lagged was made the primary, or an older state was brought back. The desk is held, and the daemons that noticed have ended",
+        advice: "Bring back the server that has it all and start maildesk again; or go on with what is there: \
+                 `maildesk restore --as-it-stands`, which clears it.",
+        is_told_when_over: false,
+    },
+    Entry {
         name: "disk:nearly_full",
         meaning: "less disk is free than `min_free_mb` of `[run]`, where the SQLite file or the spool lies",
         advice: "Free some. No mail is taken in meanwhile: it waits in its mailboxes, and `deliver` ends with 75. Sending \

@@ -20,6 +20,7 @@ use crate::control::{self, Body, Request, Response};
 use crate::failure::Failure;
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered, mailbox_for};
 use crate::intake::source::Bytes;
+use crate::seal::{random, to_hex};
 use crate::sources::stdin::Piped;
 use crate::store::{Error, MailboxRow, Manner, Owner, Space, Store, free_bytes};
 
@@ -130,6 +131,7 @@ fn gather(spool: &Path, stdin: &mut impl Read) -> Result<Bytes, Failure> {
 /// Without a daemon: step 1 on the store, which this process holds. The next daemon decides it before all else.
 async fn keep(args: &Args, config: &Config, store: &Store, bytes: Bytes) -> Result<Output, CliError> {
     store.require_ready().await?;
+    store.remember(&config.run.spool, to_hex(&random::<8>())).await?;
     Space::of(store, &config.run.spool, config.run.min_free_bytes, free_bytes()).require()?;
     let mailbox = mailbox_for(store, args.mailbox.as_deref(), &args.to).await?;
     let delivery = Delivery { bytes, recipients: args.to.clone() };

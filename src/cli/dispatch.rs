@@ -11,7 +11,7 @@ use super::{
     support_bundle, ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
-use crate::store::{HELD_WORDS, Store};
+use crate::store::Store;
 
 /// Runs a command on an open desk.
 pub async fn dispatch(command: Command, context: &Context) -> Result<Output, CliError> {
@@ -37,6 +37,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Key(verb) => key::run(verb, context).await,
         Command::Backup(args) => backup::run(args, context).await,
         Command::Restore(args) if args.go_live => restore::go_live(context).await,
+        Command::Restore(args) if args.as_it_stands => restore::as_it_stands(context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::SupportBundle(args) => support_bundle::run(args, context).await,
@@ -90,6 +91,6 @@ async fn answer(call: Call, context: Context) -> Response {
 
 /// What is said with every command while the desk is held; a store that fails says so by itself.
 pub(super) async fn held_note(store: &Store) -> String {
-    let is_held = async { store.read().await?.is_desk_held().await };
-    if is_held.await.unwrap_or(false) { HELD_WORDS.to_owned() } else { String::new() }
+    let held = async { store.read().await?.held().await };
+    held.await.ok().flatten().map_or_else(String::new, str::to_owned)
 }

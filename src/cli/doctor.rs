@@ -142,7 +142,7 @@ async fn store(context: &Context) -> Checkup {
     match in_time(async { store.integrity().await.map_err(Failure::from) }, INTEGRITY).await {
         Ok((true, words)) => it.ok(words),
         Ok((false, words)) => {
-            it.fail(words, "mail may get lost: restore a backup, or switch fsync on in postgresql.conf");
+            it.fail(words, "mail may get lost: restore a backup, or switch fsync and full_page_writes on in postgresql.conf");
         }
         Err(e) => it.warn(format!("its integrity is not known: {e}"), "run doctor again at a quiet hour"),
     }

@@ -99,6 +99,7 @@ impl From<Error> for CliError {
             | Error::BadUrl
             | Error::CannotOpen(_)
             | Error::Moved(_)
+            | Error::Behind(_)
             | Error::OldSchema { .. }
             | Error::NewSchema { .. } => code::CONFIG,
             Error::Taken(_)

@@ -25,7 +25,7 @@ use crate::store::{Manner, Owner, Restoring, Store};
     Example:\n  maildesk restore --ask-passphrase desk.backup\n  maildesk doctor\n  maildesk restore --go-live"
 )]
 pub struct Args {
-    #[arg(required_unless_present = "go_live", conflicts_with = "go_live")]
+    #[arg(required_unless_present_any = ["go_live", "as_it_stands"], conflicts_with_all = ["go_live", "as_it_stands"])]
     pub file: Option<PathBuf>,
     #[command(flatten)]
     pub passphrase: PassphraseInput,
@@ -38,6 +38,9 @@ pub struct Args {
     /// Only look whether the backup is whole and its key opens it
     #[arg(long)]
     pub check: bool,
+    /// Go on with what a database still has that has lost something
+    #[arg(long, conflicts_with = "go_live")]
+    pub as_it_stands: bool,
     /// Let the restored desk take mail in and send
     #[arg(long)]
     pub go_live: bool,
@@ -180,6 +183,26 @@ async fn summary(
         "backup_has_key": opened.header.key.is_some(),
         "gap": gap.json(),
     });
+    Ok(Output { human, json, code: code::OK })
+}
+
+/// What a failover has left counts as restored from the moment of its last row.
+pub async fn as_it_stands(context: &Context) -> Result<Output, CliError> {
+    let now = context.clock.now();
+    let mut tx = context.store.desk().await?;
+    let taken = tx.restore_as_it_stands(now).await?;
+    let held = tx.held_mails().await?.len();
+    let specs: Vec<MailboxSpec> = tx.mailboxes().await?.into_iter().map(|m| m.spec).collect();
+    tx.commit().await?;
+    let gap = Gap { from: taken, to: now, specs: &specs };
+    let human = format!(
+        "What is there counts as restored, as of {}. The desk is held: it takes nothing in and sends nothing. {held} mails \
+         that it does not know as sent wait in hold.\n{}Look around (`maildesk doctor`), then `maildesk restore \
+         --go-live`.\n",
+        taken.rfc3339(),
+        gap.words()
+    );
+    let json = json!({ "taken": taken.rfc3339(), "held": true, "held_mails": held, "gap": gap.json() });
     Ok(Output { human, json, code: code::OK })
 }
 

@@ -8,6 +8,7 @@ use super::{Context, control_handler};
 use crate::backup::Daily;
 use crate::control;
 use crate::daemon::{self, Front};
+use crate::failure::Kind;
 use crate::store::Hold;
 
 /// The daemon: takes mail in, sends mail out, answers commands, until it is told to stop
@@ -63,7 +64,11 @@ pub async fn run(args: Args, mut context: Context, mut hold: Hold) -> Result<Out
         tracing::warn!(%error, "daemon.socket_left");
     }
     drop(hold);
-    ran.map_err(|f| CliError::unavailable(f.to_string()))?;
+    ran.map_err(|f| match f.kind {
+        // Starting it again would not help.
+        Kind::StoreBehind => CliError::config(f.to_string()),
+        _ => CliError::unavailable(f.to_string()),
+    })?;
     Ok(Output::default())
 }
 

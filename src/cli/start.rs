@@ -20,7 +20,8 @@ use super::{
 use crate::clock::Pulse;
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
-use crate::store::{Manner, Owner};
+use crate::seal::{random, to_hex};
+use crate::store::{Error, Manner, Owner};
 use crate::telemetry::{self, Log};
 
 /// Between two looks for a store that is away at the start.
@@ -192,6 +193,7 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
     let passing: &[u8] = if matches!(command, Command::Run(_)) { &[code::TRY_AGAIN] } else { &[] };
     let hold =
         patiently(passing, || async { Ok(context.store.hold(&owner, Manner::Together).await?) }).await?;
+    patiently(passing, || remember(&context)).await?;
     let other = match command {
         Command::Run(args) => return run::run(args, context, hold).await,
         other => other,
@@ -210,6 +212,18 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
     let left = leases.leave().await;
     drop(hold);
     result.and_then(|output| Ok(left.map(|()| output)?))
+}
+
+/// What this process sees confirmed is remembered from here on; what a former life saw has to be there.
+async fn remember(context: &Context) -> Result<(), CliError> {
+    let name = to_hex(&random::<8>());
+    match context.store.remember(&context.config.run.spool, name).await {
+        Err(behind @ Error::Behind(_)) => {
+            context.store.hold_behind(context.clock.now()).await?;
+            Err(behind.into())
+        }
+        remembered => Ok(remembered?),
+    }
 }
 
 /// The daemon waits for a store that is not there: after a power cut the database server may be up later than we are.

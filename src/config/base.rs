@@ -12,7 +12,8 @@ section! {
     /// Where the desk's data lies.
     StoreSection {
         /// A file (`sqlite:desk.db`; a relative path starts at the folder of this file) or a server
-        /// (`postgres://user@host/database`).
+        /// (`postgres://user@host/database`); of a server with standbys, all their addresses
+        /// (`postgres://user@one,two:5433/database`): the one that takes writes is used.
         url: String = "sqlite:desk.db".into(), live "\"sqlite:desk.db\"";
         /// The url from a file of its own, for one that holds a password.
         url_file: String = String::new(), example "\"store.url\"";

@@ -123,6 +123,13 @@ pub async fn run(
     let daily = front.daily;
     keep("jobs", Box::new(move |works, pulse, stop| Box::pin(work(works, daily.clone(), pulse, stop))));
     let lost = tokio::select! {
+        behind = works.store.fell_behind() => {
+            tracing::error!("store.behind {behind}");
+            if let Err(error) = works.store.hold_behind(works.clock.now()).await {
+                tracing::warn!("daemon.alert_failed {error}");
+            }
+            Err(behind.into())
+        }
         lost = watch(&works, &vitals, hold, &shutdown) => lost,
         // Those who look after the others do not end by themselves.
         ended = tasks.join_next(), if !shutdown.is_cancelled() => match shutdown.is_cancelled() {

@@ -9,8 +9,13 @@ use tokio_util::sync::CancellationToken;
 use crate::alert::{self, Alerts};
 use crate::clock::{Micros, Pulse};
 use crate::failure::Failure;
+use crate::store::{Error, Ping, Store};
 
 const LOOK: Duration = Duration::from_secs(5);
+/// How long it may take to say why it does not answer.
+const WHY: Duration = Duration::from_secs(4);
+/// How long it may take to write a row. A server that is cut off in silence would keep us waiting for many minutes.
+const ANSWER: Duration = Duration::from_secs(10);
 /// An absence shorter than this stands in the log alone.
 const WORTH_AN_ALERT: Duration = Duration::from_secs(30);
 
@@ -41,7 +46,13 @@ impl StoreWatch {
         let mut failing: Option<(Instant, Failure)> = None;
         while !stop.is_cancelled() {
             pulse.beat();
-            match (alerts.store.require_writable().await, failing.take()) {
+            let looked = match tokio::time::timeout(ANSWER, alerts.store.require_writable()).await {
+                Ok(looked) => looked,
+                Err(_) => Err(why_silent(&alerts.store).await),
+            };
+            match (looked, failing.take()) {
+                // The daemon comes to its end.
+                (Err(Error::Behind(_)), _) => {}
                 (Ok(()), None) => {}
                 (Ok(()), Some((begun, failure))) => self.over(&alerts, begun.elapsed(), &failure).await,
                 (Err(error), Some((begun, _))) => failing = Some((begun, error.into())),
@@ -81,5 +92,15 @@ impl StoreWatch {
 
     fn set(&self, trouble: Option<Trouble>) {
         *self.0.lock().expect("nobody panics while holding it") = trouble;
+    }
+}
+
+/// A pool waits for a server that refuses; a plain connection says so.
+async fn why_silent(store: &Store) -> Error {
+    match store.ping(WHY).await {
+        Ping::Away(error) => error,
+        Ping::Answers | Ping::Silent => {
+            Error::Unreachable(format!("it does not answer within {} s", ANSWER.as_secs()))
+        }
     }
 }

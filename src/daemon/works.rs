@@ -33,7 +33,7 @@ use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
 use crate::store::arrival::Of;
 use crate::store::listing::ALL;
-use crate::store::{HELD_WORDS, MailboxRow, Quiet, Restored, Space, Store, free_bytes};
+use crate::store::{MailboxRow, Quiet, Restored, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
 use crate::ticket::{ArrivalId, MailboxId};
 
@@ -338,10 +338,8 @@ impl Works {
 
     /// A desk that was restored does nothing before somebody lets it.
     async fn require_live(&self) -> Result<(), Failure> {
-        match self.store.read().await?.is_desk_held().await? {
-            true => Err(Failure::temporary(HELD_WORDS)),
-            false => Ok(()),
-        }
+        let held = self.store.read().await?.held().await?;
+        held.map_or(Ok(()), |words| Err(Failure::temporary(words)))
     }
 
     async fn round(

@@ -49,6 +49,7 @@ pub enum Kind {
     StoreLocked,
     StoreGone,
     StoreDamaged,
+    StoreBehind,
     BrokeOff,
     Stuck,
     Other,
@@ -72,7 +73,7 @@ struct Facts {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 39] = [
+    pub const ALL: [Kind; 40] = [
         Kind::Dns,
         Kind::ConnectionRefused,
         Kind::Unreachable,
@@ -109,6 +110,7 @@ impl Kind {
         Kind::StoreLocked,
         Kind::StoreGone,
         Kind::StoreDamaged,
+        Kind::StoreBehind,
         Kind::BrokeOff,
         Kind::Stuck,
         Kind::Other,
@@ -383,6 +385,13 @@ impl Kind {
                 Stays,
                 "the store's file is damaged",
                 "Stop maildesk, keep the file as it is, and restore the last backup; `maildesk doctor` says what is wrong.",
+            ),
+            Kind::StoreBehind => (
+                "store_behind",
+                Stays,
+                "the database has lost what it had confirmed, as after a failover to a standby that lagged",
+                "Bring back the server that has it all, and start maildesk again; or go on with what is there, as after a \
+                 restore: `maildesk restore --as-it-stands`.",
             ),
             Kind::BrokeOff => (
                 "broke_off",

@@ -35,6 +35,8 @@ impl Intake {
             return Ok(LetGo { arrivals: vec![], holds_after_close: false });
         }
         let ids: Vec<String> = owed.iter().map(|o| o.source_id.clone()).collect();
+        // What the database has lost since stays where it is.
+        self.desk.store.require_whole()?;
         crash::point("ack.before_source");
         self.desk.store.require_lease().await?;
         let done = source.acknowledge(&ids, handled).await?;

@@ -10,7 +10,7 @@ use crate::crash;
 use crate::failure::Failure;
 use crate::store::arrival::{ArrivalState, NewArrival, Pending, Place};
 use crate::store::raw::{Chunk, RAW_CHUNK, chunks};
-use crate::store::{Error, HELD_WORDS, HeldSpan, Tx};
+use crate::store::{Error, HeldSpan, Tx};
 use crate::ticket::ArrivalId;
 
 /// A message that is kept, with its bytes still at hand.
@@ -69,8 +69,10 @@ impl Intake {
                 insert_spooled(&mut tx, *id, file).await?;
             }
         }
+        if let Some(words) = tx.held().await? {
+            return Err(Failure::temporary(words));
+        }
         let span = match tx.restored().await? {
-            Some(restored) if restored.live.is_none() => return Err(Failure::temporary(HELD_WORDS)),
             Some(restored) => tx.held_span(place, &restored).await?,
             None => None,
         };

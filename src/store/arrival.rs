@@ -175,6 +175,8 @@ impl Tx {
         if arrivals.is_empty() {
             return Ok(vec![]);
         }
+        // An MTA lets go of what is kept.
+        self.must_last();
         let first = self.draw_many(Counter::Arrival, arrivals.len() as i64).await?;
         let mut id = first;
         for part in arrivals.chunks(ROWS_AN_INSERT) {

@@ -24,7 +24,7 @@ const ROWS_A_STEP: u64 = 1000;
 const INSERTS_A_PIECE: u32 = 8;
 
 /// What is a process's own and dies with it; a copy does not carry it.
-const NOT_CARRIED: &[&str] = &["daemon", "lease", "session"];
+const NOT_CARRIED: &[&str] = &["daemon", "daemon_mark", "lease", "session"];
 /// Tables that belong to a file and not to a desk.
 const NOT_A_DESKS: &[&str] = &["_sqlx_migrations", "backup", "moving"];
 /// A fresh schema lays rows into it, which make way.

@@ -244,6 +244,7 @@ impl Tx {
         if self.execute(query).await? == 0 {
             return Ok(false);
         }
+        self.must_last();
         let query = sqlx::query("UPDATE outbox_attempt SET state = 'dot_sent' WHERE id = $1");
         Ok(self.execute(query.bind(attempt.id)).await? == 1)
     }

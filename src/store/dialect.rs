@@ -1,6 +1,9 @@
 //! What differs between SQLite and PostgreSQL: how to open, how to begin, how to lock.
 
-use sqlx::{AnyConnection, Executor};
+use std::time::Duration;
+
+use sqlx::{AnyConnection, Connection as _, Executor, Row as _};
+use tokio::time::timeout;
 
 use super::Error;
 
@@ -15,10 +18,15 @@ pub enum Engine {
 const SQLITE_PRAGMAS: &str = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
      PRAGMA journal_size_limit = 67108864;";
-/// How long a transaction may stand still before PostgreSQL ends it.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(10);
 const SQLITE_READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
 const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 3000;";
+
+/// PostgreSQL: a commit is durable when it returns. A process that is stopped in the midst of a transaction, or is gone with
+/// its machine, holds its locks, the desk's among them: not for long.
+const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET idle_in_transaction_session_timeout = '10s'; \
+     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+/// How long a server may take to say that it is there.
+const ANSWER: Duration = Duration::from_secs(5);
 
 impl Engine {
     pub(super) fn of_url(url: &str) -> Result<Engine, Error> {
@@ -115,6 +123,25 @@ impl Engine {
         }
     }
 
+    /// A server that lets go of what it has confirmed when the power fails is no place for a desk.
+    pub(super) async fn require_durable(
+        self,
+        connection: &mut AnyConnection,
+        place: &str,
+    ) -> Result<(), Error> {
+        if self == Engine::Sqlite {
+            return Ok(());
+        }
+        let row = connection.fetch_one("SELECT current_setting('fsync')").await?;
+        match row.try_get::<String, _>(0)?.as_str() {
+            "off" => Err(Error::CannotOpen(format!(
+                "{place} runs with fsync = off: after a power cut it would have lost mail that has left its mailbox. Set \
+                 fsync = on in its postgresql.conf and reload it (`SELECT pg_reload_conf()`)"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads something that every database has: SQLite opens a file before it knows whether it is one of its own.
     pub(super) async fn look_into(self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         let sql = match self {
@@ -122,6 +149,19 @@ impl Engine {
             Engine::Postgres => "SELECT count(*) FROM pg_tables",
         };
         connection.execute(sql).await.map(drop)
+    }
+
+    /// Whether an idle connection can be used: no transaction is open on it, and a server answers through it.
+    pub(super) async fn is_usable(self, connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+        // On a full disk SQLite ends the transaction itself; its ROLLBACK fails then, and sqlx goes on counting it as open.
+        // Such a connection would never begin another.
+        if connection.is_in_transaction() {
+            return Ok(false);
+        }
+        match self {
+            Engine::Sqlite => Ok(true),
+            Engine::Postgres => Ok(timeout(ANSWER, connection.ping()).await.is_ok_and(|said| said.is_ok())),
+        }
     }
 
     pub(super) async fn prepare(
@@ -140,10 +180,7 @@ impl Engine {
                 connection.execute(more).await?;
             }
             Engine::Postgres => {
-                connection.execute("SET synchronous_commit = on").await?;
-                // A process that is stopped in the midst of a transaction holds its locks, the desk's among them.
-                let idle = format!("SET idle_in_transaction_session_timeout = {}", IDLE.as_millis());
-                connection.execute(sqlx::AssertSqlSafe(idle)).await?;
+                connection.execute(POSTGRES_SETTINGS).await?;
             }
         }
         Ok(())

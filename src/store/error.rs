@@ -41,6 +41,9 @@ pub enum Error {
     /// The desk is not here: it goes, has gone or is coming; the words say where.
     #[error("{0}")]
     Moved(String),
+    /// The database is not whole: it has lost what it had confirmed.
+    #[error("store: {0}")]
+    Behind(String),
     /// Another process works on this desk.
     #[error("{0}")]
     Held(String),
@@ -65,11 +68,18 @@ impl Error {
         matches!(self, Error::Unavailable(_) | Error::Unreachable(_) | Error::TakenOver(_))
     }
 
+    /// Without the room's name before them, to stand among others.
+    pub(super) fn bare_words(&self) -> String {
+        let words = self.to_string();
+        words.strip_prefix("store: ").map(str::to_owned).unwrap_or(words)
+    }
+
     pub fn kind(&self) -> Kind {
         match self {
             Error::Unavailable(error) => refusal::kind(error),
             Error::Unreachable(_) | Error::CannotOpen(_) => Kind::StoreGone,
             Error::Corrupt(_) => Kind::StoreDamaged,
+            Error::Behind(_) => Kind::StoreBehind,
             _ => Kind::Other,
         }
     }

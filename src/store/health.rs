@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::reader::Reader;
-use super::{Engine, Error, Store, Tx, try_to_open};
+use super::{Engine, Error, Store, Tx};
 use crate::clock::Micros;
 
 /// What the store says when it is asked whether it is there.
@@ -38,9 +38,14 @@ impl Store {
             Ok(Err(error)) => Ping::Away(error),
             // A pool asks a server that refuses again and again; a plain connection says so at once. Where that one opens,
             // it is the pool that hangs.
-            Err(_) => match timeout(patience / 2, try_to_open(self.engine, &self.options, patience)).await {
+            Err(_) => match timeout(patience / 2, self.servers.seek(&self.servers.used())).await {
                 Ok(Err(error)) => Ping::Away(error),
-                Ok(Ok(())) | Err(_) => Ping::Silent,
+                // Nobody else would be answered either.
+                Err(_) if self.engine == Engine::Postgres => {
+                    let options = self.servers.options();
+                    Ping::Away(super::refusal::no_answer(self.engine, options, patience.as_secs()))
+                }
+                Ok(Ok(_)) | Err(_) => Ping::Silent,
             },
         }
     }
@@ -63,14 +68,18 @@ impl Store {
     pub async fn integrity(&self) -> Result<(bool, String), Error> {
         let sql = match self.engine {
             Engine::Sqlite => "PRAGMA quick_check(1)",
-            Engine::Postgres => "SELECT current_setting('fsync')",
+            Engine::Postgres => {
+                "SELECT current_setting('fsync') || ', full_page_writes ' || current_setting('full_page_writes')"
+            }
         };
         let mut tx = self.read().await?;
         let row = tx.row(sqlx::query(sql)).await?;
         let said = Reader::new(&row).text()?;
         Ok(match self.engine {
             Engine::Sqlite => (said == "ok", format!("SQLite's quick_check says {said}")),
-            Engine::Postgres => (said == "on", format!("PostgreSQL runs with fsync {said}")),
+            Engine::Postgres => {
+                (said == "on, full_page_writes on", format!("PostgreSQL runs with fsync {said}"))
+            }
         })
     }
 }

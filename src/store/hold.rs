@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
-use super::refusal::{refusal, sqlite_path};
+use super::refusal::sqlite_path;
 use super::{Engine, Error, Store};
 use crate::clock::Micros;
 
@@ -99,7 +99,7 @@ impl Store {
                     tokio::time::sleep(look).await;
                 }
             }
-            Engine::Postgres => hold_session(&self.options, owner, manner, patience).await,
+            Engine::Postgres => hold_session(self.fresh_connection().await?, owner, manner, patience).await,
         }
     }
 
@@ -166,13 +166,11 @@ fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
 }
 
 async fn hold_session(
-    options: &AnyConnectOptions,
+    mut connection: AnyConnection,
     owner: &Owner,
     manner: Manner,
     patience: Duration,
 ) -> Result<Hold, Error> {
-    let connect = AnyConnection::connect_with(options).await;
-    let mut connection = connect.map_err(|e| refusal(Engine::Postgres, options, e))?;
     // Who waits stands in a queue: a daemon comes in its turn, however many deliver at the time.
     let limit = format!("SET lock_timeout = {}", patience.as_millis().max(1));
     sqlx::query(AssertSqlSafe(limit)).execute(&mut connection).await?;

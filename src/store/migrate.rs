@@ -71,7 +71,7 @@ impl Store {
     async fn run_migrations(&self, mut found: i64) -> Result<(), Error> {
         let end = Instant::now() + self.wait;
         loop {
-            let Err(error) = self.migrator().run(&self.writer).await else { return Ok(()) };
+            let Err(error) = self.migrator().run(&self.servers.used().writer).await else { return Ok(()) };
             let now = self.schema().await?.found;
             if now == found {
                 let error = Error::Unavailable(error.into());

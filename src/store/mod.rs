@@ -29,6 +29,7 @@ mod later;
 mod lease;
 pub mod listing;
 mod mailbox;
+mod mark;
 mod migrate;
 mod moving;
 mod oauth_provider;
@@ -42,6 +43,7 @@ mod relay;
 mod restored;
 mod rules;
 mod secret;
+mod servers;
 mod settings;
 pub mod shadow;
 mod space;
@@ -70,16 +72,21 @@ pub use migrate::Schema;
 pub use moving::{MoveStep, Moved, Moving};
 pub use oauth_provider::ProviderRow;
 pub use relay::RelayRow;
-pub use restored::{HELD_WORDS, HeldSpan, Restored};
+pub use restored::{HeldSpan, Restored};
 pub use secret::{PasswordChange, Stamp};
 pub use space::{FreeBytes, Shortage, Space, free_bytes};
 pub use ticket_type::TypeRow;
 pub use tx::{Counter, Tx};
 
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, Connection as _};
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, AnyPool, Connection as _};
+use tokio::time::timeout;
+
+use self::mark::MarkCell;
+use self::servers::{Servers, Used};
 
 /// A statement on its way to either engine.
 type Statement<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
@@ -89,14 +96,17 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Connections that read, beside SQLite's one that writes.
 const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 12;
+/// Of several servers, how long one may take before the others are asked.
+const SUSPICIOUS: Duration = Duration::from_secs(3);
 
 /// A desk's database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     engine: Engine,
+    /// Its first place: a SQLite file has no other.
     options: AnyConnectOptions,
-    readers: AnyPool,
-    writer: AnyPool,
+    servers: Arc<Servers>,
+    mark: MarkCell,
     wait: Duration,
     /// What writes here must still own.
     fence: Option<Fence>,
@@ -112,41 +122,26 @@ impl Store {
     pub async fn connect_within(url: &str, wait: Duration) -> Result<Store, Error> {
         sqlx::any::install_default_drivers();
         let engine = Engine::of_url(url)?;
-        let wrong = |e| Error::CannotOpen(format!("store.url cannot be read: {e}"));
-        let options = AnyConnectOptions::from_str(&engine.full_url(url)).map_err(wrong)?;
+        let all = servers::options_of(engine, url)?;
+        let options = all.first().cloned().ok_or(Error::BadUrl)?;
         if engine == Engine::Sqlite {
             refusal::require_owner(&options)?;
         }
-        try_to_open(engine, &options, wait).await?;
-        Ok(match engine {
-            // One writer: SQLite has one write lock, and a queue of tasks is fairer than its busy handler.
-            Engine::Sqlite => Store {
-                engine,
-                options: options.clone(),
-                writer: pool(engine, &options, wait, (1, true)),
-                readers: pool(engine, &options, wait, (READERS, false)),
-                wait,
-                fence: None,
-            },
-            Engine::Postgres => {
-                let all = pool(engine, &options, wait, (POSTGRES_CONNECTIONS, true));
-                Store {
-                    engine,
-                    options: options.clone(),
-                    writer: all.clone(),
-                    readers: all,
-                    wait,
-                    fence: None,
-                }
-            }
-        })
+        let mark = MarkCell::default();
+        let servers = Servers::new(engine, all, wait, mark.clone())?;
+        let store = Store { engine, options, servers, mark, wait, fence: None };
+        store.servers.seek(&store.servers.used()).await?;
+        let mut connection = store.connection().await?;
+        engine.require_durable(&mut connection, &store.place()).await?;
+        connection.close().await?;
+        Ok(store)
     }
 
     /// Opens a store that is there already: of a SQLite file none is made.
     pub async fn connect_existing(url: &str) -> Result<Store, Error> {
-        let wrong = |e| Error::CannotOpen(format!("store.url cannot be read: {e}"));
-        if Engine::of_url(url)? == Engine::Sqlite {
-            let path = refusal::sqlite_path(&AnyConnectOptions::from_str(url).map_err(wrong)?);
+        let engine = Engine::of_url(url)?;
+        if let (Engine::Sqlite, Some(options)) = (engine, servers::options_of(engine, url)?.first()) {
+            let path = refusal::sqlite_path(options);
             if !path.exists() {
                 let words = "is not there: `maildesk run` or `maildesk migrate` sets the desk up";
                 return Err(Error::CannotOpen(format!("{} {words}", path.display())));
@@ -159,8 +154,7 @@ impl Store {
     pub fn apart(&self) -> Store {
         let mut apart = self.clone();
         if self.engine == Engine::Postgres {
-            apart.writer = pool(self.engine, &self.options, self.wait, (1, true));
-            apart.readers = apart.writer.clone();
+            apart.servers = self.servers.apart();
         }
         apart
     }
@@ -171,12 +165,12 @@ impl Store {
 
     /// A snapshot to read from: what others commit meanwhile is not seen, and nothing can be written.
     pub async fn read(&self) -> Result<Tx, Error> {
-        self.begin(&self.readers, self.engine.begin_read()).await
+        self.begin(|used| &used.readers, self.engine.begin_read()).await
     }
 
     /// A transaction that neither decides nor writes events: arrivals, attempts, alerts, settings.
     pub async fn write(&self) -> Result<Tx, Error> {
-        let mut tx = self.begin(&self.writer, self.engine.begin_write()).await?;
+        let mut tx = self.begin(|used| &used.writer, self.engine.begin_write()).await?;
         if let Some(fence) = &self.fence {
             tx.require_fence(fence).await?;
         }
@@ -185,7 +179,7 @@ impl Store {
 
     /// A transaction under the desk lock. It is short: nothing waits for the network inside it.
     pub async fn desk(&self) -> Result<Tx, Error> {
-        let mut tx = self.begin(&self.writer, self.engine.begin_write()).await?;
+        let mut tx = self.begin(|used| &used.writer, self.engine.begin_write()).await?;
         tx.lock_desk().await?;
         // Behind the lock: there may have been a long wait for it.
         if let Some(fence) = &self.fence {
@@ -194,53 +188,64 @@ impl Store {
         Ok(tx)
     }
 
-    async fn begin(&self, pool: &AnyPool, how: &'static str) -> Result<Tx, Error> {
-        match Tx::begin(self.engine, pool, how).await {
-            // It waited in vain. Where the store does not even open, that is why.
-            Err(Error::Unavailable(e @ sqlx::Error::PoolTimedOut)) => {
-                try_to_open(self.engine, &self.options, self.wait).await?;
-                Err(Error::Unavailable(e))
-            }
-            begun => begun,
+    async fn begin(&self, pool: fn(&Used) -> &AnyPool, how: &'static str) -> Result<Tx, Error> {
+        self.mark.require_whole()?;
+        let begun = self.begin_anywhere(pool, how).await;
+        // A new connection has looked whether all is there.
+        self.mark.require_whole()?;
+        begun
+    }
+
+    /// On the server that is used, or on the one that takes writes in its place.
+    async fn begin_anywhere(&self, pool: fn(&Used) -> &AnyPool, how: &'static str) -> Result<Tx, Error> {
+        let before = self.servers.used();
+        let begin = |used: Used| {
+            let mark = self.mark.clone();
+            async move { Tx::begin_marked(self.engine, pool(&used), how, mark).await }
+        };
+        let mut begun = std::pin::pin!(begin(before.clone()));
+        let failed = match self.servers.are_several() {
+            false => Some(begun.as_mut().await),
+            // A pool asks a server that refuses for as long as it may wait.
+            true => timeout(SUSPICIOUS, begun.as_mut()).await.ok(),
+        };
+        let error = match failed {
+            Some(Err(Error::Unavailable(e))) if self.servers.are_several() || is_time_out(&e) => Some(e),
+            Some(begun) => return begun,
+            None => None,
+        };
+        // Where the store does not even open, that is why.
+        match (self.servers.seek(&before).await?, error) {
+            (true, _) => begin(self.servers.used()).await,
+            (false, Some(error)) => Err(Error::Unavailable(error)),
+            (false, None) => begun.await,
         }
     }
 
+    /// The same, to whichever server takes writes.
+    async fn fresh_connection(&self) -> Result<AnyConnection, Error> {
+        self.servers.seek(&self.servers.used()).await?;
+        self.connection().await
+    }
+
+    /// A connection of its own, outside of the pools.
+    async fn connection(&self) -> Result<AnyConnection, Error> {
+        let connect = async {
+            let mut connection = AnyConnection::connect_with(self.servers.options()).await?;
+            self.engine.prepare(&mut connection, true, self.wait).await?;
+            Ok(connection)
+        };
+        connect.await.map_err(|e| refusal::refusal(self.engine, self.servers.options(), e))
+    }
+
     pub async fn close(self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        let used = self.servers.used();
+        used.readers.close().await;
+        used.writer.close().await;
     }
 }
 
-fn pool(
-    engine: Engine,
-    options: &AnyConnectOptions,
-    wait: Duration,
-    (connections, is_writer): (u32, bool),
-) -> AnyPool {
-    AnyPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(wait)
-        .test_before_acquire(engine == Engine::Postgres)
-        // On a full disk SQLite ends the transaction itself; its ROLLBACK fails then, and sqlx goes on counting it
-        // as open. Such a connection would never begin another.
-        .before_acquire(|connection, _| {
-            let is_free = !connection.is_in_transaction();
-            Box::pin(std::future::ready(Ok(is_free)))
-        })
-        .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer, wait)))
-        .connect_lazy_with(options.clone())
-}
-
-/// A pool hides why it cannot connect behind a time-out; one plain connection that looks into the store says it.
-async fn try_to_open(engine: Engine, options: &AnyConnectOptions, wait: Duration) -> Result<(), Error> {
-    let open = async {
-        let mut connection = sqlx::AnyConnection::connect_with(options).await?;
-        engine.prepare(&mut connection, true, wait).await?;
-        engine.look_into(&mut connection).await?;
-        connection.close().await
-    };
-    match tokio::time::timeout(wait, open).await {
-        Ok(opened) => opened.map_err(|e| refusal::refusal(engine, options, e)),
-        Err(_) => Err(refusal::no_answer(engine, options, wait.as_secs())),
-    }
+/// It waited in vain for a connection.
+fn is_time_out(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut)
 }

@@ -204,9 +204,7 @@ impl Store {
 
     /// A connection for the one that fills this database.
     async fn filler(&self) -> Result<AnyConnection, Error> {
-        let connect = AnyConnection::connect_with(&self.options).await;
-        let mut connection = connect.map_err(|e| refusal::refusal(self.engine, &self.options, e))?;
-        self.engine.prepare(&mut connection, true, self.wait).await?;
+        let mut connection = self.connection().await?;
         let lock = sqlx::query("SELECT CASE WHEN pg_try_advisory_lock($1) THEN 1 ELSE 0 END").bind(FILLS);
         match lock.fetch_one(&mut connection).await?.try_get::<i32, _>(0)? {
             1 => Ok(connection),

@@ -22,8 +22,14 @@ const MARGIN_US: i64 = 24 * 3600 * Micros::SECOND;
 const HOUR_US: i64 = 3600 * Micros::SECOND;
 
 /// Why such a desk does nothing, and what to do.
-pub const HELD_WORDS: &str = "this desk was restored from a backup and is held: it takes nothing in and sends nothing \
+const RESTORED_WORDS: &str = "this desk was restored from a backup and is held: it takes nothing in and sends nothing \
      until `maildesk restore --go-live`";
+
+const BEHIND_WORDS: &str = "this desk is held: its database has lost what it had confirmed (`maildesk alert list`). Nothing is \
+     taken in and nothing is sent until the server is back that has it all, or `maildesk restore --as-it-stands`";
+
+/// What `HELD` says of a desk whose database has lost something.
+const BEHIND: &str = "behind";
 
 /// Where a desk comes from that was restored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,9 +110,42 @@ impl Tx {
         self.set_setting(RESTORED, &serde_json::to_string(restored)?).await
     }
 
-    /// Whether it waits for `restore --go-live`.
+    /// Whether nothing is taken in and nothing is sent.
     pub async fn is_desk_held(&mut self) -> Result<bool, Error> {
-        Ok(self.setting(HELD).await?.is_some())
+        Ok(self.held().await?.is_some())
+    }
+
+    /// Why nothing is taken in and nothing is sent, and what to do; `None`: the desk is live.
+    pub async fn held(&mut self) -> Result<Option<&'static str>, Error> {
+        let why = self.setting(HELD).await?;
+        Ok(why.map(|why| if why == BEHIND { BEHIND_WORDS } else { RESTORED_WORDS }))
+    }
+
+    /// Holds a desk whose database has lost something. One that is held already stays so for its own reason.
+    pub(super) async fn hold_desk_behind(&mut self) -> Result<(), Error> {
+        match self.setting(HELD).await? {
+            Some(_) => Ok(()),
+            None => self.set_setting(HELD, BEHIND).await,
+        }
+    }
+
+    /// Turns a desk whose database has lost something into one that was restored from what is there: held until it goes
+    /// live. Gives the moment of the last row.
+    pub async fn restore_as_it_stands(&mut self, now: Micros) -> Result<Micros, Error> {
+        self.lock_settings().await?;
+        if self.setting(HELD).await?.as_deref() != Some(BEHIND) {
+            return Err(Error::Refused(
+                "no daemon has found anything missing in this database: there is nothing to restore"
+                    .to_owned(),
+            ));
+        }
+        let newest = sqlx::query(
+            "SELECT max(t) FROM (SELECT max(kept_us) AS t FROM arrival UNION ALL SELECT max(at_us) FROM ticket_event) AS n",
+        );
+        let taken = self.row(newest).await?.try_get::<Option<i64>, _>(0)?.map_or(now, Micros);
+        self.hold_restored(taken, now).await?;
+        self.clear_alert("store:behind", false, now).await?;
+        Ok(taken)
     }
 
     /// Lets a restored desk take mail in and send. `None`: it was not held.

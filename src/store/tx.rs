@@ -1,6 +1,7 @@
 //! A transaction, and the counters that ids are drawn from.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sqlx::AnyPool;
 use sqlx::any::{AnyArguments, AnyRow};
@@ -8,6 +9,7 @@ use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
 use super::later::Later;
+use super::mark::MarkCell;
 use super::ticket::TicketRow;
 use super::{Engine, Error, Statement};
 use crate::ticket::{EventNumber, TicketId};
@@ -24,6 +26,10 @@ pub struct Tx {
     desk: Option<[(i64, bool); DESK_COUNTERS]>,
     /// Tickets that were read before they are asked for one by one.
     pub(super) ahead: HashMap<TicketId, TicketRow>,
+    /// Where it is noted that this was confirmed.
+    mark: MarkCell,
+    /// Something will be done that cannot be taken back, on the strength of this transaction.
+    is_marked: bool,
 }
 
 /// Where the savepoint of the message in hand stands.
@@ -87,6 +93,16 @@ impl Counter {
 
 impl Tx {
     pub(super) async fn begin(engine: Engine, pool: &AnyPool, how: &'static str) -> Result<Tx, Error> {
+        Tx::begin_marked(engine, pool, how, MarkCell::default()).await
+    }
+
+    /// The same, of a process that remembers what it has seen confirmed.
+    pub(super) async fn begin_marked(
+        engine: Engine,
+        pool: &AnyPool,
+        how: &'static str,
+        mark: MarkCell,
+    ) -> Result<Tx, Error> {
         Ok(Tx {
             inner: pool.begin_with(how).await?,
             engine,
@@ -94,6 +110,8 @@ impl Tx {
             savepoint: Savepoint::None,
             desk: None,
             ahead: HashMap::new(),
+            mark,
+            is_marked: false,
         })
     }
 
@@ -147,6 +165,7 @@ impl Tx {
         let drawn = self.desk.take().unwrap_or_default();
         for (at, (value, is_drawn)) in drawn.into_iter().enumerate() {
             if is_drawn {
+                self.is_marked = true;
                 let query = sqlx::query(
                     "UPDATE counter SET value = column1 FROM (VALUES ($1, $2)) AS v WHERE name = column2",
                 );
@@ -154,7 +173,17 @@ impl Tx {
             }
         }
         self.flush().await?;
-        Ok(self.inner.commit().await?)
+        let marked = if self.is_marked { self.mark.raise(&mut self.inner).await? } else { None };
+        in_time(self.engine, self.inner.commit()).await?;
+        if let Some(number) = marked {
+            self.mark.note(number);
+        }
+        Ok(())
+    }
+
+    /// What follows from this transaction cannot be taken back: a database that loses it later is found out.
+    pub(super) fn must_last(&mut self) {
+        self.is_marked = true;
     }
 
     /// What is written from here on can be taken back alone, with `rollback_to_savepoint`.
@@ -211,7 +240,8 @@ impl Tx {
         let later = std::mem::take(&mut self.later);
         self.set_savepoint().await?;
         for (sql, arguments) in later.into_statements(self.engine) {
-            sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *self.inner).await?;
+            in_time(self.engine, sqlx::query_with(AssertSqlSafe(sql), arguments).execute(&mut *self.inner))
+                .await?;
         }
         Ok(())
     }
@@ -219,12 +249,12 @@ impl Tx {
     /// Runs a statement; gives the number of rows that it changed.
     pub(super) async fn execute(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<u64, Error> {
         self.make_way().await?;
-        Ok(query.execute(&mut *self.inner).await?.rows_affected())
+        Ok(in_time(self.engine, query.execute(&mut *self.inner)).await?.rows_affected())
     }
 
     pub(super) async fn row(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<AnyRow, Error> {
         self.make_way().await?;
-        Ok(query.fetch_one(&mut *self.inner).await?)
+        Ok(in_time(self.engine, query.fetch_one(&mut *self.inner)).await?)
     }
 
     pub(super) async fn maybe_row(
@@ -232,12 +262,12 @@ impl Tx {
         query: Query<'_, Any, AnyArguments>,
     ) -> Result<Option<AnyRow>, Error> {
         self.make_way().await?;
-        Ok(query.fetch_optional(&mut *self.inner).await?)
+        Ok(in_time(self.engine, query.fetch_optional(&mut *self.inner)).await?)
     }
 
     pub(super) async fn rows(&mut self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>, Error> {
         self.make_way().await?;
-        Ok(query.fetch_all(&mut *self.inner).await?)
+        Ok(in_time(self.engine, query.fetch_all(&mut *self.inner)).await?)
     }
 
     /// Asks about many keys with few statements. `{}` in the text stands for the keys, as rows of a VALUES list with
@@ -263,6 +293,23 @@ impl Tx {
             rows.append(&mut self.rows(query).await?);
         }
         Ok(rows)
+    }
+}
+
+/// How long a server may take for one statement: longer than it waits for a transaction that stands still. A host that is
+/// gone without a word would keep us waiting for a quarter of an hour.
+const STATEMENT: Duration = Duration::from_secs(90);
+
+async fn in_time<T>(
+    engine: Engine,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match engine {
+        Engine::Sqlite => statement.await,
+        Engine::Postgres => tokio::time::timeout(STATEMENT, statement).await.unwrap_or_else(|_| {
+            let words = format!("the server does not answer within {} s", STATEMENT.as_secs());
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, words).into())
+        }),
     }
 }
 

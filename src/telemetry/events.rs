@@ -406,10 +406,28 @@ pub const EVENTS: &[Event] = &[
     ),
     event("scheduler.job_unrecorded", Level::WARN, &["job.name"], "That a job has run could not be written."),
     event(
+        "store.behind",
+        Level::ERROR,
+        &[],
+        "The database has lost what it had confirmed, as after a failover to a standby that lagged. The daemon ends.",
+    ),
+    event(
         "store.failing",
         Level::ERROR,
         &["store.failure"],
         "The store cannot be used; the words say why and what to do. Mail waits where it is.",
+    ),
+    event(
+        "store.mark_unwritten",
+        Level::WARN,
+        &[],
+        "What was confirmed could not be written beside the spool; a restart would not know of it.",
+    ),
+    event(
+        "store.server_changed",
+        Level::WARN,
+        &[],
+        "Another of the PostgreSQL servers in store.url takes writes now, and is used.",
     ),
     event(
         "store.space_unknown",

@@ -123,7 +123,7 @@ fn kept_once(store: Store) {
 
 #[test]
 fn a_recipient_of_the_envelope_finds_its_type() {
-    let desk = Desk::with_pipe(Store::Sqlite, 1).expect("SQLite is always there");
+    let desk = Desk::with_pipe(Store::usual(), 1).expect("a store");
     let more = "[[mailbox]]\nname = \"sales\"\nprotocol = \"pipe\"\n[[type]]\nname = \"Sales\"\ntag = \"Sales\"\n\
                 mailbox = \"sales\"\nrelay = \"out\"\naddresses = [\"sales@example.com\"]\n";
     let undisclosed = |id: &str| mail_to("undisclosed-recipients:;", id, "Hello");
@@ -159,7 +159,7 @@ fn a_recipient_of_the_envelope_finds_its_type() {
 
 #[test]
 fn over_the_limit_it_is_kept_as_an_error_and_decided_when_asked() {
-    let desk = Desk::with_pipe(Store::Sqlite, 1).expect("SQLite is always there");
+    let desk = Desk::with_pipe(Store::usual(), 1).expect("a store");
     let small = "protocol = \"pipe\"\nsize_limit_mb = 1";
     desk.configure(&crate::support::program::pipe_sections(1).replace("protocol = \"pipe\"", small));
     let big = mail_to("support@example.com", "big", &"a line of a big message\n".repeat(60_000));
@@ -182,7 +182,7 @@ fn over_the_limit_it_is_kept_as_an_error_and_decided_when_asked() {
 
 #[test]
 fn a_big_message_goes_through_within_memory() {
-    let desk = Desk::with_pipe(Store::Sqlite, 1).expect("SQLite is always there");
+    let desk = Desk::with_pipe(Store::usual(), 1).expect("a store");
     let limit = "protocol = \"pipe\"\nsize_limit_mb = 150";
     desk.configure(&crate::support::program::pipe_sections(1).replace("protocol = \"pipe\"", limit));
     let size = if crate::support::long_tier() { 100 << 20 } else { 30 << 20 };

@@ -25,7 +25,7 @@ impl Bench {
         let account = server.account();
         let relay = ScriptedSmtp::start();
         let imap = Imap { port: server.imap, username: account.user.clone(), password: PASSWORD.to_owned() };
-        let desk = Desk::with_support(Store::Sqlite, &imap, relay.port)?;
+        let desk = Desk::with_support(Store::usual(), &imap, relay.port)?;
         desk.configure(&change(support_sections(&imap, relay.port)));
         Some(Bench { account, relay, desk })
     }

@@ -5,6 +5,7 @@
 //! scripts (`support/peer.rs`) for the rest. The words of all alerts stand in one snapshot.
 
 mod clock;
+mod cluster;
 mod relays;
 mod scripts;
 mod store;
@@ -23,7 +24,7 @@ use crate::support::certs::certs;
 use crate::support::dovecot::{self, Dovecot, PASSWORD};
 use crate::support::peer::Peer;
 use crate::support::server::free_port;
-use crate::support::trial::{Letter, Trial};
+use crate::support::trial::{Letter, Trial, usual_url};
 
 /// A server may be silent for so long: the tests do not wait as long as people do.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -72,7 +73,7 @@ async fn each_failure_is_told_in_words_and_is_over_when_it_is_over() {
     for name in REAL {
         sections.push_str(&mailbox_section(name, ""));
     }
-    let mut trial = Trial::with("sqlite:desk.db", &sections).await;
+    let mut trial = Trial::with(&usual_url(), &sections).await;
     trial.works.deadlines =
         Deadlines { dial: SILENCE, handshake: SILENCE, silence: SILENCE, command: Duration::from_secs(10) };
     trial.works.extra_roots = Some(certs().write_ca(trial.folder.path()));
@@ -90,7 +91,7 @@ async fn each_failure_is_told_in_words_and_is_over_when_it_is_over() {
 #[tokio::test]
 async fn a_maildir_that_is_gone_is_told_and_the_others_go_on() {
     let other = "[[mailbox]]\nname = \"other\"\nprotocol = \"maildir\"\npath = \"Other\"\n";
-    let trial = Trial::with("sqlite:desk.db", &format!("{}{other}", crate::support::trial::SUPPORT)).await;
+    let trial = Trial::with(&usual_url(), &format!("{}{other}", crate::support::trial::SUPPORT)).await;
     let other = trial.mailbox("other").await;
     let failure = trial.works.poll(&other).await.expect_err("there is no such folder");
     assert_eq!(failure.kind, Kind::FolderMissing, "{failure}");

@@ -149,7 +149,7 @@ fn a_peer_and_its_folder_go_when_it_is_dropped() {
 #[test]
 fn a_desk_runs_the_program_and_tells_how_it_ended() {
     let imap = Imap { port: 1, username: "support".to_owned(), password: "secret".to_owned() };
-    let desk = Desk::with_support(Store::Sqlite, &imap, 1).expect("SQLite is always here");
+    let desk = Desk::with_support(Store::usual(), &imap, 1).expect("a store");
     assert!(desk.config().is_file());
     let begun = Instant::now();
     let mut running = desk.spawn(&["--help"]);

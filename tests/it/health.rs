@@ -141,7 +141,7 @@ fn mailbox<'h>(health: &'h Value, name: &str) -> &'h Value {
 fn a_taken_port_is_told_once_and_asked_for_again_while_mail_goes_on() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("its address").to_string();
-    let desk = Desk::new(Store::Sqlite).expect("SQLite is always there");
+    let desk = Desk::new(Store::usual()).expect("a store");
     desk.configure(&format!("[web]\nlisten = \"{address}\"\n"));
     let mut daemon = desk.spawn(&["run"]);
     let says = |words: &str| {
@@ -161,7 +161,7 @@ fn a_taken_port_is_told_once_and_asked_for_again_while_mail_goes_on() {
 
 #[test]
 fn an_address_that_other_machines_reach_is_refused() {
-    let desk = Desk::new(Store::Sqlite).expect("SQLite is always there");
+    let desk = Desk::new(Store::usual()).expect("a store");
     desk.configure("[web]\nlisten = \"0.0.0.0:0\"\n");
     let said = desk.run(&["run"]);
     assert_eq!(said.code, Some(78));

@@ -31,7 +31,7 @@ auto_answer = true
 const FROM: &str = "From one@example.org Thu Jan  1 00:00:10 2026\n";
 
 fn desk() -> Desk {
-    let desk = Desk::new(Store::Sqlite).expect("SQLite is always there");
+    let desk = Desk::new(Store::usual()).expect("a store");
     desk.configure(SECTIONS);
     desk
 }
@@ -260,7 +260,7 @@ fn a_folder_on_the_server_is_imported_and_not_touched() {
     let Some(imap) = Imap::new("delete") else { return };
     let account =
         Account { port: imap.port(), username: imap.account.user.clone(), password: PASSWORD.to_owned() };
-    let Some(desk) = Desk::with_support(Store::Sqlite, &account, 1) else { return };
+    let Some(desk) = Desk::with_support(Store::usual(), &account, 1) else { return };
     let sections = support_sections(&account, 1).replace("[[type]]", "start = \"now\"\n[[type]]");
     desk.configure(&sections);
     imap.account.make_folder("Archive");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::trial::{Letter, Trial, on_both_stores};
+use crate::support::trial::{Letter, Trial, on_both_stores, usual_url};
 
 on_both_stores!(a_reply_and_its_parent_in_one_batch);
 
@@ -23,7 +23,7 @@ async fn a_reply_and_its_parent_in_one_batch(url: String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn generated_mail_is_taken_in() {
     let Some(folder) = crate::support::setting("MAILDESK_TRY_MAIL") else { return };
-    let trial = Trial::new("sqlite:desk.db").await;
+    let trial = Trial::new(&usual_url()).await;
     for entry in std::fs::read_dir(Path::new(&folder)).unwrap() {
         let path = entry.unwrap().path();
         trial.deliver(path.file_name().unwrap().to_str().unwrap(), &std::fs::read(&path).unwrap());

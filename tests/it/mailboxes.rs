@@ -28,7 +28,7 @@ fn message(to: &str, n: usize) -> Vec<u8> {
 }
 
 fn desk(sections: &str) -> Desk {
-    let desk = Desk::new(Store::Sqlite).expect("SQLite is always there");
+    let desk = Desk::new(Store::usual()).expect("a store");
     std::fs::write(desk.folder.path().join("password"), PASSWORD).expect("written");
     desk.configure(&format!("{RELAY}{sections}"));
     desk

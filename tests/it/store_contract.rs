@@ -49,11 +49,17 @@ const NEED_NO_CALL: &[(&str, &str)] = &[
     ("failed_deliveries", UNDELIVERED),
     ("hold_within", "tests/it/deliver, where calls of deliver wait for each other"),
     ("connect_existing", "tests/it/deliver, which makes no store"),
+    ("remember", CLUSTER),
+    ("hold_behind", CLUSTER),
+    ("fell_behind", CLUSTER),
+    ("held", CLUSTER),
+    ("restore_as_it_stands", CLUSTER),
     ("move_to", MOVING),
     ("stay", MOVING),
     ("require_ready", MOVING),
     ("take_waits_back", "tests/it/failures/clock.rs, on both stores"),
 ];
+const CLUSTER: &str = "tests/it/failures/cluster.rs, with failovers of a real PostgreSQL";
 const MOVING: &str = "tests/it/moving.rs, with the real program";
 const SILENCE: &str = "tests/it/failures/told.rs, on both stores, through weeks of mail";
 const UNDELIVERED: &str = "tests/it/failures/told.rs, on both stores, with a relay that refuses";

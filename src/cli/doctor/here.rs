@@ -9,7 +9,6 @@ use crate::backup::Daily;
 use crate::clock::Micros;
 use crate::config::KeySource;
 use crate::scanner::Scanner;
-use crate::store::HELD_WORDS;
 
 /// Below this the disk is as good as full, and below that somebody should look.
 const NO_ROOM: u64 = 200 << 20;
@@ -220,11 +219,11 @@ async fn held(context: &Context) -> Checkup {
     let mut it = Checkup::of("desk");
     let asked = async {
         let mut tx = context.store.read().await?;
-        Ok::<_, crate::store::Error>((tx.is_desk_held().await?, tx.held_mails().await?.len()))
+        Ok::<_, crate::store::Error>((tx.held().await?, tx.held_mails().await?.len()))
     };
-    let Ok((is_held, mails)) = asked.await else { return it };
-    if is_held {
-        it.warn(HELD_WORDS, "look around, then let it go live");
+    let Ok((held, mails)) = asked.await else { return it };
+    if let Some(words) = held {
+        it.warn(words, "look around, then let it go live");
     }
     if mails > 0 {
         it.warn(

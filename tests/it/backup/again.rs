@@ -43,7 +43,7 @@ fn moved(store: Store) {
 
 #[test]
 fn a_mailbox_that_moved_nothing_yet_goes_on() {
-    let store = Store::Sqlite;
+    let store = Store::usual();
     let Some(bench) = Bench::new(store, "handled = \"move\"\nmove_to = \"Done\"") else { return };
     let backup = bench.backup();
     bench.deliver("one", "");
@@ -54,7 +54,7 @@ fn a_mailbox_that_moved_nothing_yet_goes_on() {
 
 #[test]
 fn marked_mail_is_read_again_and_its_mails_wait() {
-    let store = Store::Sqlite;
+    let store = Store::usual();
     let Some(bench) = Bench::new(store, "handled = \"seen\"") else { return };
     bench.deliver("one", "");
     bench.first.run(&["poll"]).ok();

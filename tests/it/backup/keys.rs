@@ -102,7 +102,7 @@ fn rotates(store: Store) {
 
 #[test]
 fn a_rotation_that_was_cut_off_heals_itself() {
-    let Some(desk) = desk(Store::Sqlite) else { return };
+    let Some(desk) = desk(Store::usual()) else { return };
     desk.run(&["migrate"]).ok();
     let path = |name: &str| desk.folder.path().join(name);
     let old_key = key(&desk);

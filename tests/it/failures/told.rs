@@ -124,7 +124,7 @@ mod shown {
     #[test]
     fn a_failing_mailbox_and_its_alert_are_shown_with_what_to_do() {
         let imap = Imap { port: free_port(), username: "joe".into(), password: "hunter2".into() };
-        let desk = Desk::with_support(Store::Sqlite, &imap, free_port()).expect("SQLite is always there");
+        let desk = Desk::with_support(Store::usual(), &imap, free_port()).expect("a store");
         for tries in 1..=2 {
             assert_ne!(desk.run(&["poll"]).code, Some(0));
             let listed = desk.rows(&["mailbox", "list", "--json"]);

@@ -7,7 +7,7 @@ use crate::support::trial::{Letter, SUPPORT};
 
 /// A desk with `sections` on its Maildir, and how to deliver into that.
 fn desk(sections: &str) -> Desk {
-    let desk = Desk::new(Store::Sqlite).expect("SQLite is always there");
+    let desk = Desk::new(Store::usual()).expect("a store");
     for sub in ["new", "cur", "tmp"] {
         std::fs::create_dir_all(desk.folder.path().join("Maildir").join(sub)).expect("our own folder");
     }

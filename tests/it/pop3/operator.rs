@@ -13,7 +13,7 @@ const MIB: usize = 1 << 20;
 fn a_mailbox_by_pop3_is_added_edited_and_tested() {
     let Some(inbox) = inbox::by(Way::Pop3) else { return };
     let account = inbox.account();
-    let desk = Desk::new(Store::Sqlite).expect("a desk on SQLite");
+    let desk = Desk::new(Store::usual()).expect("a store");
     std::fs::write(desk.folder.path().join("password"), &account.password)
         .expect("the password file is written");
     let password = desk.folder.path().join("password").display().to_string();
@@ -67,7 +67,7 @@ fn findings(desk: &Desk) -> Vec<String> {
 }
 
 fn desk_at(host: &str, port: u16, username: &str) -> Desk {
-    let desk = Desk::new(Store::Sqlite).expect("a desk on SQLite");
+    let desk = Desk::new(Store::usual()).expect("a store");
     std::fs::write(desk.folder.path().join("password"), "hunter2").expect("the password file is written");
     let mailbox = format!(
         "[[mailbox]]\nname = \"support\"\nprotocol = \"pop3\"\nhost = \"{host}\"\nport = {port}\ntls = \"plain\"\n\
@@ -103,7 +103,7 @@ async fn doctor_tells_what_a_server_lacks() {
 #[test]
 fn a_large_message_takes_no_memory() {
     let Some(inbox) = inbox::by(Way::Pop3) else { return };
-    let Some(desk) = Desk::with_mailbox(Store::Sqlite, &inbox, 1) else { return };
+    let Some(desk) = Desk::with_mailbox(Store::usual(), &inbox, 1) else { return };
     let peak = |desk: &Desk| {
         let mut running = desk.spawn(&["poll"]);
         let mut peak = 0;

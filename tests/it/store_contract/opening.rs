@@ -130,8 +130,7 @@ on_both!(a_sound_store_says_so, a_store_that_is_written_to_is_told_from_one_that
 
 async fn a_sound_store_says_so(store: &Store) {
     let (is_good, words) = store.integrity().await.unwrap();
-    // The test's PostgreSQL runs without fsync unless a measurement asks for it, and says so.
-    assert!(is_good || (store.engine() == Engine::Postgres && words.contains("fsync off")), "{words}");
+    assert!(is_good, "{words}");
 }
 
 async fn a_store_that_is_written_to_is_told_from_one_that_is_not(store: &Store) {

@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod clamd;
+pub mod cluster;
 pub mod cutter;
 pub mod dovecot;
 pub mod gen_mail;

@@ -3,7 +3,7 @@
 //! `MAILDESK_TEST_POSTGRES=postgres://postgres@host:port` uses a server that is there already; it may create databases.
 //! Else one cluster is made for each test process, which is why plain `cargo test` (one process) is preferred.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -87,7 +87,7 @@ fn start() -> Option<Server> {
 }
 
 /// The folder with initdb and postgres: the newest of Debian's, else from PATH.
-fn binaries() -> Option<PathBuf> {
+pub(super) fn binaries() -> Option<PathBuf> {
     let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -107,65 +107,93 @@ fn version_of(bin: &std::path::Path) -> Option<u32> {
 }
 
 /// One cluster on one port, or `None` if the port was lost to somebody else.
-fn start_cluster(bin: &std::path::Path, port: u16) -> Option<(String, Peer)> {
-    // PostgreSQL refuses to run as root.
-    let user = User::to_become("postgres");
-    let folder = server::new_folder("postgres", user).expect("a folder for PostgreSQL");
-    let data = folder.join("data").display().to_string();
+fn start_cluster(bin: &Path, port: u16) -> Option<(String, Peer)> {
+    let user = server_user();
+    let folder = new_folder(user);
+    let data = folder.join("data");
+    make_data(bin, &data, user);
+    let more = ["max_connections=400"];
+    // QUIT ends it at once: there is nothing to save.
+    let cluster = start_server((bin, &folder), &data, (port, user), &more)?;
+    Some((format!("postgres://postgres@127.0.0.1:{port}"), cluster))
+}
+
+/// PostgreSQL refuses to run as root.
+pub(super) fn server_user() -> Option<User> {
+    User::to_become("postgres")
+}
+
+/// For a server and its data: in memory where there is enough of it. The server syncs like any other, since maildesk
+/// refuses one that does not, and no disk makes the tests wait.
+pub(super) fn new_folder(user: Option<User>) -> PathBuf {
+    const ENOUGH: u64 = 4 << 30;
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+    match free >= ENOUGH {
+        true => server::new_folder_in(memory, "postgres", user),
+        false => server::new_folder("postgres", user),
+    }
+    .expect("a folder for PostgreSQL")
+}
+
+/// An empty cluster in a new folder.
+pub(super) fn make_data(bin: &Path, data: &Path, user: Option<User>) {
     let mut initdb = Command::new(bin.join("initdb"));
-    initdb.args(["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+    initdb.arg("-D").arg(data);
+    initdb.args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
     // A language's rules, as servers have them: whoever leans on the order of bytes, or on what lower() knows, is found
     // out. PostgreSQL 15 is the first that takes them for a whole cluster.
     if version_of(bin).is_some_and(|version| version >= 15) {
         initdb.args(["--locale-provider=icu", "--icu-locale=en-US"]);
     }
-    initdb.stdin(Stdio::null()).current_dir(&folder);
-    if let Some(user) = user {
-        std::os::unix::process::CommandExt::gid(&mut initdb, user.gid);
-        std::os::unix::process::CommandExt::uid(&mut initdb, user.uid);
-    }
-    let made = initdb.output().expect("initdb starts");
-    assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+    run_as(user, initdb, "initdb");
+}
 
-    let program = bin.join("postgres").display().to_string();
-    let port_setting = format!("port={port}");
-    let mut command = vec![
-        program.as_str(),
-        "-D",
-        &data,
-        "-c",
-        &port_setting,
-        "-c",
+/// Runs a program of the server to its end.
+pub(super) fn run_as(user: Option<User>, mut command: Command, name: &str) {
+    command.stdin(Stdio::null()).current_dir("/");
+    if let Some(user) = user {
+        std::os::unix::process::CommandExt::gid(&mut command, user.gid);
+        std::os::unix::process::CommandExt::uid(&mut command, user.uid);
+    }
+    let made = command.output().unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert!(made.status.success(), "{name}: {}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// A server over `data` that is ready; it ends with its peer. `None` where the port was lost to somebody else.
+pub(super) fn start_server(
+    (bin, folder): (&Path, &Path),
+    data: &Path,
+    (port, user): (u16, Option<User>),
+    more: &[&str],
+) -> Option<Peer> {
+    let (program, folder_of_data) = (bin.join("postgres").display().to_string(), data.display().to_string());
+    let port = format!("port={port}");
+    let usual = [
+        port.as_str(),
         "listen_addresses=127.0.0.1",
-        "-c",
         "unix_socket_directories=",
-        "-c",
-        "max_connections=400",
-        "-c",
         "shared_buffers=64MB",
-        "-c",
         "autovacuum_naptime=10min",
-        "-c",
         "log_min_messages=warning",
     ];
-    // The cluster dies with the run, so nothing in it need survive the power; a measurement wants it as it ships.
-    if setting("MAILDESK_TEST_FSYNC").is_none() {
-        command.extend(["-c", "fsync=off", "-c", "full_page_writes=off"]);
-    }
-    // QUIT ends it at once: there is nothing to save.
-    let cluster = Peer::start(&folder, user, "QUIT", &command).expect("a shell for PostgreSQL");
+    let mut command = vec![program.as_str(), "-D", &folder_of_data];
+    command.extend(usual.iter().chain(more).flat_map(|setting| ["-c", *setting]));
+    let server = Peer::start(folder, user, "QUIT", &command).expect("a shell for PostgreSQL");
     let ready = wait_until("PostgreSQL to be ready", Duration::from_secs(60), || {
-        let state = std::fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
-        // The eighth line is the state, kept for pg_ctl.
-        match state.lines().nth(7).map(str::trim) {
-            Some("ready") => Some(true),
-            _ => cluster.has_ended().then_some(false),
+        let state = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+        // The eighth line is the state, kept for pg_ctl. The file may be that of a former life.
+        let mut lines = state.lines();
+        let is_its_own = lines.next().and_then(|pid| pid.parse().ok()) == server.pid();
+        match lines.nth(6).map(str::trim) {
+            Some("ready") if is_its_own => Some(true),
+            _ => server.has_ended().then_some(false),
         }
     });
     if ready {
-        return Some((format!("postgres://postgres@127.0.0.1:{port}"), cluster));
+        return Some(server);
     }
-    let log = cluster.log();
+    let log = server.log();
     assert!(log.contains("could not bind") || log.contains("in use"), "PostgreSQL ended at once: {log}");
     None
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::dovecot::PASSWORD;
 use super::inbox::Inbox;
-use super::{find_program, postgres, wait_until};
+use super::{find_program, postgres, setting, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_maildesk");
 
@@ -19,6 +19,17 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_maildesk");
 pub enum Store {
     Sqlite,
     Postgres,
+}
+
+impl Store {
+    /// Of a test to which it does not matter: as `MAILDESK_TEST_STORE` says, else SQLite.
+    pub fn usual() -> Store {
+        match setting("MAILDESK_TEST_STORE").as_deref() {
+            None | Some("sqlite") => Store::Sqlite,
+            Some("postgres") => Store::Postgres,
+            Some(other) => panic!("MAILDESK_TEST_STORE={other}: it is sqlite or postgres"),
+        }
+    }
 }
 
 /// A mailbox account for the desk to read, in the clear on the loopback.

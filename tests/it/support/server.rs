@@ -59,8 +59,13 @@ pub fn free_port() -> u16 {
 
 /// A new folder under the system's temporary one, owned by `user`.
 pub fn new_folder(name: &str, user: Option<User>) -> io::Result<PathBuf> {
-    let folder =
-        tempfile::Builder::new().prefix(&format!("maildesk-{name}-")).tempdir()?.keep().canonicalize()?;
+    new_folder_in(&std::env::temp_dir(), name, user)
+}
+
+/// The same elsewhere.
+pub fn new_folder_in(parent: &Path, name: &str, user: Option<User>) -> io::Result<PathBuf> {
+    let folder = tempfile::Builder::new().prefix(&format!("maildesk-{name}-")).tempdir_in(parent)?;
+    let folder = folder.keep().canonicalize()?;
     if let Some(user) = user {
         std::os::unix::fs::chown(&folder, Some(user.uid), Some(user.gid))?;
     }

@@ -15,6 +15,8 @@ use maildesk::store::listing::{
 use maildesk::store::{Cause, MailboxRow, Stamp, Store};
 use maildesk::ticket::{Status, TicketId};
 
+use super::program;
+
 /// One mailbox, `support`, in the folder `Maildir`; one type; mails go out into a folder.
 pub const SUPPORT: &str = r#"
 [[relay]]
@@ -56,6 +58,16 @@ macro_rules! on_both_stores {
     };
 }
 pub(crate) use on_both_stores;
+
+/// The store of a test to which it does not matter.
+pub fn usual_url() -> String {
+    match program::Store::usual() {
+        program::Store::Sqlite => "sqlite:desk.db".to_owned(),
+        program::Store::Postgres => {
+            super::postgres::database().expect("MAILDESK_TEST_STORE asks for PostgreSQL")
+        }
+    }
+}
 
 /// A desk in a temporary folder.
 pub struct Trial {
