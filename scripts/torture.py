@@ -336,6 +336,9 @@ class Torture:
         self.dovecot.require_up()
         met = sum(proxy.done for proxy in self.proxies.values())
         say("calm: %d messages delivered, %d mails sent so far; %d cuts and garbles on the wire" % (self.delivered(), len(self.sink.taken), met))
+        # One that stands still may hold what another waits for.
+        for daemon in self.daemons:
+            daemon.go_on()
         for daemon in self.daemons:
             code = daemon.stop()
             if code is None:
