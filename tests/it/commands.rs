@@ -363,7 +363,7 @@ fn mail_on_its_way_is_held_and_let_go(bench: &Bench) {
     bench.json(&["queue", "resume", "--relay", "out"]);
     bench.sent(&json!(2));
     let done = || (bench.mails("notification")[1]["state"] == "done").then_some(());
-    wait_until("the mail to be done", Duration::from_secs(10), done);
+    wait_until("the mail to be done", Duration::from_secs(30), done);
     let shown = bench.json(&["queue", "show", "2"]);
     assert_eq!(
         (&shown["attempts"][0]["relay"], &shown["recipients"][0]["state"]),

@@ -16,7 +16,7 @@ struct Client(BufReader<TcpStream>);
 impl Client {
     fn connect(port: u16) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a deadline");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a deadline");
         Client(BufReader::new(stream))
     }
 
@@ -67,7 +67,7 @@ fn smtp_sink_tells_what_it_received() {
         recipients: vec!["a@customers.test".to_owned(), "b@customers.test".to_owned()],
         bytes: MAIL.as_bytes().to_vec(),
     };
-    let received = wait_until("the mail", Duration::from_secs(10), || {
+    let received = wait_until("the mail", Duration::from_secs(30), || {
         Some(sink.received()).filter(|mails| !mails.is_empty())
     });
     assert_eq!(received, std::slice::from_ref(&expected));
@@ -139,7 +139,7 @@ fn each_call_gives_a_fresh_postgres_database() {
 fn a_peer_and_its_folder_go_when_it_is_dropped() {
     let folder = server::new_folder("peer", None).expect("a folder");
     let peer = Peer::start(&folder, None, "TERM", &["sleep", "600"]).expect("a shell");
-    let pid = wait_until("the peer", Duration::from_secs(10), || peer.pid());
+    let pid = wait_until("the peer", Duration::from_secs(30), || peer.pid());
     assert!(!peer.has_ended());
     drop(peer);
     assert!(!folder.exists());
@@ -153,7 +153,7 @@ fn a_desk_runs_the_program_and_tells_how_it_ended() {
     assert!(desk.config().is_file());
     let begun = Instant::now();
     let mut running = desk.spawn(&["--help"]);
-    assert!(running.wait(Duration::from_secs(10)).success(), "{}", running.log());
-    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert!(running.wait(Duration::from_secs(30)).success(), "{}", running.log());
+    assert!(begun.elapsed() < Duration::from_secs(30));
     desk.run(&["--help"]).ok();
 }

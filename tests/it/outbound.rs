@@ -145,7 +145,7 @@ async fn a_relay_that_stalls_is_left_at_the_deadline() {
             let id = desk.queue(&["a@x.test"]).await;
             let began = std::time::Instant::now();
             assert_eq!(desk.pass().await.sent, 0);
-            assert!(began.elapsed() < Duration::from_secs(5), "stalled at {stall_at}");
+            assert!(began.elapsed() < Duration::from_secs(20), "stalled at {stall_at}");
             assert_eq!(desk.fates(id).await, ["a@x.test deferred 1 0"], "stalled at {stall_at}");
             let words = desk.mail(id).await.recipients[0].words.clone();
             assert!(words.contains("within 300ms"), "{words}");
@@ -285,7 +285,7 @@ async fn big_attachments_are_streamed_from_the_store() {
         assert_eq!(desk.pass().await.failed, 1);
         assert!(desk.mail(id).await.recipients[0].words.contains("raw mail of arrival"));
         let begun = || (peer.seen().contents.len() == 2).then_some(());
-        crate::support::wait_until("the relay to see the mail begin", Duration::from_secs(10), begun);
+        crate::support::wait_until("the relay to see the mail begin", Duration::from_secs(30), begun);
         assert_eq!(peer.seen().mails, 1, "no final dot for half a mail");
     }
 }

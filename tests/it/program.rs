@@ -373,6 +373,6 @@ fn a_desk_on_postgres_is_held_by_one() {
     assert_eq!(daemon.stop(), 0);
     // The server notices the end of a connection a moment later.
     let is_free = || (desk.run(&["poll"]).code == 0).then_some(());
-    crate::support::wait_until("the desk to be free", Duration::from_secs(10), is_free);
+    crate::support::wait_until("the desk to be free", Duration::from_secs(30), is_free);
     assert_eq!(desk.daemon().stop(), 0);
 }

@@ -199,7 +199,7 @@ fn free_ports() -> [u16; 4] {
 
 fn greets(port: u16) -> bool {
     let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
-    let is_patient = stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok();
+    let is_patient = stream.set_read_timeout(Some(Duration::from_secs(20))).is_ok();
     let mut line = String::new();
     is_patient && BufReader::new(stream).read_line(&mut line).is_ok() && line.contains("OK")
 }

@@ -47,7 +47,7 @@ impl SmtpSink {
         let address = format!("127.0.0.1:{port}");
         let peer = Peer::start(&folder, user, "TERM", &[program, "-d", "mail/%s.", &address, "100"])
             .expect("a shell for smtp-sink");
-        let ready = wait_until("smtp-sink to listen", Duration::from_secs(10), || {
+        let ready = wait_until("smtp-sink to listen", Duration::from_secs(30), || {
             if peer.has_ended() {
                 return Some(false);
             }
