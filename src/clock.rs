@@ -68,6 +68,12 @@ impl Clock {
     }
 }
 
+/// How long this machine is up: a clock that nobody sets, and that goes on while the process or the machine sleeps.
+pub fn uptime() -> Duration {
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(up.tv_sec).unwrap_or_default(), u32::try_from(up.tv_nsec).unwrap_or_default())
+}
+
 /// A difference below this is a clock that is being set right, not a jump.
 const JUMP: Duration = Duration::from_secs(120);
 

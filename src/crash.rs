@@ -19,9 +19,15 @@ pub const POINTS: &[&str] = &[
     "send.after_dot",
     "send.before_outcome",
     "send.after_outcome",
+    "lease.before_take",
+    "lease.after_take",
+    "lease.before_renew",
+    "lease.after_renew",
+    "lease.before_give_back",
+    "lease.after_give_back",
 ];
 
-/// Aborts here if `MAILDESK_CRASH_AT` names this point, or `name:n` and it is met for the n-th time.
+/// Stops the process here, as SIGSTOP does, if `MAILDESK_STOP_AT` names this point. Aborts here if `MAILDESK_CRASH_AT` names this point, or `name:n` and it is met for the n-th time.
 #[cfg(feature = "crash-points")]
 pub fn point(name: &'static str) {
     use std::sync::OnceLock;
@@ -29,6 +35,14 @@ pub fn point(name: &'static str) {
     static ARMED: OnceLock<Option<(String, u32)>> = OnceLock::new();
     static MET: AtomicU32 = AtomicU32::new(0);
     debug_assert!(POINTS.contains(&name), "crash point {name} is not listed");
+    static STOPPED: OnceLock<Option<String>> = OnceLock::new();
+    static HAS_STOPPED: AtomicU32 = AtomicU32::new(0);
+    #[expect(clippy::disallowed_methods, reason = "a test's hand on the process, not a setting")]
+    let stopped = STOPPED.get_or_init(|| std::env::var("MAILDESK_STOP_AT").ok());
+    if stopped.as_deref() == Some(name) && HAS_STOPPED.fetch_add(1, Ordering::SeqCst) == 0 {
+        let us = rustix::process::getpid();
+        rustix::process::kill_process(us, rustix::process::Signal::STOP).expect("a process may stop itself");
+    }
     let armed = ARMED.get_or_init(|| {
         #[expect(clippy::disallowed_methods, reason = "a test's hand on the process, not a setting")]
         let said = std::env::var("MAILDESK_CRASH_AT").ok()?;

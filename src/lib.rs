@@ -26,6 +26,7 @@ pub mod store;
 
 // 3½
 pub mod alert;
+pub mod lease;
 
 // 4  the desk
 pub mod desk;

@@ -11,6 +11,12 @@ CREATE TABLE counter (
   value BIGINT NOT NULL
 );
 
+-- A desk on its way to another store, or gone there: `leaving` here, `coming` there. No copy carries it.
+CREATE TABLE moving (
+  name TEXT NOT NULL PRIMARY KEY,
+  state TEXT NOT NULL                 -- JSON
+);
+
 -- Keys and passwords, sealed under the key of the service (L2).
 CREATE TABLE secret (
   id INTEGER PRIMARY KEY,
@@ -20,13 +26,23 @@ CREATE TABLE secret (
   created_us BIGINT NOT NULL
 );
 
--- Whoever holds a row by name: the desk itself, later mailboxes and jobs.
+-- Processes at work on this desk; each has a row of its own for each life.
+CREATE TABLE daemon (
+  id TEXT NOT NULL PRIMARY KEY,       -- host:pid:random
+  command TEXT NOT NULL,              -- run, poll, import
+  host TEXT NOT NULL,
+  pid BIGINT NOT NULL,
+  since_us BIGINT NOT NULL,
+  until_us BIGINT NOT NULL            -- by the database's clock; what it holds is free afterwards
+);
+
+-- Who has it: mailbox:ID, job:NAME, host:NAME:N, import:ID; of `desk`, who holds the desk alone, in words.
 CREATE TABLE lease (
   name TEXT NOT NULL PRIMARY KEY,
-  owner TEXT NOT NULL,
-  until_us BIGINT NOT NULL,
-  fence BIGINT NOT NULL
+  owner TEXT NOT NULL,                -- a daemon; '': it was given back
+  fence BIGINT NOT NULL               -- rises with each taking
 );
+INSERT INTO lease (name, owner, fence) VALUES ('desk', '', 0);
 
 CREATE TABLE job (
   name TEXT NOT NULL PRIMARY KEY,
@@ -87,10 +103,7 @@ CREATE TABLE mailbox (
   failures BIGINT NOT NULL DEFAULT 0,
   last_error TEXT NOT NULL DEFAULT '',
   shown BIGINT NOT NULL DEFAULT 0,    -- distinct messages the server has ever shown (M2)
-  last_mail_us BIGINT,                -- when a round last brought mail
-  lease_owner TEXT NOT NULL DEFAULT '',
-  lease_until_us BIGINT NOT NULL DEFAULT 0,
-  fence BIGINT NOT NULL DEFAULT 0
+  last_mail_us BIGINT                 -- when a round last brought mail
 );
 
 CREATE TABLE oauth_grant (
@@ -437,8 +450,7 @@ CREATE TABLE outbox (
   state TEXT NOT NULL,                -- queued, held, done, cancelled
   number BIGINT NOT NULL,
   next_us BIGINT NOT NULL,            -- when the earliest recipient is due
-  lease_owner TEXT NOT NULL DEFAULT '',
-  lease_until_us BIGINT NOT NULL DEFAULT 0,
+  lease_owner TEXT NOT NULL DEFAULT '', -- the daemon that sends it; free where that is no more
   fence BIGINT NOT NULL DEFAULT 0,
   version BIGINT NOT NULL DEFAULT 1,
   created_us BIGINT NOT NULL

@@ -55,7 +55,7 @@ impl Context {
         if schema == Schema::Migrate || store.schema().await?.found == 0 {
             store.migrate().await?;
         }
-        store.require_schema().await?;
+        store.require_ready().await?;
         let key = sealing_key(&config.keys, &store).await?;
         let clock = Clock::system();
         let stamp = Stamp { key: &key, now: clock.now(), random: random::<32> };

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered, mailbox_for};
 use crate::intake::source::Bytes;
 use crate::sources::stdin::Piped;
-use crate::store::{Error, MailboxRow, Owner, Space, Store, free_bytes};
+use crate::store::{Error, MailboxRow, Manner, Owner, Space, Store, free_bytes};
 
 /// How long it waits for another one that works on the store.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,7 +85,7 @@ async fn on_store(args: &Args, config: &Config, request: &Request) -> Result<Res
     let owner = Owner { command: "deliver", pid: std::process::id(), since: Clock::system().now() };
     let begun = Instant::now();
     loop {
-        match store.hold_within(&owner, LOOK, STEP_ASIDE).await {
+        match store.hold_within(&owner, Manner::Together, (LOOK, STEP_ASIDE)).await {
             Ok(_hold) => return Ok(keep(args, config, &store, bytes).await.into()),
             Err(Error::Held(words)) if begun.elapsed() > PATIENCE => return Err(Error::Held(words).into()),
             Err(Error::Held(_)) => {}
@@ -129,7 +129,7 @@ fn gather(spool: &Path, stdin: &mut impl Read) -> Result<Bytes, Failure> {
 
 /// Without a daemon: step 1 on the store, which this process holds. The next daemon decides it before all else.
 async fn keep(args: &Args, config: &Config, store: &Store, bytes: Bytes) -> Result<Output, CliError> {
-    store.require_schema().await?;
+    store.require_ready().await?;
     Space::of(store, &config.run.spool, config.run.min_free_bytes, free_bytes()).require()?;
     let mailbox = mailbox_for(store, args.mailbox.as_deref(), &args.to).await?;
     let delivery = Delivery { bytes, recipients: args.to.clone() };

@@ -21,8 +21,8 @@ use super::{Context, run};
 use crate::config::{Config, Env};
 use crate::desk::command::Words;
 use crate::mail::{self, subject::find_tags};
-use crate::store::Owner;
 use crate::store::listing::{ALL, JournalFilter, QueueFilter};
+use crate::store::{Manner, Owner};
 use crate::ticket::{ArrivalId, LogEntryId, TicketId};
 use crate::triage::Decision;
 
@@ -60,7 +60,7 @@ struct Line {
 pub async fn run(args: Args, wants_json: bool, env: &Env) -> Result<Output, CliError> {
     let demo = Demo::open(&args, env).await?;
     let owner = Owner { command: "demo", pid: std::process::id(), since: demo.context.clock.now() };
-    let hold = demo.context.store.hold(&owner).await?;
+    let hold = demo.context.store.hold(&owner, Manner::Together).await?;
     demo.deliver(|sample| sample.about.is_none()).await?;
     demo.take_in().await?;
     demo.answer().await?;

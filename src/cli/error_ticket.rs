@@ -8,6 +8,7 @@ use super::each::Results;
 use super::output::{CliError, Output, json};
 use super::table::{Table, id};
 use super::{Context, Page};
+use crate::store::arrival::Of;
 use crate::store::listing::{ALL, ErrorLine};
 use crate::ticket::{ArrivalId, ErrorId};
 
@@ -122,7 +123,7 @@ async fn retry(ids: &[ErrorId], context: &Context) -> Result<Output, CliError> {
     for id in ids {
         pending.push((*id, context.works.desk.retry_error(*id, &cause).await));
     }
-    context.works.intake.decide_pending(None, false).await?;
+    context.works.intake.decide_pending(Of::All, false).await?;
     context.works.wake.notify_one();
     let mut results = Results::default();
     for (id, arrival) in pending {

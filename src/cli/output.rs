@@ -93,11 +93,12 @@ impl CliError {
 impl From<Error> for CliError {
     fn from(error: Error) -> CliError {
         let code = match &error {
-            Error::Unavailable(_) | Error::Unreachable(_) => code::TRY_AGAIN,
+            Error::Unavailable(_) | Error::Unreachable(_) | Error::TakenOver(_) => code::TRY_AGAIN,
             Error::Held(_) => code::UNAVAILABLE,
             Error::WrongKey
             | Error::BadUrl
             | Error::CannotOpen(_)
+            | Error::Moved(_)
             | Error::OldSchema { .. }
             | Error::NewSchema { .. } => code::CONFIG,
             Error::Taken(_)

@@ -30,6 +30,9 @@ pub async fn run(args: Args, context: &Context) -> Result<Output, CliError> {
             return Err(CliError::unavailable(format!("mailbox {:?} {words}", wanted.spec.name)));
         }
     }
+    if !context.is_daemon {
+        works.take_free(&mailboxes).await?;
+    }
     let (mut lines, mut code) = (vec![], super::code::OK);
     for (at, mailbox) in mailboxes.iter().enumerate() {
         context.tell(at as u64, mailboxes.len() as u64, format!("mailbox {}", mailbox.spec.name));

@@ -1,13 +1,15 @@
 //! `maildesk queue …`
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::each::Results;
 use super::output::{CliError, Output, json as as_json};
 use super::table::{Table, id, keys, maybe_id};
 use super::{Context, Page, code};
-use crate::clock::Micros;
+use crate::clock::{Micros, Pulse};
 use crate::mail::Address;
+use crate::outbound::Report;
 use crate::store::Error;
 use crate::store::delivery::AttemptRow;
 use crate::store::listing::{ALL, QueueFilter, QueueLine};
@@ -180,11 +182,23 @@ fn attempt(row: &AttemptRow) -> serde_json::Value {
 /// One pass over what is due. In the daemon its own sender goes on beside it: the claims of the two keep apart.
 async fn send(args: &SendArgs, context: &Context) -> Result<Output, CliError> {
     let mut outbound = context.works.outbound();
-    if context.is_daemon {
-        outbound.owner = format!("queue send {:032x}", u128::from_le_bytes(crate::seal::random()));
+    if !context.is_daemon {
+        let report = outbound.pass(i64::from(args.limit)).await?;
+        return sent(&report, context).await;
     }
-    let report = outbound.pass(i64::from(args.limit)).await?;
-    context.works.state_relays(&report).await?;
+    outbound.leases = outbound.leases.beside("queue send").await?;
+    let (stop, leases) = (CancellationToken::new(), outbound.leases.clone());
+    let _stop = stop.clone().drop_guard();
+    let report = tokio::select! {
+        report = outbound.pass(i64::from(args.limit)) => report,
+        () = leases.clone().run(Pulse::default(), stop) => Ok(Report::default()),
+    };
+    leases.leave().await?;
+    sent(&report?, context).await
+}
+
+async fn sent(report: &Report, context: &Context) -> Result<Output, CliError> {
+    context.works.state_relays(report).await?;
     let failing: Vec<&String> = report.failing.iter().map(|failure| &failure.words).collect();
     let mut human =
         format!("sent to {}, deferred {}, failed {}", report.sent, report.deferred, report.failed);

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Micros};
 use crate::config::{Config, Handled, KeySource, MailboxSpec};
 use crate::control::Progress;
 use crate::seal::SealingKey;
-use crate::store::{Owner, Restoring, Store};
+use crate::store::{Manner, Owner, Restoring, Store};
 
 /// Bring a backup back into an empty store; the desk is held until --go-live
 #[derive(Debug, clap::Args)]
@@ -72,10 +72,10 @@ pub async fn run_alone(
     if store.schema().await?.found == 0 {
         store.migrate().await?;
     }
-    store.require_schema().await?;
+    store.require_ready().await?;
     let clock = Clock::system();
     let owner = Owner { command: "restore", pid: std::process::id(), since: clock.now() };
-    let hold = store.hold(&owner).await?;
+    let hold = store.hold(&owner, Manner::Alone).await?;
     let key_words = place_key(&config.keys, &opened.key)?;
     let restored = bring_back(&store, &mut opened, args.replace, clock.now()).await;
     if let (Err(_), Some(made)) = (&restored, &key_words) {

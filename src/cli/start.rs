@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
+use tokio_util::sync::CancellationToken;
 
 use super::context::Schema;
 use super::dispatch::held_note;
 use super::output::{CliError, Output};
 use super::sink::Sink;
 use super::{
-    Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, queue,
-    restore, run,
+    Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, migrate,
+    queue, restore, run,
 };
+use crate::clock::Pulse;
 use crate::config::{Config, Env};
 use crate::control::{self, Request, Response};
-use crate::store::Owner;
+use crate::store::{Manner, Owner};
 use crate::telemetry::{self, Log};
 
 /// Between two looks for a store that is away at the start.
@@ -140,6 +142,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
             | Command::Man(_)
             | Command::Install(_)
             | Command::CrashPoints
+            | Command::Migrate(migrate::Args { from: Some(_), .. })
     );
     let is_alone = is_alone || matches!(&cli.command, Command::Explain(args) if args.is_of_files());
     if !is_alone {
@@ -153,6 +156,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         Command::Config(verb) => config_file::run(&verb, &cli.global, env),
         Command::Completions(args) => Ok(config_file::completions(&args)),
         Command::Man(args) => man::run(&args),
+        Command::Migrate(args) => migrate::move_desk(&args).await,
         Command::Install(args) => install::run(&args),
         Command::Explain(args) => {
             explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
@@ -178,17 +182,26 @@ async fn here(command: Command, context: Context, sink: &mut Sink) -> Result<Out
     let owner = Owner { command: holder, pid: std::process::id(), since: context.clock.now() };
     // Held by another is 69, and does not pass.
     let passing: &[u8] = if matches!(command, Command::Run(_)) { &[code::TRY_AGAIN] } else { &[] };
-    let hold = patiently(passing, || async { Ok(context.store.hold(&owner).await?) }).await?;
-    match command {
-        Command::Run(args) => run::run(args, context, hold).await,
-        other => {
-            // What an earlier life kept and did not decide comes first.
-            context.works.decide_pending().await?;
-            let result = watched(other, context, sink).await;
-            drop(hold);
-            result
-        }
-    }
+    let hold =
+        patiently(passing, || async { Ok(context.store.hold(&owner, Manner::Together).await?) }).await?;
+    let leases = context.works.leases.clone();
+    patiently(passing, || async { Ok(leases.join(holder).await?) }).await?;
+    let other = match command {
+        Command::Run(args) => return run::run(args, context, hold).await,
+        other => other,
+    };
+    let work = async {
+        // What an earlier life kept and did not decide comes first.
+        context.works.decide_pending().await?;
+        watched(other, context.clone(), sink).await
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = leases.clone().run(Pulse::default(), CancellationToken::new()) => Ok(Output::default()),
+    };
+    let left = leases.leave().await;
+    drop(hold);
+    result.and_then(|output| Ok(left.map(|()| output)?))
 }
 
 /// The daemon waits for a store that is not there: after a power cut the database server may be up later than we are.

@@ -1,6 +1,7 @@
 //! `[store]`, `[keys]` and `[run]`: where the desk's data, key and socket lie, and how the daemon works.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::env::Env;
 use super::section::{Wrong, section};
@@ -42,6 +43,8 @@ section! {
         min_free_mb: u64 = 500;
         /// A message that stopped the daemon or the parser so many times becomes an error ticket.
         tries: u32 = 3;
+        /// On PostgreSQL: how long a daemon that is not heard of keeps its mailboxes, in seconds. Then the others have them.
+        lease_s: u64 = 30;
         /// A folder with templates that take the place of the built-in ones of the same name.
         templates: String = String::new(), example "\"templates\"";
         /// What the log tells: error, warn, info, debug, or a list such as `info,maildesk::intake=debug`.
@@ -70,6 +73,7 @@ pub struct Run {
     pub batch_bytes: u64,
     pub min_free_bytes: u64,
     pub tries: u32,
+    pub lease: Duration,
     pub templates: Option<PathBuf>,
     pub log: String,
     pub log_json: bool,
@@ -129,12 +133,16 @@ impl RunSection {
         if !(1..=100).contains(&self.tries) {
             return Err(Wrong::new("tries", "must be between 1 and 100"));
         }
+        if !(2..=600).contains(&self.lease_s) {
+            return Err(Wrong::new("lease_s", "must be between 2 and 600"));
+        }
         Ok(Run {
             socket: under(folder, &self.socket),
             spool: under(folder, &self.spool),
             batch_bytes: self.batch_mb * MB,
             min_free_bytes: self.min_free_mb.saturating_mul(MB),
             tries: self.tries,
+            lease: Duration::from_secs(self.lease_s),
             templates: (!self.templates.is_empty()).then(|| under(folder, &self.templates)),
             log: self.log.clone(),
             log_json: self.log_json,

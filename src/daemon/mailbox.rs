@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::Works;
 use super::bounces::Bounces;
+use super::mailboxes::Stop;
 use super::space::in_room;
 use crate::clock::{Micros, Pulse};
 use crate::config::Protocol;
@@ -43,7 +43,7 @@ pub(super) struct Reading {
     bounces: Bounces,
     is_bounce: bool,
     pulse: Pulse,
-    stop: CancellationToken,
+    stop: Stop,
     due: Due,
     session: Option<ImapSource>,
     /// Rounds that failed, in a row.
@@ -65,7 +65,7 @@ impl Reading {
         works: Works,
         mailbox: MailboxRow,
         (spread, (bounces, is_bounce)): (Duration, (Bounces, bool)),
-        (pulse, stop): (Pulse, CancellationToken),
+        (pulse, stop): (Pulse, Stop),
     ) -> Reading {
         let due = Due::new(mailbox.spec.when(), mailbox.last_round.unwrap_or(mailbox.created));
         let (session, idle_retry) = (None, None);
@@ -95,7 +95,7 @@ impl Reading {
                 Woken::News => {}
                 Woken::Due(at) if !self.is_bounce => {
                     tokio::select! {
-                        () = self.stop.cancelled() => break,
+                        () = self.stop.soon.cancelled() => break,
                         () = self.bounces.wait(at, &self.works.clock) => {}
                     }
                 }
@@ -105,7 +105,7 @@ impl Reading {
             self.pulse.rest(LONGEST_BATCH);
             let (session, keeps) = (self.session.take(), self.may_idle());
             let stopped = async {
-                self.stop.cancelled().await;
+                self.stop.now.cancelled().await;
                 tokio::time::sleep(LEAVE).await;
             };
             let visited = tokio::select! {
@@ -120,7 +120,7 @@ impl Reading {
                     }
                     self.session = session;
                     match report.is_cut_short {
-                        _ if self.stop.is_cancelled() => Woken::Stop,
+                        _ if self.stop.soon.is_cancelled() => Woken::Stop,
                         true => Woken::News,
                         false => self.wait().await,
                     }
@@ -191,7 +191,7 @@ impl Reading {
         };
         let (clock, is_interval) = (self.works.clock.clone(), self.mailbox.spec.when().is_interval());
         tokio::select! {
-            () = self.stop.cancelled() => Woken::Stop,
+            () = self.stop.soon.cancelled() => Woken::Stop,
             () = retry => Woken::Due(clock.now()),
             at = due(&clock, &mut self.due, spread_of(is_interval, self.spread)) => Woken::Due(at),
         }
@@ -201,7 +201,7 @@ impl Reading {
     async fn idle(&mut self, session: &mut ImapSource) -> Option<Result<Woken, Failure>> {
         let began = Instant::now();
         let (stop, clock, is_interval) =
-            (self.stop.clone(), self.works.clock.clone(), self.mailbox.spec.when().is_interval());
+            (self.stop.soon.clone(), self.works.clock.clone(), self.mailbox.spec.when().is_interval());
         let mut was_due = None;
         let asked = async {
             tokio::select! {
@@ -238,7 +238,7 @@ impl Reading {
     }
 
     fn tell_bounces(&mut self) {
-        if self.is_bounce && !self.stop.is_cancelled() {
+        if self.is_bounce && !self.stop.soon.is_cancelled() {
             let at = self.due.at(self.works.clock.now());
             self.bounces.set_due(self.mailbox.id, at);
         }
@@ -251,7 +251,7 @@ impl Reading {
     /// None: it is time to stop.
     async fn or_stop<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            () = self.stop.cancelled() => None,
+            () = self.stop.soon.cancelled() => None,
             done = work => Some(done),
         }
     }

@@ -10,6 +10,7 @@ mod notify;
 mod pipes;
 mod put_back;
 mod space;
+mod spread;
 mod store_watch;
 mod supervise;
 mod works;
@@ -67,6 +68,9 @@ pub async fn run(
 ) -> Result<(), Failure> {
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
+    if !works.leases.has_joined() {
+        works.leases.join("run").await?;
+    }
     let vitals = Vitals::new(works.clone());
     let mut tasks = JoinSet::new();
     let mut keep = |name: &'static str, make: Make| {
@@ -86,6 +90,8 @@ pub async fn run(
         "store",
         Box::new(|works, pulse, stop| Box::pin(works.store_watch.run(works.desk.alerts, pulse, stop))),
     );
+    // Before any work, so that none outlives its lease.
+    keep("leases", Box::new(|works, pulse, stop| Box::pin(works.leases.run(pulse, stop))));
     keep(
         "clock",
         Box::new(|works, pulse, stop| {
@@ -123,6 +129,10 @@ pub async fn run(
         if let Err(e) = ended {
             tracing::error!("daemon.keeper_broke_off {e}");
         }
+    }
+    // Whoever goes on has it all at once.
+    if let Err(e) = works.leases.leave().await {
+        tracing::warn!("lease.kept {e}");
     }
     tracing::info!("daemon.stopped");
     lost

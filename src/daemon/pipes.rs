@@ -10,6 +10,7 @@ use super::space::in_room;
 use crate::clock::Pulse;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
+use crate::store::arrival::Of;
 
 /// How often the store is asked for mail that a `deliver` has kept past the daemon, while that was starting.
 const LOOK: Duration = Duration::from_secs(2);
@@ -62,5 +63,5 @@ pub(super) async fn rounds(works: Works, mailbox: MailboxRow, pulse: Pulse, stop
 
 async fn has_pending(works: &Works, mailbox: &MailboxRow) -> Result<bool, Failure> {
     let mut tx = works.store.read().await?;
-    Ok(!tx.pending_arrivals(Some(mailbox.id), 1).await?.is_empty())
+    Ok(!tx.pending_arrivals(Of::Mailbox(mailbox.id), 1).await?.is_empty())
 }

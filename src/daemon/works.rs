@@ -18,6 +18,7 @@ use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, Settings, Shares};
+use crate::lease::{Lease, Leases};
 use crate::letters::Letters;
 use crate::net::Deadlines;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
@@ -26,6 +27,7 @@ use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
 use crate::sources::{self, Password};
+use crate::store::arrival::Of;
 use crate::store::listing::ALL;
 use crate::store::{HELD_WORDS, MailboxRow, Quiet, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
@@ -58,6 +60,8 @@ pub struct Works {
     /// Whether the store is there.
     pub store_watch: StoreWatch,
     pub(super) heard: Heard,
+    /// What of the common work is this process's.
+    pub leases: Leases,
     /// One round at a time over a mailbox, whoever asks for it.
     rounds: Arc<std::sync::Mutex<HashMap<MailboxId, Arc<tokio::sync::Mutex<()>>>>>,
 }
@@ -86,6 +90,7 @@ impl Works {
             pulse: Pulse::default(),
         };
         let tasks = Tasks::new(desk.alerts.clone(), Care::USUAL);
+        let leases = Leases::new(&store, run.lease);
         Ok(Works {
             store,
             key: Arc::new(key),
@@ -100,6 +105,7 @@ impl Works {
             tasks,
             store_watch: StoreWatch::default(),
             heard: Heard::default(),
+            leases,
             rounds: Arc::default(),
         })
     }
@@ -109,6 +115,36 @@ impl Works {
         let mut works = self.clone();
         works.intake.pulse = pulse;
         works
+    }
+
+    /// The same for work under a lease: once that is over, nothing is written any more.
+    pub fn under(&self, lease: &Lease) -> Works {
+        let store = self.store.under(lease.fence.clone());
+        let desk = self.desk.on(&store);
+        let intake = Intake { desk: desk.clone(), ..self.intake.clone() };
+        Works { store, desk, intake, ..self.clone() }
+    }
+
+    /// For work on one mailbox: under its lease, where processes have leases. It fails where the mailbox is another's.
+    async fn on_mailbox(&self, mailbox: &MailboxRow) -> Result<Works, Failure> {
+        if !self.leases.has_joined() {
+            return Ok(self.clone());
+        }
+        let name = lease_of(mailbox.id);
+        if let Some(lease) = self.leases.held(&name) {
+            return Ok(self.under(&lease));
+        }
+        let words = match self.leases.sight().await?.holder(&name) {
+            Some(holder) => format!("{holder}, reads it: ask there"),
+            None => "no daemon has it at this moment: try again in a minute".to_owned(),
+        };
+        Err(Failure::temporary(words).kind(Kind::Other).of(format!("mailbox {:?}", mailbox.spec.name)))
+    }
+
+    /// For a process that works once: takes those of these mailboxes that no daemon has.
+    pub async fn take_free(&self, mailboxes: &[MailboxRow]) -> Result<(), Failure> {
+        let names: Vec<String> = mailboxes.iter().map(|mailbox| lease_of(mailbox.id)).collect();
+        Ok(self.leases.take(&names, names.len()).await.map(drop)?)
     }
 
     /// The mailboxes that are read: none while the desk is held, else those active, not held, and some active type answers
@@ -155,7 +191,8 @@ impl Works {
         self.intake.space.require()?;
         let turn = self.turn(mailbox);
         let _turn = turn.lock().await;
-        let (works, row) = (self.clone(), mailbox.clone());
+        let (ours, row) = (self.on_mailbox(mailbox).await?, mailbox.clone());
+        let works = ours.clone();
         let mut task = JoinSet::new();
         let begun = tokio::time::Instant::now();
         task.spawn(async move { works.round(&row, session, keeps).await });
@@ -166,7 +203,7 @@ impl Works {
         };
         self.metrics.round(begun.elapsed(), ended.is_ok());
         let ended = ended.map_err(|f| f.of(format!("mailbox {:?}", mailbox.spec.name)));
-        self.record(mailbox, ended.as_ref().map(|(report, _)| report)).await?;
+        ours.record(mailbox, ended.as_ref().map(|(report, _)| report)).await?;
         ended
     }
 
@@ -343,12 +380,17 @@ impl Works {
         Ok(Password::new(password.expose()))
     }
 
-    /// What was kept and not decided, before anything else. After an unclean stop one by one (M10).
+    /// What was kept and not decided and is nobody else's, before anything else. After an unclean stop one by one (M10).
     pub async fn decide_pending(&self) -> Result<Fates, Failure> {
         match self.store.read().await?.is_desk_held().await? {
             true => Ok(Fates::default()),
-            false => self.intake.decide_pending(None, true).await,
+            false => self.intake.decide_pending(Of::Nobodys, true).await,
         }
+    }
+
+    /// The same for a mailbox whose last daemon did not give it back.
+    pub(super) async fn decide_left_over(&self, mailbox: &MailboxRow) -> Result<Fates, Failure> {
+        self.on_mailbox(mailbox).await?.intake.decide_pending(Of::Mailbox(mailbox.id), true).await
     }
 
     /// The sender of this desk's mail. Relays are read anew for each visit: they are edited while we run.
@@ -358,7 +400,7 @@ impl Works {
             let works = works.clone();
             Box::pin(async move { works.relay_book().await })
         });
-        let outbound = Outbound::new(self.store.clone(), self.clock.clone(), "desk", relays);
+        let outbound = Outbound::new(self.store.clone(), self.clock.clone(), self.leases.clone(), relays);
         Outbound { metrics: self.metrics.clone(), ..outbound }
     }
 
@@ -490,6 +532,11 @@ impl Works {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// The name of a mailbox's lease.
+pub(super) fn lease_of(mailbox: MailboxId) -> String {
+    format!("mailbox:{mailbox}")
 }
 
 fn protection(tls: Tls) -> sources::Tls {

@@ -33,4 +33,10 @@ impl Desk {
         let alerts = Alerts { store: store.clone(), clock: clock.clone() };
         Desk { store, clock, keys: Arc::new(keys), letters: Arc::new(letters), alerts }
     }
+
+    /// The same desk on a store that writes under a lease.
+    pub fn on(&self, store: &Store) -> Desk {
+        let alerts = Alerts { store: store.clone(), ..self.alerts.clone() };
+        Desk { store: store.clone(), alerts, ..self.clone() }
+    }
 }

@@ -36,6 +36,7 @@ impl Intake {
         }
         let ids: Vec<String> = owed.iter().map(|o| o.source_id.clone()).collect();
         crash::point("ack.before_source");
+        self.desk.store.require_lease().await?;
         let done = source.acknowledge(&ids, handled).await?;
         crash::point("ack.after_source");
         let arrivals: Vec<ArrivalId> = owed.iter().map(|o| o.arrival).collect();

@@ -16,11 +16,11 @@ use crate::desk::apply::{Applied, Applying};
 use crate::desk::review::too_big_alert;
 use crate::failure::Failure;
 use crate::mail::{self, Message, Skeleton};
-use crate::store::arrival::Pending;
+use crate::store::arrival::{Of, Pending};
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::raw::RAW_CHUNK;
 use crate::store::{Counter, Error, Tx};
-use crate::ticket::{ArrivalId, EventNumber, MailboxId};
+use crate::ticket::{ArrivalId, EventNumber};
 use crate::triage::{self, Clues, Code, Decision, Rules};
 
 /// What became of messages: act and code, counted.
@@ -69,15 +69,15 @@ pub(super) struct Parsed {
 }
 
 impl Intake {
-    /// Decides what is kept and not decided: all of it at start, first thing in a round that of its mailbox. After an
+    /// Decides what is kept and not decided: at start what nobody else has, first thing in a round that of its mailbox. After an
     /// unclean stop the messages go one by one, each marked as in hand before it is parsed, so that a poisonous one is
     /// found out (M10).
-    pub async fn decide_pending(&self, of: Option<MailboxId>, one_by_one: bool) -> Result<Fates, Failure> {
+    pub async fn decide_pending(&self, of: Of, one_by_one: bool) -> Result<Fates, Failure> {
         let mut fates = Fates::default();
         let mut last = None;
         if one_by_one {
             let mut tx = self.desk.store.write().await?;
-            tx.count_deaths().await?;
+            tx.count_deaths(of).await?;
             // What an MTA brings meanwhile is not of an earlier life.
             last = tx.pending_arrivals(of, i64::MAX).await?.last().map(|pending| pending.id);
             tx.commit().await?;
@@ -119,7 +119,7 @@ impl Intake {
         if parsed.iter().all(|p| p.message.is_some()) {
             match caught(self.decide_batch(&parsed, is_owed, Manner::Together)).await {
                 Ok(decided) => return Ok(decided),
-                Err(e @ Error::Unavailable(_)) => return Err(e.into()),
+                Err(e @ (Error::Unavailable(_) | Error::TakenOver(_))) => return Err(e.into()),
                 Err(e) => tracing::warn!("intake.batch_taken_apart {e}"),
             }
         }

@@ -17,7 +17,7 @@ use crate::config;
 use crate::crash;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
-use crate::store::arrival::{ArrivalState, Known, Place};
+use crate::store::arrival::{ArrivalState, Known, Of, Place};
 use crate::ticket::ArrivalId;
 
 /// Messages in one batch, however small they are.
@@ -111,6 +111,10 @@ impl Intake {
         mut source: S,
     ) -> Result<RoundReport, Failure> {
         let Ended { mut report, refused, at_close } = self.round_on(mailbox, &mut source).await?;
+        if !at_close.is_empty() {
+            // Dropped without a word, it deletes nothing.
+            self.desk.store.require_lease().await?;
+        }
         source.close().await?;
         crash::point("ack.after_close");
         report.acknowledged += at_close.len() as u64;
@@ -132,7 +136,7 @@ impl Intake {
 
     async fn round_on<S: Source>(&self, mailbox: &MailboxRow, source: &mut S) -> Result<Ended, Failure> {
         let mut report = RoundReport {
-            fates: self.decide_pending(Some(mailbox.id), false).await?,
+            fates: self.decide_pending(Of::Mailbox(mailbox.id), false).await?,
             ..RoundReport::default()
         };
         let owing = ArrivalState::AckPending;
@@ -163,6 +167,7 @@ impl Intake {
         source: &mut S,
         Seen { left_over, at_close, report }: Seen<'_>,
     ) -> Result<(), Failure> {
+        self.desk.store.require_life()?;
         let listing = source.open(&folder).await?;
         report.listed += listing.items.len() as u64;
         let place = Place { mailbox: mailbox.id, epoch: mailbox.epoch, folder, validity: listing.validity };
@@ -211,7 +216,7 @@ impl Intake {
 
     /// A round over a mailbox that an MTA fills: what it has brought is decided. Nobody is to be told.
     pub async fn round_of_pipe(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
-        let fates = self.decide_pending(Some(mailbox.id), false).await?;
+        let fates = self.decide_pending(Of::Mailbox(mailbox.id), false).await?;
         let balance = self.check_balance(mailbox).await?;
         Ok(RoundReport {
             listed: fates.total(),
@@ -228,6 +233,7 @@ impl Intake {
         source: &mut S,
         batch: &[Item],
     ) -> Result<(Vec<Fetched>, Share), Failure> {
+        self.desk.store.require_life()?;
         let bytes = batch.iter().map(|item| item.size.min(SPOOLED_COST)).sum();
         self.shares.fetch(bytes, source.fetch(batch)).await
     }

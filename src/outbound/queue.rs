@@ -14,6 +14,7 @@ use super::visit::{Stopped, Visit};
 use super::{Deadlines, RelayBook, RelaySettings};
 use crate::clock::{Clock, Pulse};
 use crate::failure::{Failure, Kind};
+use crate::lease::Leases;
 use crate::store::Store;
 use crate::store::delivery::Sender;
 use crate::telemetry::Metrics;
@@ -38,8 +39,8 @@ pub type Relays = Arc<dyn Fn() -> BoxFuture<'static, Result<RelayBook, Failure>>
 pub struct Outbound {
     pub store: Store,
     pub clock: Clock,
-    /// Whose claims they are: the same after a restart, another in each process that runs at the same time.
-    pub owner: String,
+    /// By them claims are ours, and connections to a host.
+    pub leases: Leases,
     pub relays: Relays,
     pub deadlines: Deadlines,
     pub metrics: Metrics,
@@ -135,9 +136,9 @@ fn broken_off(relay: RelayId, error: &tokio::task::JoinError) -> Served {
 }
 
 impl Outbound {
-    pub fn new(store: Store, clock: Clock, owner: impl Into<String>, relays: Relays) -> Outbound {
+    pub fn new(store: Store, clock: Clock, leases: Leases, relays: Relays) -> Outbound {
         let (deadlines, metrics) = (Deadlines::default(), Metrics::default());
-        Outbound { store, clock, owner: owner.into(), relays, deadlines, metrics }
+        Outbound { store, clock, leases, relays, deadlines, metrics }
     }
 
     /// Sends what is due now, once: up to `limit` mails of each relay.
@@ -213,7 +214,7 @@ impl Outbound {
         served: &mut HashSet<RelayId>,
         terms: &Terms,
     ) -> Result<(), Failure> {
-        let due = self.store.read().await?.relays_due(self.sender()).await?;
+        let due = self.store.read().await?.relays_due(self.sender(&self.leases.owner())).await?;
         let due: Vec<RelayId> =
             due.into_iter().filter(|id| !running.relays.contains_key(id) && !served.contains(id)).collect();
         if due.is_empty() {
@@ -232,8 +233,8 @@ impl Outbound {
         Ok(())
     }
 
-    pub(super) fn sender(&self) -> Sender<'_> {
-        Sender { owner: &self.owner, now: self.clock.now() }
+    pub(super) fn sender<'a>(&self, owner: &'a str) -> Sender<'a> {
+        Sender { owner, now: self.clock.now() }
     }
 
     /// Sends a relay's mails that are due, over one connection.

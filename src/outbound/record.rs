@@ -102,7 +102,8 @@ impl Outbound {
     /// Nothing goes through a relay: everything that is due there waits, with the same words. Gives the mails.
     pub(super) async fn defer_relay(&self, relay: RelayId, name: &str, words: &str) -> Result<u64, Error> {
         let now = self.clock.now();
-        let sender = Sender { owner: &self.owner, now };
+        let owner = self.leases.owner();
+        let sender = Sender { owner: &owner, now };
         let given_up = self.give_up_old((relay, name), words, sender).await?;
         let mut tx = self.store.write().await?;
         let next: Vec<(i64, Micros)> = tx

@@ -6,7 +6,6 @@ use super::content::Content;
 use super::reply::{Reply, Step, Verdict};
 use super::session::Session;
 use super::wire::DotStuffing;
-use crate::clock::Clock;
 use crate::crash;
 use crate::failure::{self, Failure};
 use crate::mail::Address;
@@ -39,15 +38,14 @@ pub enum Transaction {
 /// A mail, and what its sending needs.
 pub struct Delivery<'a> {
     pub store: &'a Store,
-    pub clock: &'a Clock,
     pub mail: &'a Claimed,
     pub attempt: Attempt,
     said: Vec<(String, Said)>,
 }
 
 impl<'a> Delivery<'a> {
-    pub fn new(store: &'a Store, clock: &'a Clock, mail: &'a Claimed, attempt: Attempt) -> Delivery<'a> {
-        Delivery { store, clock, mail, attempt, said: Vec::new() }
+    pub fn new(store: &'a Store, mail: &'a Claimed, attempt: Attempt) -> Delivery<'a> {
+        Delivery { store, mail, attempt, said: Vec::new() }
     }
 
     pub async fn run(mut self, session: &mut Session) -> Transaction {
@@ -193,7 +191,7 @@ impl<'a> Delivery<'a> {
 
     async fn keep_dot(&self) -> Result<bool, Error> {
         let mut tx = self.store.write().await?;
-        let is_ours = tx.dot_sent(self.mail, self.attempt, self.clock.now()).await?;
+        let is_ours = tx.dot_sent(self.mail, self.attempt).await?;
         tx.commit().await?;
         Ok(is_ours)
     }

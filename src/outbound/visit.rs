@@ -60,10 +60,11 @@ impl<'a> Visit<'a> {
         let mut seen: HashSet<OutboxId> = HashSet::new();
         loop {
             let left = limit.saturating_sub(seen.len() as i64);
+            let owner = self.outbound.leases.owner();
             let mut tx = self.outbound.store.read().await?;
             // Those that are still due although they were in hand stand in front, and must not fill the batch.
             let batch = BATCH.min(left).saturating_add(seen.len() as i64);
-            let due = tx.due(relay.id, self.outbound.sender(), batch).await?;
+            let due = tx.due(relay.id, self.outbound.sender(&owner), batch).await?;
             drop(tx);
             let fresh: Vec<OutboxId> =
                 due.into_iter().filter(|id| !seen.contains(id)).take(BATCH.min(left) as usize).collect();
@@ -89,7 +90,9 @@ impl<'a> Visit<'a> {
         crash::point("send.before_start");
         let outbound = self.outbound;
         let mut tx = outbound.store.write().await?;
-        let Some(mail) = tx.claim(id, outbound.sender()).await? else { return Ok(()) };
+        let Some(mail) = tx.claim(id, outbound.sender(&outbound.leases.owner())).await? else {
+            return Ok(());
+        };
         if mail.recipients.is_empty() {
             tx.record(&mail, &[], outbound.clock.now()).await?;
             return Ok(tx.commit().await?);
@@ -141,7 +144,7 @@ impl<'a> Visit<'a> {
                 Err(Stopped::Relay(failure)) => return relay_failed(mail, failure),
                 Err(Stopped::Store(error)) => return relay_failed(mail, error.into()),
             };
-            let delivery = Delivery::new(&outbound.store, &outbound.clock, mail, attempt);
+            let delivery = Delivery::new(&outbound.store, mail, attempt);
             match delivery.run(session).await {
                 Transaction::Ended { said, end } => return (Some((said, end)), None),
                 Transaction::Lost => return (None, None),

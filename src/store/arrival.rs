@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::lease::is_live;
 use super::tx::{placeholders, values};
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
@@ -136,6 +137,29 @@ const PENDING: &str = "SELECT id, mailbox_id, size, digest, envelope_to, receive
      AND size > (SELECT m.size_limit_bytes FROM mailbox m WHERE m.id = arrival.mailbox_id) \
      AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT), state \
      FROM arrival";
+
+/// Arrivals of which mailboxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    All,
+    /// Those that no daemon has a lease on.
+    Nobodys,
+    /// One, and those that are switched off.
+    Mailbox(MailboxId),
+}
+
+const ALL: i64 = 0;
+const NOBODYS: i64 = -1;
+
+impl Of {
+    fn number(self) -> i64 {
+        match self {
+            Of::All => ALL,
+            Of::Nobodys => NOBODYS,
+            Of::Mailbox(id) => id.0,
+        }
+    }
+}
 
 impl Tx {
     /// Writes arrivals of one place; their ids in the same order. The caller has checked that none is known.
@@ -345,18 +369,13 @@ impl Tx {
         rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
-    /// Arrivals that are kept and not decided, oldest first: of one mailbox and of those that nobody reads any more, or
-    /// of all.
-    pub async fn pending_arrivals(
-        &mut self,
-        of: Option<MailboxId>,
-        limit: i64,
-    ) -> Result<Vec<Pending>, Error> {
+    /// Arrivals that are kept and not decided, oldest first.
+    pub async fn pending_arrivals(&mut self, of: Of, limit: i64) -> Result<Vec<Pending>, Error> {
         let sql = format!(
-            "{PENDING} WHERE state IN ('kept', 'shadow_kept') AND ($1 = 0 OR mailbox_id = $1 \
-             OR mailbox_id IN (SELECT id FROM mailbox WHERE active = 0)) ORDER BY id LIMIT $2"
+            "{PENDING} WHERE state IN ('kept', 'shadow_kept') AND {} ORDER BY id LIMIT $2",
+            self.is_of()
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.map_or(0, |m| m.0)).bind(limit);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.number()).bind(limit);
         self.rows(query).await?.iter().map(pending_of).collect()
     }
 
@@ -406,11 +425,23 @@ impl Tx {
     }
 
     /// After an unclean stop: what was in hand has one try more against it.
-    pub async fn count_deaths(&mut self) -> Result<u64, Error> {
-        let query = sqlx::query(
-            "UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE state IN ('kept', 'shadow_kept') AND in_hand = 1",
+    pub async fn count_deaths(&mut self, of: Of) -> Result<u64, Error> {
+        let sql = format!(
+            "UPDATE arrival SET tries = tries + 1, in_hand = 0 WHERE state IN ('kept', 'shadow_kept') AND in_hand = 1 \
+             AND {}",
+            self.is_of()
         );
-        self.execute(query).await
+        self.execute(sqlx::query(AssertSqlSafe(sql)).bind(of.number())).await
+    }
+
+    /// Whether an arrival is one of those that `$1` stands for.
+    fn is_of(&self) -> String {
+        format!(
+            "($1 = {ALL} OR mailbox_id = $1 OR mailbox_id IN (SELECT id FROM mailbox WHERE active = 0) \
+             OR $1 = {NOBODYS} AND NOT EXISTS (SELECT 1 FROM lease l \
+             WHERE l.name = 'mailbox:' || CAST(mailbox_id AS TEXT) AND {}))",
+            is_live(self.engine, "l.owner")
+        )
     }
 
     /// A message has made its parser panic, or has gone over a limit.

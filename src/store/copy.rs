@@ -2,7 +2,8 @@
 //!
 //! One of the two sides is SQLite: its catalogue says which tables there are, in which order they refer to each other,
 //! and what each column holds. Rows are read in the order of their key and written in batches; each table has a count and
-//! a digest, which are the same on both engines.
+//! a digest, which are the same on both engines. A copy is one transaction, or a row of pieces that can be broken off and
+//! taken up again.
 
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
-use super::tx::{values, without_nul};
+use super::tx::{placeholders, values, without_nul};
 use super::{Engine, Error, Statement};
 use crate::seal::to_hex;
 
@@ -19,13 +20,18 @@ const BYTES_AN_INSERT: usize = 1 << 20;
 const ROWS_AN_INSERT: usize = 200;
 /// Rows between two words about progress.
 const ROWS_A_STEP: u64 = 1000;
+/// Of a copy that is made piece by piece: INSERTs between two commits.
+const INSERTS_A_PIECE: u32 = 8;
 
 /// What is a process's own and dies with it; a copy does not carry it.
-const NOT_CARRIED: &[&str] = &["lease", "session"];
+const NOT_CARRIED: &[&str] = &["daemon", "lease", "session"];
 /// Tables that belong to a file and not to a desk.
-const NOT_A_DESKS: &[&str] = &["_sqlx_migrations", "backup"];
+const NOT_A_DESKS: &[&str] = &["_sqlx_migrations", "backup", "moving"];
 /// A fresh schema lays rows into it, which make way.
 const LAID_DOWN: &str = "counter";
+
+/// Of a `Spot`: behind all tables.
+const THE_END: &str = "";
 
 /// A table as it was copied: how many rows, and a digest of all their values in the order of their key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +50,14 @@ pub struct Copied<'a> {
 
 /// Hears how far a copy has come.
 pub type Told<'a> = dyn FnMut(Copied<'_>) + Send + 'a;
+
+/// How far a copy has come that is made piece by piece: all rows of the tables before `table` are there, and those of
+/// `table` up to the one with this key; none: it begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spot {
+    pub table: String,
+    key: Vec<Value>,
+}
 
 /// A connection to one of the two sides, inside a transaction where one is wanted.
 pub(super) struct Side<'a> {
@@ -78,7 +92,7 @@ enum Holds {
     Bytes,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Value {
     Int(Option<i64>),
     Text(Option<String>),
@@ -146,21 +160,57 @@ impl Layout {
         let (mut sums, mut before) = (vec![], 0);
         for table in &self.0 {
             let mut target =
-                Target { table, engine: to.engine, connection: &mut *to.connection, later: vec![] };
-            let sum =
-                table.read(from.engine, &mut *from.connection, Some(&mut target), (before, told)).await?;
-            target.link().await?;
+                Target { table, engine: to.engine, connection: &mut *to.connection, pieces: None };
+            let source = Side { engine: from.engine, connection: &mut *from.connection };
+            let sum = table.read(source, &[], Some(&mut target), (before, told)).await?;
+            target.link(&mut *from.connection).await?;
             before += sum.rows;
             sums.push(sum);
         }
         Ok(sums)
     }
 
+    /// Where a copy piece by piece begins.
+    pub(super) fn first_spot(&self) -> Spot {
+        self.spot_at(0)
+    }
+
+    /// At the first row of a table; behind the last table nothing is left to copy.
+    fn spot_at(&self, at: usize) -> Spot {
+        let table = self.0.get(at).map(|table| table.name.clone());
+        Spot { table: table.unwrap_or_else(|| THE_END.to_owned()), key: vec![] }
+    }
+
+    /// Copies what comes behind `spot`, one transaction a piece; each writes with its rows, by `mark`, how far it has come.
+    pub(super) async fn copy_on(
+        &self,
+        spot: &Spot,
+        (from, to): (Side<'_>, Side<'_>),
+        mark: &Mark<'_>,
+        (mut before, told): (u64, &mut Told<'_>),
+    ) -> Result<(), Error> {
+        if spot.table == THE_END {
+            return Ok(());
+        }
+        let begun = self.0.iter().position(|table| table.name == spot.table);
+        let begun = begun.ok_or_else(|| Error::Corrupt(format!("there is no table {}", spot.table)))?;
+        for (at, table) in self.0.iter().enumerate().skip(begun) {
+            let key: &[Value] = if at == begun { &spot.key } else { &[] };
+            let pieces = Some(Pieces { mark, inserts: 0 });
+            let mut target = Target { table, engine: to.engine, connection: &mut *to.connection, pieces };
+            let source = Side { engine: from.engine, connection: &mut *from.connection };
+            before += table.read(source, key, Some(&mut target), (before, told)).await?.rows;
+            target.end_table(&mut *from.connection, &self.spot_at(at + 1)).await?;
+        }
+        Ok(())
+    }
+
     /// Counts and digests of what stands in a side.
     pub(super) async fn sums(&self, side: Side<'_>, told: &mut Told<'_>) -> Result<Vec<TableSum>, Error> {
         let (mut sums, mut before) = (vec![], 0);
         for table in &self.0 {
-            let sum = table.read(side.engine, &mut *side.connection, None, (before, told)).await?;
+            let again = Side { engine: side.engine, connection: &mut *side.connection };
+            let sum = table.read(again, &[], None, (before, told)).await?;
             before += sum.rows;
             sums.push(sum);
         }
@@ -213,29 +263,38 @@ impl Table {
         self.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// All rows in the order of the key, which is that of bytes on both engines.
-    fn select(&self, engine: Engine) -> String {
+    /// The rows behind a key, or all, in the order of the key, which is that of bytes on both engines.
+    fn select(&self, engine: Engine, is_behind: bool) -> String {
         let term = |at: &usize| {
             let column = &self.columns[*at];
             format!("{}{}", column.name, if column.holds == Holds::Text { engine.by_bytes() } else { "" })
         };
-        let key: Vec<String> = self.key.iter().map(term).collect();
-        format!("SELECT {} FROM {} ORDER BY {}", self.column_names(), self.name, key.join(", "))
+        let key = self.key.iter().map(term).collect::<Vec<_>>().join(", ");
+        let behind = match is_behind {
+            true => format!(" WHERE ({key}) > ({})", placeholders(1, self.key.len())),
+            false => String::new(),
+        };
+        format!("SELECT {} FROM {}{behind} ORDER BY {key}", self.column_names(), self.name)
     }
 
-    /// Reads all rows, and writes them into `target` where there is one.
+    fn key_of(&self, row: &[Value]) -> Vec<Value> {
+        self.key.iter().map(|at| row[*at].clone()).collect()
+    }
+
+    /// Reads all rows behind a key, and writes them into `target` where there is one.
     async fn read(
         &self,
-        engine: Engine,
-        connection: &mut AnyConnection,
+        from: Side<'_>,
+        behind: &[Value],
         mut target: Option<&mut Target<'_>>,
         (before, told): (u64, &mut Told<'_>),
     ) -> Result<TableSum, Error> {
         told(Copied { rows: before, table: &self.name });
         let (mut digest, mut rows) = (Sha256::new(), 0);
         let mut batch = Batch::default();
-        let sql = self.select(engine);
-        let mut stream = sqlx::query(AssertSqlSafe(sql)).fetch(connection);
+        let query = sqlx::query(AssertSqlSafe(self.select(from.engine, !behind.is_empty())));
+        let query = behind.iter().fold(query, |query, value| value.clone().bind(query, from.engine));
+        let mut stream = query.fetch(from.connection);
         while let Some(row) = stream.try_next().await? {
             let row = self.values(&row)?;
             row.iter().for_each(|value| value.add_to(&mut digest));
@@ -275,21 +334,32 @@ struct Batch {
     bytes: usize,
 }
 
+/// Writes with each piece how far the copy has come: a statement whose one value is the spot.
+pub(super) type Mark<'a> = dyn Fn(&Spot) -> Result<Statement<'static>, Error> + Send + Sync + 'a;
+
 /// The table on the side that is written.
 struct Target<'a> {
     table: &'a Table,
     engine: Engine,
     connection: &'a mut AnyConnection,
-    /// References of rows to rows of the same table, set once all are there: key, column, value.
-    later: Vec<(i64, usize, i64)>,
+    /// None: all of it is inside a transaction of the caller's.
+    pieces: Option<Pieces<'a>>,
+}
+
+struct Pieces<'a> {
+    mark: &'a Mark<'a>,
+    /// Since the last commit; none: no transaction is open.
+    inserts: u32,
 }
 
 impl Target<'_> {
     async fn insert(&mut self, mut rows: Vec<Vec<Value>>) -> Result<(), Error> {
-        if rows.is_empty() {
-            return Ok(());
+        let Some(last) = rows.last() else { return Ok(()) };
+        let spot = Spot { table: self.table.name.clone(), key: self.table.key_of(last) };
+        self.open_piece().await?;
+        for row in &mut rows {
+            self.table.inward.iter().for_each(|at| row[*at] = Value::Int(None));
         }
-        rows.iter_mut().for_each(|row| self.put_off(row));
         let sql = format!(
             "INSERT INTO {} ({}) VALUES {}",
             self.table.name,
@@ -301,24 +371,51 @@ impl Target<'_> {
             query = value.bind(query, self.engine);
         }
         query.execute(&mut *self.connection).await?;
-        Ok(())
-    }
-
-    fn put_off(&mut self, row: &mut [Value]) {
-        let Some(Value::Int(Some(key))) = self.table.key.first().map(|at| row[*at].clone()) else { return };
-        for at in &self.table.inward {
-            if let Value::Int(value @ Some(_)) = &mut row[*at] {
-                self.later.extend(value.take().map(|value| (key, *at, value)));
+        match self.pieces.as_mut() {
+            Some(pieces) if pieces.inserts + 1 >= INSERTS_A_PIECE => self.end_piece(&spot).await,
+            Some(pieces) => {
+                pieces.inserts += 1;
+                Ok(())
             }
+            None => Ok(()),
         }
     }
 
-    async fn link(&mut self) -> Result<(), Error> {
-        for (key, at, value) in std::mem::take(&mut self.later) {
-            let Table { name, columns, key: of, .. } = self.table;
-            let sql =
-                format!("UPDATE {name} SET {} = $1 WHERE {} = $2", columns[at].name, columns[of[0]].name);
-            sqlx::query(AssertSqlSafe(sql)).bind(value).bind(key).execute(&mut *self.connection).await?;
+    async fn open_piece(&mut self) -> Result<(), Error> {
+        if self.pieces.as_ref().is_some_and(|pieces| pieces.inserts == 0) {
+            sqlx::query(self.engine.begin_write()).execute(&mut *self.connection).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_piece(&mut self, spot: &Spot) -> Result<(), Error> {
+        if let Some(pieces) = &mut self.pieces {
+            pieces.inserts = 0;
+            (pieces.mark)(spot)?.execute(&mut *self.connection).await?;
+            sqlx::query("COMMIT").execute(&mut *self.connection).await?;
+        }
+        Ok(())
+    }
+
+    /// The last piece of a table, with its references; `next` is where it goes on.
+    async fn end_table(&mut self, from: &mut AnyConnection, next: &Spot) -> Result<(), Error> {
+        self.open_piece().await?;
+        self.link(from).await?;
+        self.end_piece(next).await
+    }
+
+    /// Sets the references of rows to rows of the same table, now that all are there.
+    async fn link(&mut self, from: &mut AnyConnection) -> Result<(), Error> {
+        let Table { name, columns, key, inward } = self.table;
+        let Some(key) = key.first().map(|at| &columns[*at].name) else { return Ok(()) };
+        for column in inward.iter().map(|at| &columns[*at].name) {
+            let all = format!("SELECT {key}, {column} FROM {name} WHERE {column} IS NOT NULL");
+            let sql = format!("UPDATE {name} SET {column} = $1 WHERE {key} = $2");
+            for row in sqlx::query(AssertSqlSafe(all)).fetch_all(&mut *from).await? {
+                let (of, value): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+                let query = sqlx::query(AssertSqlSafe(sql.as_str())).bind(value).bind(of);
+                query.execute(&mut *self.connection).await?;
+            }
         }
         Ok(())
     }
@@ -350,6 +447,10 @@ impl Value {
                 digest.update([u8::from(value.is_some())]);
                 digest.update(value.unwrap_or_default().to_le_bytes());
                 return;
+            }
+            // As both engines keep it.
+            Value::Text(Some(text)) if text.contains('\0') => {
+                return Value::Text(Some(without_nul(text))).add_to(digest);
             }
             Value::Text(value) => (2, value.as_ref().map(String::as_bytes)),
             Value::Bytes(value) => (3, value.as_deref()),

@@ -1,28 +1,26 @@
 //! What the sender does with queued mail: find what is due, claim it, keep each step of an attempt, record its end.
 //!
-//! A claim is a lease with a fencing number. Whoever holds the number of the last claim may go on, also past the end of
-//! the lease's time; whoever does not has lost the mail to somebody else, and nothing of what it did is recorded.
-
-use std::time::Duration;
+//! A claim is a lease with a fencing number, and lasts as long as its daemon lives. Whoever holds the number of the last
+//! claim may record what became of the mail, also when its own life is over; whoever does not has lost the mail to
+//! somebody else, and nothing of what it did is recorded. A final dot needs the life, too.
 
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::lease::is_live;
 use super::tx::without_nul;
-use super::{Counter, Error, Tx};
+use super::{Counter, Engine, Error, Tx};
 use crate::clock::Micros;
 use crate::mail::compose::Segment;
 use crate::ticket::{LogEntryId, OutboxId, RelayId, TicketId};
 
-/// How long a mail belongs to its sender: longer than any attempt, and renewed before the final dot.
-const LEASE: Duration = Duration::from_secs(30 * 60);
 /// Longest words of a peer that are kept.
 const MAX_WORDS: usize = 500;
 
 /// Who sends, and what time it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender<'a> {
-    /// The same across restarts of the same sender, so that its own claims do not lock it out.
+    /// The daemon, in its present life.
     pub owner: &'a str,
     pub now: Micros,
 }
@@ -102,16 +100,28 @@ pub struct AttemptRow {
 }
 
 /// Mail that may be sent now by `$2`; `$1` is the time. A desk that is held after a restore sends nothing.
-const IS_DUE: &str = "o.state = 'queued' AND o.next_us <= $1 AND (o.lease_until_us <= $1 OR o.lease_owner = $2) \
-     AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'desk_held')";
+fn is_due(engine: Engine) -> String {
+    format!(
+        "o.state = 'queued' AND o.next_us <= $1 AND {} \
+         AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'desk_held')",
+        is_free(engine, "o.lease_owner")
+    )
+}
+
+/// Nobody else who lives has it.
+fn is_free(engine: Engine, owner: &str) -> String {
+    format!("({owner} IN ('', $2) OR NOT {})", is_live(engine, owner))
+}
+
 const IS_OPEN: &str = "state IN ('queued', 'deferred')";
 
 impl Tx {
     /// The relays that have mail due, are active and not paused.
     pub async fn relays_due(&mut self, sender: Sender<'_>) -> Result<Vec<RelayId>, Error> {
+        let is_due = is_due(self.engine);
         let sql = format!(
             "SELECT r.id FROM relay r WHERE r.active = 1 AND r.paused = 0 \
-             AND EXISTS (SELECT 1 FROM outbox o WHERE o.relay_id = r.id AND {IS_DUE}) ORDER BY r.id"
+             AND EXISTS (SELECT 1 FROM outbox o WHERE o.relay_id = r.id AND {is_due}) ORDER BY r.id"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(sender.now.0).bind(sender.owner);
         self.rows(query).await?.iter().map(|row| Ok(RelayId(row.try_get(0)?))).collect()
@@ -124,8 +134,9 @@ impl Tx {
         sender: Sender<'_>,
         limit: i64,
     ) -> Result<Vec<OutboxId>, Error> {
+        let is_due = is_due(self.engine);
         let sql = format!(
-            "SELECT o.id FROM outbox o WHERE {IS_DUE} AND o.relay_id = $3 \
+            "SELECT o.id FROM outbox o WHERE {is_due} AND o.relay_id = $3 \
              AND EXISTS (SELECT 1 FROM relay r WHERE r.id = $3 AND r.active = 1 AND r.paused = 0) \
              ORDER BY o.next_us, o.id LIMIT $4"
         );
@@ -161,17 +172,15 @@ impl Tx {
 
     /// Claims a mail that is due. `None`: somebody else has it, its relay was paused, or it is due no more.
     pub async fn claim(&mut self, id: OutboxId, sender: Sender<'_>) -> Result<Option<Claimed>, Error> {
-        let query = sqlx::query(
-            "UPDATE outbox SET lease_owner = $2, lease_until_us = $3, fence = fence + 1 \
-             WHERE id = $4 AND state = 'queued' AND next_us <= $1 AND (lease_until_us <= $1 OR lease_owner = $2) \
+        let sql = format!(
+            "UPDATE outbox SET lease_owner = $2, fence = fence + 1 \
+             WHERE id = $3 AND state = 'queued' AND next_us <= $1 AND {} \
              AND EXISTS (SELECT 1 FROM relay r WHERE r.id = outbox.relay_id AND r.active = 1 AND r.paused = 0) \
              AND NOT EXISTS (SELECT 1 FROM setting WHERE name = 'desk_held') \
              RETURNING id, fence, ticket_id, log_entry_id, return_path, literal, segments, size, created_us",
-        )
-        .bind(sender.now.0)
-        .bind(sender.owner)
-        .bind(sender.now.plus(LEASE).0)
-        .bind(id.0);
+            is_free(self.engine, "outbox.lease_owner")
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(sender.now.0).bind(sender.owner).bind(id.0);
         let Some(row) = self.maybe_row(query).await? else { return Ok(None) };
         let recipients = self.due_recipients(id, sender.now).await?;
         Ok(Some(claimed_of(&row, recipients)?))
@@ -222,10 +231,17 @@ impl Tx {
         self.rows(query.bind(id.0)).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Keeps that the final dot goes out now. `false`: the mail is ours no more, and the dot must not go.
-    pub async fn dot_sent(&mut self, mail: &Claimed, attempt: Attempt, now: Micros) -> Result<bool, Error> {
-        let query = sqlx::query("UPDATE outbox SET lease_until_us = $1 WHERE id = $2 AND fence = $3");
-        if self.execute(query.bind(now.plus(LEASE).0).bind(mail.id.0).bind(mail.fence)).await? == 0 {
+    /// Keeps that the final dot goes out now. `false`: the mail is ours no more, or its daemon's life is over, and the dot
+    /// must not go.
+    pub async fn dot_sent(&mut self, mail: &Claimed, attempt: Attempt) -> Result<bool, Error> {
+        // The row stays as it is until the commit: whoever claims the mail comes before or behind.
+        let sql = format!(
+            "UPDATE outbox SET fence = fence WHERE id = $1 AND fence = $2 AND NOT EXISTS \
+             (SELECT 1 FROM daemon d WHERE d.id = outbox.lease_owner AND d.until_us <= {})",
+            self.engine.now()
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(mail.id.0).bind(mail.fence);
+        if self.execute(query).await? == 0 {
             return Ok(false);
         }
         let query = sqlx::query("UPDATE outbox_attempt SET state = 'dot_sent' WHERE id = $1");
@@ -259,9 +275,7 @@ impl Tx {
     /// Records outcomes of a claimed mail without an attempt, and lets it go. `false` as in `end_attempt`.
     pub async fn record(&mut self, mail: &Claimed, outcomes: &[Outcome], now: Micros) -> Result<bool, Error> {
         // First the fence: whoever claims the mail meanwhile waits for this row.
-        let query = sqlx::query(
-            "UPDATE outbox SET lease_owner = '', lease_until_us = 0 WHERE id = $1 AND fence = $2",
-        );
+        let query = sqlx::query("UPDATE outbox SET lease_owner = '' WHERE id = $1 AND fence = $2");
         if self.execute(query.bind(mail.id.0).bind(mail.fence)).await? == 0 {
             return Ok(false);
         }
@@ -300,9 +314,10 @@ impl Tx {
 
     /// How often the due recipients of a relay's due mails were tried, each number once.
     pub async fn tries_due(&mut self, relay: RelayId, sender: Sender<'_>) -> Result<Vec<i64>, Error> {
+        let is_due = is_due(self.engine);
         let sql = format!(
             "SELECT DISTINCT r.attempts FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
-             WHERE o.relay_id = $3 AND {IS_DUE} AND r.{IS_OPEN} AND r.next_us <= $1"
+             WHERE o.relay_id = $3 AND {is_due} AND r.{IS_OPEN} AND r.next_us <= $1"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(sender.now.0).bind(sender.owner);
         self.rows(query.bind(relay.0)).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -316,9 +331,10 @@ impl Tx {
         tries: i64,
         born: Micros,
     ) -> Result<Vec<OutboxId>, Error> {
+        let is_due = is_due(self.engine);
         let sql = format!(
             "SELECT DISTINCT o.id FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id WHERE o.relay_id = $3 \
-             AND {IS_DUE} AND r.{IS_OPEN} AND r.next_us <= $1 AND r.attempts >= $4 AND o.created_us <= $5 ORDER BY o.id"
+             AND {is_due} AND r.{IS_OPEN} AND r.next_us <= $1 AND r.attempts >= $4 AND o.created_us <= $5 ORDER BY o.id"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(sender.now.0).bind(sender.owner);
         let rows = self.rows(query.bind(relay.0).bind(tries).bind(born.0)).await?;
@@ -335,18 +351,20 @@ impl Tx {
         words: &str,
     ) -> Result<u64, Error> {
         for (tries, next) in next {
+            let is_due = is_due(self.engine);
             let sql = format!(
                 "UPDATE outbox_recipient SET state = 'deferred', attempts = attempts + 1, next_us = $4, code = 0, \
                  enhanced = '', words = $5 WHERE {IS_OPEN} AND next_us <= $1 AND attempts = $6 \
-                 AND outbox_id IN (SELECT o.id FROM outbox o WHERE o.relay_id = $3 AND {IS_DUE})"
+                 AND outbox_id IN (SELECT o.id FROM outbox o WHERE o.relay_id = $3 AND {is_due})"
             );
             let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(sender.now.0).bind(sender.owner);
             self.execute(query.bind(relay.0).bind(next.0).bind(cut(words)).bind(*tries)).await?;
         }
+        let is_due = is_due(self.engine);
         let sql = format!(
             "UPDATE outbox SET next_us = coalesce((SELECT min(r.next_us) FROM outbox_recipient r \
              WHERE r.outbox_id = outbox.id AND r.{IS_OPEN}), next_us) \
-             WHERE id IN (SELECT o.id FROM outbox o WHERE o.relay_id = $3 AND {IS_DUE})"
+             WHERE id IN (SELECT o.id FROM outbox o WHERE o.relay_id = $3 AND {is_due})"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(sender.now.0).bind(sender.owner);
         self.execute(query.bind(relay.0)).await

@@ -15,6 +15,8 @@ pub enum Engine {
 const SQLITE_PRAGMAS: &str = "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
      PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
      PRAGMA journal_size_limit = 67108864;";
+/// How long a transaction may stand still before PostgreSQL ends it.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(10);
 const SQLITE_READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
 const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 3000;";
 
@@ -39,7 +41,11 @@ impl Engine {
         match self {
             // SQLite's readers are held to it by `query_only`; their snapshot begins with the first look.
             Engine::Sqlite => "BEGIN",
-            Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            // It holds nobody up, and a backup may take its time between two looks.
+            Engine::Postgres => {
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                 SET LOCAL idle_in_transaction_session_timeout = 0"
+            }
         }
     }
 
@@ -56,6 +62,40 @@ impl Engine {
         match self {
             Engine::Sqlite => "",
             Engine::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// The time by the database's clock, in microseconds UTC, as it is when the statement comes to it.
+    pub(super) fn now(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)",
+            Engine::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        }
+    }
+
+    /// Selected once, it has the engine end this transaction when it stands still for so many milliseconds, as text.
+    pub(super) fn limits_idling(self, milliseconds: &str) -> String {
+        match self {
+            Engine::Sqlite => milliseconds.to_owned(),
+            Engine::Postgres => {
+                format!("set_config('idle_in_transaction_session_timeout', {milliseconds}, true)")
+            }
+        }
+    }
+
+    /// Appended to a SELECT of a row that nobody may change before we commit.
+    pub(super) fn for_share(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "",
+            Engine::Postgres => " FOR SHARE",
+        }
+    }
+
+    /// Appended to a SELECT of a row that we change if nobody else has it in hand.
+    pub(super) fn for_update_if_free(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "",
+            Engine::Postgres => " FOR UPDATE SKIP LOCKED",
         }
     }
 
@@ -93,6 +133,9 @@ impl Engine {
             }
             Engine::Postgres => {
                 connection.execute("SET synchronous_commit = on").await?;
+                // A process that is stopped in the midst of a transaction holds its locks, the desk's among them.
+                let idle = format!("SET idle_in_transaction_session_timeout = {}", IDLE.as_millis());
+                connection.execute(sqlx::AssertSqlSafe(idle)).await?;
             }
         }
         Ok(())

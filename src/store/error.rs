@@ -38,9 +38,15 @@ pub enum Error {
         "the sealing key does not open the secrets of this desk: it is not the key they were sealed under"
     )]
     WrongKey,
+    /// The desk is not here: it goes, has gone or is coming; the words say where.
+    #[error("{0}")]
+    Moved(String),
     /// Another process works on this desk.
     #[error("{0}")]
     Held(String),
+    /// The lease of this work is another daemon's by now, or has run out: nothing was written.
+    #[error("{0}")]
+    TakenOver(String),
     #[error("the store's schema is version {found}, this program needs {needed}: run `maildesk migrate`")]
     OldSchema { found: i64, needed: i64 },
     #[error(
@@ -56,7 +62,7 @@ pub enum Error {
 impl Error {
     /// The same call may work later: nobody has to change anything.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Error::Unavailable(_) | Error::Unreachable(_))
+        matches!(self, Error::Unavailable(_) | Error::Unreachable(_) | Error::TakenOver(_))
     }
 
     pub fn kind(&self) -> Kind {

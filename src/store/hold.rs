@@ -1,7 +1,8 @@
-//! One worker per desk: `run`, `poll` and `import` hold it, and a second one is told who does.
+//! Who works on a desk holds it: `run`, `poll`, `import`. On PostgreSQL any number of them hold it together, and
+//! `restore` holds it alone; on SQLite there is one at a time. Who is refused is told who has it.
 //!
 //! SQLite: an OS lock on a file beside the database, which the kernel lets go of when the process dies. PostgreSQL: a
-//! session's advisory lock, which the server lets go of when the connection ends; a lease row says who has it.
+//! session's advisory lock, which the server lets go of when the connection ends; rows say who has it.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -46,11 +47,20 @@ impl std::fmt::Display for Owner {
     }
 }
 
+/// How a desk is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Beside others, where the store has room for them.
+    Together,
+    Alone,
+}
+
 /// The desk is held until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Hold {
     held: Held,
     owner: Owner,
+    manner: Manner,
 }
 
 #[derive(Debug)]
@@ -61,11 +71,11 @@ enum Held {
 
 impl Store {
     /// Takes hold of the desk. `Error::Held` says who has it. A `deliver` is waited for: it is done in a moment.
-    pub async fn hold(&self, owner: &Owner) -> Result<Hold, Error> {
-        match self.hold_within(owner, INTRODUCED_WITHIN, LOOK).await {
+    pub async fn hold(&self, owner: &Owner, manner: Manner) -> Result<Hold, Error> {
+        match self.hold_within(owner, manner, (INTRODUCED_WITHIN, LOOK)).await {
             // In one go: who leaves the server's queue comes in at its end again.
             Err(Error::Held(words)) if words.contains(PASSING) => {
-                self.hold_within(owner, PASSES_WITHIN, LOOK).await
+                self.hold_within(owner, manner, (PASSES_WITHIN, LOOK)).await
             }
             held => held,
         }
@@ -75,8 +85,8 @@ impl Store {
     pub async fn hold_within(
         &self,
         owner: &Owner,
-        patience: Duration,
-        look: Duration,
+        manner: Manner,
+        (patience, look): (Duration, Duration),
     ) -> Result<Hold, Error> {
         match self.engine {
             Engine::Sqlite => {
@@ -89,14 +99,14 @@ impl Store {
                     tokio::time::sleep(look).await;
                 }
             }
-            Engine::Postgres => hold_session(&self.options, owner, patience).await,
+            Engine::Postgres => hold_session(&self.options, owner, manner, patience).await,
         }
     }
 
     /// Takes hold again after the lock was lost with its connection. `Error::Held`: somebody else has it now. Anything
     /// temporary may be tried again; so may it while the server still keeps the lost connection for a living one.
     pub async fn hold_again(&self, hold: &mut Hold) -> Result<(), Error> {
-        match self.hold(&hold.owner).await {
+        match self.hold(&hold.owner, hold.manner).await {
             Err(Error::Held(words)) if words.contains(&hold.owner.to_string()) => {
                 Err(Error::Unreachable(words))
             }
@@ -152,32 +162,57 @@ fn hold_file(path: &Path, owner: &Owner) -> Result<Hold, Error> {
     }
     file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
     writeln!(file, "{owner}").map_err(failed)?;
-    Ok(Hold { held: Held::File(file), owner: owner.clone() })
+    Ok(Hold { held: Held::File(file), owner: owner.clone(), manner: Manner::Alone })
 }
 
-async fn hold_session(options: &AnyConnectOptions, owner: &Owner, patience: Duration) -> Result<Hold, Error> {
+async fn hold_session(
+    options: &AnyConnectOptions,
+    owner: &Owner,
+    manner: Manner,
+    patience: Duration,
+) -> Result<Hold, Error> {
     let connect = AnyConnection::connect_with(options).await;
     let mut connection = connect.map_err(|e| refusal(Engine::Postgres, options, e))?;
     // Who waits stands in a queue: a daemon comes in its turn, however many deliver at the time.
     let limit = format!("SET lock_timeout = {}", patience.as_millis().max(1));
     sqlx::query(AssertSqlSafe(limit)).execute(&mut connection).await?;
-    let lock = sqlx::query("SELECT CAST(pg_advisory_lock($1) AS TEXT)").bind(ADVISORY_KEY);
-    if let Err(error) = lock.execute(&mut connection).await {
+    let lock = match manner {
+        Manner::Together => "SELECT CAST(pg_advisory_lock_shared($1) AS TEXT)",
+        Manner::Alone => "SELECT CAST(pg_advisory_lock($1) AS TEXT)",
+    };
+    if let Err(error) = sqlx::query(lock).bind(ADVISORY_KEY).execute(&mut connection).await {
         // lock_not_available
         if error.as_database_error().and_then(|e| e.code()).as_deref() != Some("55P03") {
             return Err(error.into());
         }
-        let query = sqlx::query("SELECT owner FROM lease WHERE name = 'desk'");
-        let row = query.fetch_optional(&mut connection).await?;
-        let holder = row.map(|row| row.try_get::<String, _>(0)).transpose()?;
-        return Err(held_by(holder.as_deref().unwrap_or("another process")));
+        return Err(held_by(&holders(&mut connection).await?));
     }
-    let query = sqlx::query(
-        "INSERT INTO lease (name, owner, until_us, fence) VALUES ('desk', $1, 0, 1) \
-         ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, fence = lease.fence + 1",
+    if manner == Manner::Alone {
+        let query = sqlx::query("UPDATE lease SET owner = $1, fence = fence + 1 WHERE name = 'desk'");
+        query.bind(owner.to_string()).execute(&mut connection).await?;
+    }
+    Ok(Hold { held: Held::Session(Box::new(connection)), owner: owner.clone(), manner })
+}
+
+/// Who is at work; where nobody is, whoever held the desk alone last.
+async fn holders(connection: &mut AnyConnection) -> Result<String, Error> {
+    let sql = format!(
+        "SELECT command, pid, host, since_us FROM daemon WHERE until_us > {} ORDER BY since_us",
+        Engine::Postgres.now()
     );
-    query.bind(owner.to_string()).execute(&mut connection).await?;
-    Ok(Hold { held: Held::Session(Box::new(connection)), owner: owner.clone() })
+    let mut at_work = vec![];
+    for row in sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await? {
+        let (command, pid, host): (String, i64, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let since = Micros(row.try_get(3)?).rfc3339();
+        at_work.push(format!("`maildesk {command}`, pid {pid} on {host}, since {since}"));
+    }
+    if !at_work.is_empty() {
+        return Ok(at_work.join("; "));
+    }
+    let query = sqlx::query("SELECT owner FROM lease WHERE name = 'desk' AND owner <> ''");
+    let row = query.fetch_optional(connection).await?;
+    let holder = row.map(|row| row.try_get::<String, _>(0)).transpose()?;
+    Ok(holder.unwrap_or_else(|| "another process".to_owned()))
 }
 
 fn held_by(holder: &str) -> Error {
@@ -185,7 +220,7 @@ fn held_by(holder: &str) -> Error {
 }
 
 /// The name of this machine.
-fn host() -> String {
+pub fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "this machine".to_owned() } else { name.trim().to_owned() }
 }

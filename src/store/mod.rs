@@ -25,9 +25,11 @@ mod hold;
 mod job;
 pub mod journal;
 mod later;
+mod lease;
 pub mod listing;
 mod mailbox;
 mod migrate;
+mod moving;
 pub mod outbox;
 mod provision;
 pub mod queue;
@@ -57,10 +59,12 @@ pub use event::{Cause, Event, Happened, StoredEvent};
 pub use folder::{BeforeStart, FolderRow, Unknown};
 pub use group::GroupRow;
 pub use health::{Owed, Ping};
-pub use hold::{Hold, Owner};
+pub use hold::{Hold, Manner, Owner, host};
 pub use job::JobRow;
+pub use lease::{DaemonRow, Fence, LeaseRow, Life, Member, Taken};
 pub use mailbox::{MailboxRow, Quiet};
 pub use migrate::Schema;
+pub use moving::{MoveStep, Moved, Moving};
 pub use relay::RelayRow;
 pub use restored::{HELD_WORDS, HeldSpan, Restored};
 pub use secret::{PasswordChange, Stamp};
@@ -90,6 +94,8 @@ pub struct Store {
     readers: AnyPool,
     writer: AnyPool,
     wait: Duration,
+    /// What writes here must still own.
+    fence: Option<Fence>,
 }
 
 impl Store {
@@ -108,32 +114,26 @@ impl Store {
             refusal::require_owner(&options)?;
         }
         try_to_open(engine, &options, wait).await?;
-        let pool = |connections: u32, is_writer: bool| {
-            AnyPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(wait)
-                .test_before_acquire(engine == Engine::Postgres)
-                // On a full disk SQLite ends the transaction itself; its ROLLBACK fails then, and sqlx goes on counting it
-                // as open. Such a connection would never begin another.
-                .before_acquire(|connection, _| {
-                    let is_free = !connection.is_in_transaction();
-                    Box::pin(std::future::ready(Ok(is_free)))
-                })
-                .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer, wait)))
-                .connect_lazy_with(options.clone())
-        };
         Ok(match engine {
             // One writer: SQLite has one write lock, and a queue of tasks is fairer than its busy handler.
             Engine::Sqlite => Store {
                 engine,
                 options: options.clone(),
-                writer: pool(1, true),
-                readers: pool(READERS, false),
+                writer: pool(engine, &options, wait, (1, true)),
+                readers: pool(engine, &options, wait, (READERS, false)),
                 wait,
+                fence: None,
             },
             Engine::Postgres => {
-                let all = pool(POSTGRES_CONNECTIONS, true);
-                Store { engine, options: options.clone(), writer: all.clone(), readers: all, wait }
+                let all = pool(engine, &options, wait, (POSTGRES_CONNECTIONS, true));
+                Store {
+                    engine,
+                    options: options.clone(),
+                    writer: all.clone(),
+                    readers: all,
+                    wait,
+                    fence: None,
+                }
             }
         })
     }
@@ -151,6 +151,16 @@ impl Store {
         Store::connect(url).await
     }
 
+    /// The same store by a connection of its own, which no other work keeps waiting. SQLite has one writer in any case.
+    pub fn apart(&self) -> Store {
+        let mut apart = self.clone();
+        if self.engine == Engine::Postgres {
+            apart.writer = pool(self.engine, &self.options, self.wait, (1, true));
+            apart.readers = apart.writer.clone();
+        }
+        apart
+    }
+
     pub fn engine(&self) -> Engine {
         self.engine
     }
@@ -162,13 +172,21 @@ impl Store {
 
     /// A transaction that neither decides nor writes events: arrivals, attempts, alerts, settings.
     pub async fn write(&self) -> Result<Tx, Error> {
-        self.begin(&self.writer, self.engine.begin_write()).await
+        let mut tx = self.begin(&self.writer, self.engine.begin_write()).await?;
+        if let Some(fence) = &self.fence {
+            tx.require_fence(fence).await?;
+        }
+        Ok(tx)
     }
 
     /// A transaction under the desk lock. It is short: nothing waits for the network inside it.
     pub async fn desk(&self) -> Result<Tx, Error> {
-        let mut tx = self.write().await?;
+        let mut tx = self.begin(&self.writer, self.engine.begin_write()).await?;
         tx.lock_desk().await?;
+        // Behind the lock: there may have been a long wait for it.
+        if let Some(fence) = &self.fence {
+            tx.require_fence(fence).await?;
+        }
         Ok(tx)
     }
 
@@ -187,6 +205,26 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+fn pool(
+    engine: Engine,
+    options: &AnyConnectOptions,
+    wait: Duration,
+    (connections, is_writer): (u32, bool),
+) -> AnyPool {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(wait)
+        .test_before_acquire(engine == Engine::Postgres)
+        // On a full disk SQLite ends the transaction itself; its ROLLBACK fails then, and sqlx goes on counting it
+        // as open. Such a connection would never begin another.
+        .before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(std::future::ready(Ok(is_free)))
+        })
+        .after_connect(move |connection, _| Box::pin(engine.prepare(connection, is_writer, wait)))
+        .connect_lazy_with(options.clone())
 }
 
 /// A pool hides why it cannot connect behind a time-out; one plain connection that looks into the store says it.

@@ -4,6 +4,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::lease::is_live;
 use super::tx::placeholders;
 use super::{Error, Tx};
 use crate::clock::Micros;
@@ -238,13 +239,14 @@ impl Tx {
     /// Sends it to nobody any more. Refused while nobody can know whether it is out already.
     pub async fn cancel(&mut self, id: OutboxId, now: Micros) -> Result<(), Error> {
         // The fence goes up: an attempt under way finds it changed, and holds its final dot back for good.
-        let query = sqlx::query(
-            "UPDATE outbox SET state = 'cancelled', fence = fence + 1, lease_owner = '', lease_until_us = 0, \
-             version = version + 1 WHERE id = $1 AND state IN ('queued', 'held') AND NOT (lease_until_us > $2 \
+        let sql = format!(
+            "UPDATE outbox SET state = 'cancelled', fence = fence + 1, lease_owner = '', version = version + 1 \
+             WHERE id = $1 AND state IN ('queued', 'held') AND NOT ({} \
              AND EXISTS (SELECT 1 FROM outbox_attempt a WHERE a.outbox_id = outbox.id AND a.fence = outbox.fence \
              AND a.state = 'dot_sent'))",
+            is_live(self.engine, "outbox.lease_owner")
         );
-        if self.execute(query.bind(id.0).bind(now.0)).await? == 0 {
+        if self.execute(sqlx::query(AssertSqlSafe(sql)).bind(id.0)).await? == 0 {
             let mail = self.outbox_show(id).await?;
             return Err(Error::InUse(match mail.state.as_str() {
                 "queued" | "held" => {

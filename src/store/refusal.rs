@@ -16,6 +16,17 @@ pub(super) fn refusal(engine: Engine, options: &AnyConnectOptions, error: sqlx::
     }
 }
 
+/// Where the store lies, without user and password.
+pub(super) fn place(engine: Engine, options: &AnyConnectOptions) -> String {
+    match engine {
+        Engine::Sqlite => sqlite_path(options).display().to_string(),
+        Engine::Postgres => {
+            let Server { place, database, .. } = Server::of(options);
+            format!("{place}, database {database:?}")
+        }
+    }
+}
+
 /// What is said where nothing answers at all.
 pub(super) fn no_answer(engine: Engine, options: &AnyConnectOptions, seconds: u64) -> Error {
     Error::Unreachable(match engine {

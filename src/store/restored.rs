@@ -77,8 +77,7 @@ impl Tx {
         self.execute(query.bind(hours)).await?;
         for sql in [
             "UPDATE outbox SET state = 'held', version = version + 1 WHERE state = 'queued'",
-            "UPDATE outbox SET lease_owner = '', lease_until_us = 0, fence = fence + 1 WHERE lease_until_us > 0",
-            "UPDATE mailbox SET lease_owner = '', lease_until_us = 0",
+            "UPDATE outbox SET lease_owner = '', fence = fence + 1 WHERE lease_owner <> ''",
             "UPDATE arrival SET silent = 2 WHERE state = 'kept' AND silent = 0",
             "UPDATE arrival SET in_hand = 0 WHERE in_hand = 1",
         ] {

@@ -12,7 +12,7 @@ const FLOORS: &[(&str, Neighbours, &[&str])] = &[
     ("1 rules", Apart, &["triage", "workflow", "letters", "schedule"]),
     ("2 settings and sight", Apart, &["config", "telemetry"]),
     ("3 ground", Apart, &["store", "net"]),
-    ("3½", Apart, &["alert"]),
+    ("3½", Apart, &["alert", "lease"]),
     ("4 the desk", Apart, &["desk"]),
     ("4½", Apart, &["backup", "oauth", "scheduler", "helpdesk"]),
     ("5 intake", Apart, &["intake"]),

@@ -87,7 +87,8 @@ fn crash_everywhere(store: Store) {
         skipped("built without the feature crash-points, which scripts/test gives");
         return;
     }
-    for point in crash::POINTS {
+    // Those of leases stand in daemons.rs.
+    for point in crash::POINTS.iter().filter(|point| !point.starts_with("lease.")) {
         if crash_at(Way::Imap, store, point, 1).is_none() {
             return;
         }

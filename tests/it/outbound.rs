@@ -14,6 +14,7 @@ use maildesk::mail::compose::AttachedSpan;
 use maildesk::mail::{Encoding, Span};
 use maildesk::outbound::{Deadlines, RelaySettings};
 use maildesk::seal::Secret;
+use maildesk::store::Member;
 use maildesk::store::delivery::Sender;
 use peer::{Do, Peer, Seen, polite};
 
@@ -100,13 +101,17 @@ async fn a_crash_before_the_dot_repeats_unmarked_and_after_it_marked() {
             let mail = tx.claim(id, sender).await.unwrap().unwrap();
             let attempt = tx.start_attempt(&mail, "out", sender.now).await.unwrap();
             if is_dot_sent {
-                assert!(tx.dot_sent(&mail, attempt, sender.now).await.unwrap());
+                assert!(tx.dot_sent(&mail, attempt).await.unwrap());
             }
             tx.commit().await.unwrap();
             assert_eq!(desk.pass().await.sent, 1);
             assert_eq!(desk.attempts(id).await[1].is_possibly_repeated, expected);
         }
     }
+}
+
+fn member(id: &str) -> Member {
+    Member { id: id.into(), command: "run".into(), host: "here".into(), pid: 1 }
 }
 
 #[tokio::test]
@@ -116,17 +121,18 @@ async fn a_mail_belongs_to_the_last_who_claimed_it() {
         let mut tx = desk.store.write().await.unwrap();
         let now = desk.clock.now();
         let (one, other) = (Sender { owner: "one", now }, Sender { owner: "other", now });
+        tx.join(&member("one"), None).await.unwrap();
         let mail = tx.claim(id, one).await.unwrap().unwrap();
         let attempt = tx.start_attempt(&mail, "out", now).await.unwrap();
         assert!(tx.claim(id, other).await.unwrap().is_none());
         assert!(tx.relays_due(other).await.unwrap().is_empty());
-        // The lease runs out, and nobody else came: the outcome counts.
-        let late = now.plus(Duration::from_secs(3600));
-        assert!(tx.dot_sent(&mail, attempt, late).await.unwrap());
-        let later = late.plus(Duration::from_secs(3600));
+        // Time goes by, and nobody else came: the outcome counts.
+        assert!(tx.dot_sent(&mail, attempt).await.unwrap());
+        let later = now.plus(Duration::from_secs(3600));
+        tx.leave("one").await.unwrap();
         let theirs = tx.claim(id, Sender { now: later, ..other }).await.unwrap().unwrap();
         assert!(theirs.fence > mail.fence);
-        assert!(!tx.dot_sent(&mail, attempt, later).await.unwrap());
+        assert!(!tx.dot_sent(&mail, attempt).await.unwrap());
         assert!(!tx.record(&mail, &[], later).await.unwrap());
         assert!(tx.start_attempt(&theirs, "out", later).await.unwrap().is_possibly_repeated);
         tx.commit().await.unwrap();
@@ -216,16 +222,17 @@ async fn pause_cancel_and_retry_are_obeyed() {
 async fn a_mail_at_its_final_dot_cannot_be_cancelled_and_one_before_it_holds_the_dot() {
     for desk in desks(relay(1)).await {
         let now = desk.clock.now();
-        for is_dot_sent in [true, false] {
+        for (owner, is_dot_sent) in [("one", true), ("other", false)] {
             let id = desk.queue(&["a@x.test"]).await;
             let mut tx = desk.store.write().await.unwrap();
-            let mail = tx.claim(id, Sender { owner: "test", now }).await.unwrap().unwrap();
+            tx.join(&member(owner), None).await.unwrap();
+            let mail = tx.claim(id, Sender { owner, now }).await.unwrap().unwrap();
             let attempt = tx.start_attempt(&mail, "out", now).await.unwrap();
             if is_dot_sent {
-                assert!(tx.dot_sent(&mail, attempt, now).await.unwrap());
+                assert!(tx.dot_sent(&mail, attempt).await.unwrap());
             }
             assert_eq!(tx.cancel(id, now).await.is_err(), is_dot_sent);
-            assert_eq!(tx.dot_sent(&mail, attempt, now).await.unwrap(), is_dot_sent);
+            assert_eq!(tx.dot_sent(&mail, attempt).await.unwrap(), is_dot_sent);
             tx.commit().await.unwrap();
         }
     }

@@ -21,6 +21,7 @@ mod health;
 mod hold;
 mod jobs;
 mod journal;
+mod leases;
 mod listing;
 mod opening;
 mod outbox;
@@ -47,8 +48,12 @@ const NEED_NO_CALL: &[(&str, &str)] = &[
     ("failed_deliveries", UNDELIVERED),
     ("hold_within", "tests/it/deliver, where calls of deliver wait for each other"),
     ("connect_existing", "tests/it/deliver, which makes no store"),
+    ("move_to", MOVING),
+    ("stay", MOVING),
+    ("require_ready", MOVING),
     ("take_waits_back", "tests/it/failures/clock.rs, on both stores"),
 ];
+const MOVING: &str = "tests/it/moving.rs, with the real program";
 const SILENCE: &str = "tests/it/failures/told.rs, on both stores, through weeks of mail";
 const UNDELIVERED: &str = "tests/it/failures/told.rs, on both stores, with a relay that refuses";
 

@@ -1,7 +1,7 @@
 //! Each listing on a desk with a row of each kind. On PostgreSQL the integration tests ask them, through the program.
 
 use super::*;
-use crate::store::{ContactEdit, Owner, Store};
+use crate::store::{ContactEdit, Manner, Owner, Store};
 use crate::ticket::ContactId;
 
 /// Rows as intake and desk will write them, one of each kind.
@@ -135,14 +135,14 @@ async fn check_contacts_and_groups(store: &Store) {
 
 async fn check_hold(store: &Store) {
     let owner = |command, pid| Owner { command, pid, since: Micros(0) };
-    let mut first = store.hold(&owner("run", 1)).await.unwrap();
+    let mut first = store.hold(&owner("run", 1), Manner::Alone).await.unwrap();
     first.check().await.unwrap();
-    let said = store.hold(&owner("poll", 2)).await.unwrap_err().to_string();
+    let said = store.hold(&owner("poll", 2), Manner::Together).await.unwrap_err().to_string();
     assert!(said.contains("`maildesk run`, pid 1 on "), "{said}");
     drop(first);
     // A PostgreSQL server notices the end of a connection a moment later.
     for _ in 0..100 {
-        if store.hold(&owner("poll", 2)).await.is_ok() {
+        if store.hold(&owner("poll", 2), Manner::Together).await.is_ok() {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -35,7 +35,7 @@ async fn a_clock_that_jumps_neither_delays_nor_doubles_a_mail(url: String) {
     works.poll(&trial.mailbox("support").await).await.expect("a round");
 
     let owner = Owner { command: "run", pid: 1, since: works.clock.now() };
-    let mut hold = works.store.hold(&owner).await.expect("the desk");
+    let mut hold = works.store.hold(&owner, maildesk::store::Manner::Together).await.expect("the desk");
     let listener = control::bind(&trial.folder.path().join("sock")).await.expect("a socket");
     let handler: control::Handler = Arc::new(|_| Box::pin(async { Response::default() }));
     let stop = CancellationToken::new();

@@ -2,6 +2,8 @@
 
 use sqlx::Connection as _;
 
+use maildesk::store::arrival::Of;
+
 use crate::support::trial::{Letter, Trial, by_hand, on_both_stores};
 
 on_both_stores!(
@@ -20,7 +22,7 @@ async fn a_message_that_the_daemon_dies_of_is_set_aside(url: String) {
     for death in 1..=3 {
         tx.take_in_hand(poisonous).await.unwrap();
         if death < 3 {
-            tx.count_deaths().await.unwrap();
+            tx.count_deaths(Of::All).await.unwrap();
         }
     }
     tx.commit().await.unwrap();

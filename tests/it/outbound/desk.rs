@@ -1,9 +1,11 @@
 //! A desk with one relay and one ticket, on each engine there is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use maildesk::clock::{Clock, Micros};
 use maildesk::config::{RelayKind, Tls};
+use maildesk::lease::Leases;
 use maildesk::mail::compose::{AttachedSpan, Auto, Draft, compose};
 use maildesk::mail::{Address, MessageId, NamedAddress};
 use maildesk::outbound::{Outbound, RelayBook, RelaySettings, Report};
@@ -71,7 +73,8 @@ async fn desk(url: String, dir: tempfile::TempDir, relay: RelaySettings) -> Desk
         let book = book.clone();
         Box::pin(async move { Ok(book) }) as futures_util::future::BoxFuture<'static, _>
     });
-    let outbound = Outbound::new(store.clone(), clock.clone(), "test", relays);
+    let outbound =
+        Outbound::new(store.clone(), clock.clone(), Leases::new(&store, Duration::from_secs(30)), relays);
     Desk { store, url, clock, outbound, dir }
 }
 

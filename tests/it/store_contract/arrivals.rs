@@ -1,6 +1,6 @@
 //! Arrivals: every message a source has shown, by its identity there.
 
-use maildesk::store::arrival::{ArrivalState, NewArrival, Place};
+use maildesk::store::arrival::{ArrivalState, NewArrival, Of, Place};
 use maildesk::store::journal::Fate;
 use maildesk::store::queue::NewError;
 use maildesk::store::{Error, Store, Tx};
@@ -103,11 +103,11 @@ async fn what_is_kept_waits_in_order(store: &Store) {
     let before = NewArrival { state: ArrivalState::BeforeStart, ..new_arrival("old", b"") };
     tx.insert_arrivals(&place(laid.mailbox), &[before], at(1)).await.unwrap();
     decide(&mut tx, ids[1], &decision(Act::Discard, Code::Duplicate), Fate::default()).await;
-    let waiting = tx.pending_arrivals(None, 3).await.unwrap();
+    let waiting = tx.pending_arrivals(Of::All, 3).await.unwrap();
     assert_eq!(waiting.iter().map(|p| p.id).collect::<Vec<_>>(), [ids[0], ids[2], ids[3]]);
-    assert_eq!(tx.pending_arrivals(None, 100).await.unwrap().len(), 4);
-    assert_eq!(tx.pending_arrivals(Some(laid.mailbox), 100).await.unwrap().len(), 4);
-    assert!(tx.pending_arrivals(Some(MailboxId(99)), 100).await.unwrap().is_empty());
+    assert_eq!(tx.pending_arrivals(Of::All, 100).await.unwrap().len(), 4);
+    assert_eq!(tx.pending_arrivals(Of::Mailbox(laid.mailbox), 100).await.unwrap().len(), 4);
+    assert!(tx.pending_arrivals(Of::Mailbox(MailboxId(99)), 100).await.unwrap().is_empty());
     let mut kept: Vec<ArrivalId> = tx.still_kept(&ids).await.unwrap().into_iter().collect();
     kept.sort();
     assert_eq!(kept, [ids[0], ids[2], ids[3], ids[4]]);
@@ -115,7 +115,11 @@ async fn what_is_kept_waits_in_order(store: &Store) {
     tx.commit().await.unwrap();
     run_sql_here("UPDATE mailbox SET active = 0").await;
     let mut tx = store.read().await.unwrap();
-    assert_eq!(tx.pending_arrivals(Some(MailboxId(99)), 100).await.unwrap().len(), 4, "nobody else reads it");
+    assert_eq!(
+        tx.pending_arrivals(Of::Mailbox(MailboxId(99)), 100).await.unwrap().len(),
+        4,
+        "nobody else reads it"
+    );
 }
 
 async fn what_is_decided_is_owed_to_its_source(store: &Store) {
@@ -167,12 +171,12 @@ async fn only_what_was_in_hand_counts_as_a_try(store: &Store) {
     for n in 0..3 {
         ids.push(arrive(&mut tx, laid.mailbox, &n.to_string(), b"x").await);
     }
-    assert_eq!(tx.count_deaths().await.unwrap(), 0);
+    assert_eq!(tx.count_deaths(Of::All).await.unwrap(), 0);
     tx.take_in_hand(ids[0]).await.unwrap();
     tx.take_in_hand(ids[2]).await.unwrap();
     decide(&mut tx, ids[2], &decision(Act::Discard, Code::Duplicate), Fate::default()).await;
-    assert_eq!(tx.count_deaths().await.unwrap(), 1, "what is decided is in hand no more");
-    assert_eq!(tx.count_deaths().await.unwrap(), 0, "a death is counted once");
+    assert_eq!(tx.count_deaths(Of::All).await.unwrap(), 1, "what is decided is in hand no more");
+    assert_eq!(tx.count_deaths(Of::All).await.unwrap(), 0, "a death is counted once");
     tx.count_try(ids[0]).await.unwrap();
     let tries = [tx.arrival(ids[0]).await.unwrap().tries, tx.arrival(ids[1]).await.unwrap().tries];
     assert_eq!(tries, [2, 0]);
@@ -201,7 +205,7 @@ async fn what_was_left_is_taken_in_or_let_go(store: &Store) {
     tx.refill_arrival(left[0], 3, &digest(b"big")).await.unwrap();
     tx.settle_error_of(left[0], "fetched", at(4)).await.unwrap();
     assert!(tx.asked_for().await.unwrap().is_empty());
-    let pending = tx.pending_arrivals(None, 10).await.unwrap();
+    let pending = tx.pending_arrivals(Of::All, 10).await.unwrap();
     assert_eq!(
         pending.iter().map(|p| (p.id, p.size, p.digest.clone())).collect::<Vec<_>>(),
         [(left[0], 3, digest(b"big"))]

@@ -4,6 +4,7 @@ use maildesk::store::delivery::{Attempt, Claimed, Ended, Fate, Outcome, Sender};
 use maildesk::store::{Store, Tx};
 use maildesk::ticket::{OutboxId, RelayId};
 
+use super::leases::{die, live};
 use super::outbox::queue;
 use super::world::{Laid, at, lay_down};
 
@@ -73,6 +74,8 @@ async fn a_mail_is_due_until_its_relay_is_paused(store: &Store) {
 
 async fn one_claims_and_another_does_not(store: &Store) {
     let (laid, id) = queued(store, &["ann@x.test"]).await;
+    live(store, "me").await;
+    live(store, "other").await;
     let claim = |sender| async move {
         let mut tx = store.write().await.unwrap();
         let claimed = tx.claim(id, sender).await.unwrap();
@@ -93,7 +96,10 @@ async fn one_claims_and_another_does_not(store: &Store) {
     );
     assert_eq!(tx.next_due().await.unwrap(), None);
     assert_eq!(tx.claim(id, holder(2)).await.unwrap().unwrap().fence, 2);
-    assert!(tx.claim(id, loser(HOUR)).await.unwrap().is_some(), "a lease ends");
+    assert!(tx.claim(id, loser(HOUR)).await.unwrap().is_none(), "as long as its daemon lives");
+    tx.commit().await.unwrap();
+    die(store, holder(2).owner).await;
+    assert!(store.write().await.unwrap().claim(id, loser(HOUR)).await.unwrap().is_some(), "a life ends");
 }
 
 async fn claim(tx: &mut Tx, id: OutboxId, sender: Sender<'_>) -> (Claimed, Attempt) {
@@ -107,7 +113,7 @@ async fn each_recipient_has_its_own_fate(store: &Store) {
     let mut tx = store.write().await.unwrap();
     let (mail, attempt) = claim(&mut tx, id, me(1)).await;
     assert!(!attempt.is_possibly_repeated);
-    assert!(tx.dot_sent(&mail, attempt, at(2)).await.unwrap());
+    assert!(tx.dot_sent(&mail, attempt).await.unwrap());
     let long = format!("{}\u{0}", "ü".repeat(600));
     let outcomes = [
         outcome("ann@x.test", Fate::Sent, 250, "ok"),
@@ -157,12 +163,12 @@ async fn whoever_lost_the_fence_records_nothing(store: &Store) {
     let (late, late_attempt) = claim(&mut tx, id, me(0)).await;
     let (mail, attempt) = claim(&mut tx, id, other(HOUR)).await;
     let sent = [outcome("ann@x.test", Fate::Sent, 250, "ok")];
-    assert!(!tx.dot_sent(&late, late_attempt, at(HOUR)).await.unwrap(), "its final dot must not go");
+    assert!(!tx.dot_sent(&late, late_attempt).await.unwrap(), "its final dot must not go");
     assert!(!tx.end_attempt(&late, &ended(late_attempt, 250, &sent), at(HOUR)).await.unwrap());
     assert!(!tx.record(&late, &sent, at(HOUR)).await.unwrap());
     assert_eq!(tx.outbox_show(id).await.unwrap().recipients[0].state, "queued");
-    // The lease's time may be over: as long as nobody took the mail, its end is recorded.
-    assert!(tx.dot_sent(&mail, attempt, at(5 * HOUR)).await.unwrap());
+    // Its daemon may be gone: as long as nobody took the mail, its end is recorded.
+    assert!(tx.dot_sent(&mail, attempt).await.unwrap());
     assert!(tx.end_attempt(&mail, &ended(attempt, 250, &sent), at(9 * HOUR)).await.unwrap());
     let shown = tx.outbox_show(id).await.unwrap();
     assert_eq!((shown.state.as_str(), shown.recipients[0].state.as_str()), ("done", "sent"));
@@ -175,7 +181,7 @@ async fn an_unknown_end_may_repeat(store: &Store) {
     let mut tx = store.write().await.unwrap();
     let (mail, attempt) = claim(&mut tx, id, me(0)).await;
     assert!(tx.unfinished_attempts(id).await.unwrap().is_empty());
-    assert!(tx.dot_sent(&mail, attempt, at(1)).await.unwrap());
+    assert!(tx.dot_sent(&mail, attempt).await.unwrap());
     assert_eq!(tx.unfinished_attempts(id).await.unwrap(), [attempt.id]);
     let outcomes = [outcome("ann@x.test", Fate::Deferred(at(60)), 0, "cut off after the final dot")];
     let unknown = Ended { is_unknown: true, ..ended(attempt, 0, &outcomes) };
@@ -184,7 +190,7 @@ async fn an_unknown_end_may_repeat(store: &Store) {
     assert_eq!((shown[0].state.as_str(), shown[0].ended), ("dot_sent", None), "nobody knows");
     let (mail, again) = claim(&mut tx, id, me(60)).await;
     assert!(again.is_possibly_repeated);
-    assert!(tx.dot_sent(&mail, again, at(61)).await.unwrap());
+    assert!(tx.dot_sent(&mail, again).await.unwrap());
     let sent = [
         outcome("ann@x.test", Fate::Sent, 250, "ok"),
         outcome("bob@x.test", Fate::Deferred(at(99)), 451, ""),
@@ -202,9 +208,10 @@ async fn an_unknown_end_may_repeat(store: &Store) {
 
 async fn what_is_under_way_is_cancelled_with_care(store: &Store) {
     let (_, id) = queued(store, &["ann@x.test"]).await;
+    live(store, "me").await;
     let mut tx = store.write().await.unwrap();
     let (mail, attempt) = claim(&mut tx, id, me(0)).await;
-    assert!(tx.dot_sent(&mail, attempt, at(1)).await.unwrap());
+    assert!(tx.dot_sent(&mail, attempt).await.unwrap());
     let said = tx.cancel(id, at(2)).await.unwrap_err().to_string();
     assert!(said.contains("is being sent at this moment"), "{said}");
     assert!(
@@ -212,7 +219,7 @@ async fn what_is_under_way_is_cancelled_with_care(store: &Store) {
     );
     let (mail, attempt) = claim(&mut tx, id, me(60)).await;
     tx.cancel(id, at(61)).await.unwrap();
-    assert!(!tx.dot_sent(&mail, attempt, at(62)).await.unwrap(), "before its final dot it is stopped");
+    assert!(!tx.dot_sent(&mail, attempt).await.unwrap(), "before its final dot it is stopped");
     let sent = [outcome("ann@x.test", Fate::Sent, 250, "ok")];
     assert!(!tx.end_attempt(&mail, &ended(attempt, 250, &sent), at(63)).await.unwrap());
     assert_eq!(tx.outbox_show(id).await.unwrap().recipients[0].state, "cancelled");
@@ -221,6 +228,7 @@ async fn what_is_under_way_is_cancelled_with_care(store: &Store) {
 
 async fn a_relay_that_takes_nothing_defers_all(store: &Store) {
     let laid = lay_down(store).await;
+    live(store, "other").await;
     let mut tx = store.desk().await.unwrap();
     let mut ids = vec![];
     for n in 0..3 {

@@ -73,6 +73,17 @@ impl Desk {
         Some(desk)
     }
 
+    /// Another machine's folder for the same desk: the same store, key and settings; a socket and a spool of its own.
+    pub fn beside(&self) -> Desk {
+        let folder =
+            tempfile::Builder::new().prefix("maildesk-desk-").tempdir().expect("a folder for the desk");
+        for name in ["config.toml", "maildesk.key", "password"] {
+            let from = self.folder.path().join(name);
+            fs::copy(&from, folder.path().join(name)).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+        }
+        Desk { folder, store_url: self.store_url.clone() }
+    }
+
     /// Writes config.toml: the store and the key, then `sections`. Without a `[web]` there the daemon takes no port.
     /// They may begin with more keys of `[run]`.
     pub fn configure(&self, sections: &str) {
@@ -94,6 +105,17 @@ impl Desk {
             Command::new("psql").args(["-q", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.store_url]).output();
         let output = psql.expect("psql comes with PostgreSQL");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What a query on a desk on PostgreSQL gives: a line a row, columns with `|` between.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Vec<String> {
+        let psql = Command::new("psql")
+            .args(["-XqtA", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.store_url])
+            .output();
+        let output = psql.expect("psql comes with PostgreSQL");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
     /// The program with this desk's config and these arguments, to be added to.
@@ -286,16 +308,23 @@ impl Running {
         self.child.wait().expect("a child of ours can be waited for")
     }
 
+    /// As the system knows it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal: TERM, STOP, CONT.
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        let command = format!("kill -{signal} \"$0\"");
+        let sent = Command::new("sh").args(["-c", &command]).arg(self.pid().to_string()).status();
+        assert!(sent.expect("sh starts").success(), "the program is gone before SIG{signal}: {}", self.log());
+    }
+
     /// Asks it to stop (SIGTERM), and waits.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
-        let asked =
-            Command::new("sh").args(["-c", "kill -TERM \"$0\""]).arg(self.child.id().to_string()).status();
-        assert!(
-            asked.expect("sh starts").success(),
-            "the program is gone before it was asked to stop: {}",
-            self.log()
-        );
+        self.signal("TERM");
         self.wait(Duration::from_secs(30))
     }
 

@@ -1,0 +1,279 @@
+//! A process's part in the common work: its life, which it renews again and again, and the leases that it holds.
+//!
+//! A life that could not be renewed in time is over, by our own clock before the database's; everything under it stops,
+//! and a new life begins with nothing. On SQLite one process holds the desk, and a life lasts as long as that.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Pulse, uptime};
+use crate::crash;
+use crate::seal::{random, to_hex};
+use crate::store::{DaemonRow, Engine, Error, Fence, LeaseRow, Life, Member, Store, host};
+
+/// Before a renewal that failed is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Between two looks of a process whose life lasts as long as it runs.
+const REST: Duration = Duration::from_secs(30);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Leases(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    /// `None`: for as long as the process runs.
+    length: Option<Duration>,
+    now: Mutex<Now>,
+    /// Told when a life ends or begins.
+    lives: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Now {
+    command: &'static str,
+    life: Option<Arc<Life>>,
+    held: BTreeMap<String, Lease>,
+}
+
+/// A lease that is ours, as far as we know.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    pub fence: Fence,
+    /// Whoever had it before gave it back in good order.
+    pub was_given_back: bool,
+}
+
+impl Lease {
+    pub fn is_over(&self) -> bool {
+        self.fence.life.is_over()
+    }
+}
+
+/// Who works, and on what.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// Those that live, the oldest first.
+    pub daemons: Vec<DaemonRow>,
+    pub leases: Vec<LeaseRow>,
+}
+
+impl Sight {
+    /// In words, who has a lease.
+    pub fn holder(&self, name: &str) -> Option<String> {
+        let lease = self.leases.iter().find(|lease| lease.name == name && lease.is_live)?;
+        self.daemons.iter().find(|daemon| daemon.id == lease.owner).map(DaemonRow::to_string)
+    }
+}
+
+impl Leases {
+    /// A process that does not work yet. A life lasts for `length` from each renewal.
+    pub fn new(store: &Store, length: Duration) -> Leases {
+        let length = (store.engine() == Engine::Postgres).then_some(length);
+        Leases(Arc::new(Inner {
+            store: store.apart(),
+            length,
+            now: Mutex::default(),
+            lives: watch::Sender::default(),
+        }))
+    }
+
+    /// Begins to work, as what the command is called.
+    pub async fn join(&self, command: &'static str) -> Result<(), Error> {
+        if self.0.length.is_none() {
+            // Whoever holds the desk is alone with it.
+            let mut tx = self.0.store.write().await?;
+            tx.forget_daemons().await?;
+            tx.commit().await?;
+        }
+        self.now().command = command;
+        self.begin().await
+    }
+
+    /// A part of its own for a command of this process.
+    pub async fn beside(&self, command: &'static str) -> Result<Leases, Error> {
+        let beside = Leases(Arc::new(Inner {
+            store: self.0.store.apart(),
+            length: self.0.length,
+            now: Mutex::default(),
+            lives: watch::Sender::default(),
+        }));
+        beside.now().command = command;
+        beside.begin().await?;
+        Ok(beside)
+    }
+
+    /// Whether it works at all: a process that has not joined needs no leases, and gets none.
+    pub fn has_joined(&self) -> bool {
+        self.now().life.is_some()
+    }
+
+    /// The present life.
+    pub fn life(&self) -> Option<Arc<Life>> {
+        self.now().life.clone()
+    }
+
+    /// Whose claims ours are.
+    pub fn owner(&self) -> String {
+        self.life().map_or_else(|| "desk".to_owned(), |life| life.id.clone())
+    }
+
+    /// How long a life lasts; `None`: as long as the process.
+    pub fn length(&self) -> Option<Duration> {
+        self.0.length
+    }
+
+    /// Tells when a life ends or begins.
+    pub fn lives(&self) -> watch::Receiver<u64> {
+        self.0.lives.subscribe()
+    }
+
+    /// The lease of that name, if it is ours.
+    pub fn held(&self, name: &str) -> Option<Lease> {
+        self.now().held.get(name).filter(|lease| !lease.is_over()).cloned()
+    }
+
+    /// Takes what is free of these, in order and at most so many of them.
+    pub async fn take(&self, names: &[String], most: usize) -> Result<Vec<Lease>, Error> {
+        let Some(life) = self.life() else { return Ok(vec![]) };
+        let mut taken = vec![];
+        let mut tx = self.0.store.write().await?;
+        tx.lock_leases().await?;
+        for name in names {
+            if taken.len() == most {
+                break;
+            }
+            if let Some(new) = tx.take(name, &life.id).await? {
+                let fence = Fence { life: life.clone(), lease: name.clone(), number: new.fence };
+                taken.push(Lease { fence, was_given_back: new.was_given_back });
+            }
+        }
+        crash::point("lease.before_take");
+        tx.commit().await?;
+        crash::point("lease.after_take");
+        let mut now = self.now();
+        for lease in &taken {
+            now.held.insert(lease.fence.lease.clone(), lease.clone());
+        }
+        Ok(taken)
+    }
+
+    /// The one of that name, if it is free.
+    pub async fn take_one(&self, name: &str) -> Result<Option<Lease>, Error> {
+        Ok(self.take(&[name.to_owned()], 1).await?.pop())
+    }
+
+    /// Gives a lease back: whoever wants it has it at once.
+    pub async fn give_back(&self, lease: &Lease) -> Result<(), Error> {
+        {
+            let mut now = self.now();
+            let is_it = |held: &Lease| held.fence.number == lease.fence.number;
+            if now.held.get(&lease.fence.lease).is_some_and(is_it) {
+                now.held.remove(&lease.fence.lease);
+            }
+        }
+        crash::point("lease.before_give_back");
+        let mut tx = self.0.store.write().await?;
+        tx.give_back(&lease.fence).await?;
+        tx.commit().await?;
+        crash::point("lease.after_give_back");
+        Ok(())
+    }
+
+    pub async fn sight(&self) -> Result<Sight, Error> {
+        let mut tx = self.0.store.read().await?;
+        let mut daemons = tx.daemons().await?;
+        daemons.retain(|daemon| daemon.is_live);
+        Ok(Sight { daemons, leases: tx.leases().await? })
+    }
+
+    /// Ends the life in good order.
+    pub async fn leave(&self) -> Result<(), Error> {
+        let Some(life) = self.end() else { return Ok(()) };
+        let mut tx = self.0.store.write().await?;
+        tx.leave(&life.id).await?;
+        tx.commit().await
+    }
+
+    /// Renews the life, until `stop`; where that came too late, begins another.
+    pub async fn run(self, pulse: Pulse, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            pulse.rest(REST);
+            let pause = match self.beat().await {
+                Ok(()) => self.0.length.map_or(REST, |length| length / 3),
+                Err(error) => {
+                    tracing::debug!("lease.unrenewed {error}");
+                    AGAIN
+                }
+            };
+            let ends = self.life().map_or(REST, |life| life.left());
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+                // Whatever works under it is told at once.
+                () = tokio::time::sleep(ends), if pause > ends => {}
+            }
+        }
+    }
+
+    async fn beat(&self) -> Result<(), Error> {
+        let Some(length) = self.0.length else { return Ok(()) };
+        let Some(life) = self.life() else { return self.begin().await };
+        if !life.is_over() {
+            let asked = uptime();
+            crash::point("lease.before_renew");
+            let renewed = tokio::time::timeout(length / 3, self.renew(&life.id)).await;
+            crash::point("lease.after_renew");
+            match renewed {
+                Ok(Ok(true)) if life.renewed(asked) => return Ok(()),
+                // The database has forgotten it.
+                Ok(Ok(_)) => {}
+                _ if life.is_over() => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Err(Error::Unreachable("the renewal of the lease takes too long".into())),
+            }
+        }
+        tracing::warn!(daemon.id = life.id, "lease.life_over it begins another; what it held is free");
+        self.end();
+        self.begin().await
+    }
+
+    async fn renew(&self, id: &str) -> Result<bool, Error> {
+        let mut tx = self.0.store.write().await?;
+        let is_renewed = tx.renew(id, self.0.length).await?;
+        tx.commit().await?;
+        Ok(is_renewed)
+    }
+
+    async fn begin(&self) -> Result<(), Error> {
+        let (host, pid, command) = (host(), std::process::id(), self.now().command.to_owned());
+        let id = format!("{host}:{pid}:{}", to_hex(&random::<4>()));
+        let member = Member { id: id.clone(), command, host, pid };
+        let asked = uptime();
+        let mut tx = self.0.store.write().await?;
+        tx.lock_leases().await?;
+        tx.join(&member, self.0.length).await?;
+        tx.commit().await?;
+        self.now().life = Some(Arc::new(Life::new(id, asked, self.0.length)));
+        self.0.lives.send_modify(|n| *n += 1);
+        Ok(())
+    }
+
+    /// Nothing is ours any more.
+    fn end(&self) -> Option<Arc<Life>> {
+        let mut now = self.now();
+        now.held.clear();
+        let life = now.life.take();
+        drop(now);
+        self.0.lives.send_modify(|n| *n += 1);
+        life
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.0.now.lock().expect("nobody panics while holding it")
+    }
+}
