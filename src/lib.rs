@@ -33,6 +33,7 @@ pub mod desk;
 
 // 4½
 pub mod backup;
+pub mod scanner;
 pub mod scheduler;
 
 // 5  intake

@@ -55,6 +55,20 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: true,
     },
     Entry {
+        name: "scanner:failing",
+        meaning: "the virus scanner cannot be asked: mail waits, kept and undecided (or is taken in unscanned, where `unscanned = \"take\"`)",
+        advice: "See that clamd runs, and that `[virus_scanner]` names its socket. What waits is decided by itself once it \
+                 answers; that clears it. `maildesk doctor` asks it.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "unscanned:ARRIVAL",
+        meaning: "the virus scanner answers, but gives no verdict on this message, which waits undecided; other mail goes on",
+        advice: "It is asked again, less and less often. Look into clamd's log. `unscanned = \"take\"` of `[virus_scanner]` \
+                 and a restart take it in without a verdict. Cleared when it is decided.",
+        is_told_when_over: false,
+    },
+    Entry {
         name: "backup:failing",
         meaning: "the daily backup failed",
         advice: "Its words say why: the folder, the disk, the passphrase file. `maildesk backup FILE` tries at once. \

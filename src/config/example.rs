@@ -6,6 +6,7 @@ use super::backup::BackupSection;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::load::File;
 use super::section::{Key, Section, Shown};
+use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
 use super::{AccountSection, MailboxSection, PredecessorSection, RelaySection, TrustSection, TypeSection};
 
@@ -34,6 +35,7 @@ pub fn sections() -> Vec<Described> {
         section::<BackupSection>("[backup]"),
         section::<WebSection>("[web]"),
         section::<TrustSection>("[trust]"),
+        section::<VirusScannerSection>("[virus_scanner]"),
         section::<PredecessorSection>("[predecessor]"),
         section::<RelaySection>("[[relay]]"),
         section::<MailboxSection>("[[mailbox]]"),

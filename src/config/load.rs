@@ -10,10 +10,11 @@ use super::base::{KeysSection, RunSection, StoreSection};
 use super::conflicts::conflicts;
 use super::file::{ConfigError, Problem, Source};
 use super::section::{Section, Shown};
+use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
 use super::{
     AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, PredecessorSection,
-    RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection, TypeSpec, Wrong,
+    RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection, TypeSpec, VirusScanner, Wrong,
 };
 use crate::seal::Secret;
 use crate::triage::Rules;
@@ -31,6 +32,7 @@ pub struct File {
     pub backup: BackupSection,
     pub web: WebSection,
     pub trust: TrustSection,
+    pub virus_scanner: VirusScannerSection,
     pub predecessor: PredecessorSection,
     pub relay: Vec<RelaySection>,
     pub mailbox: Vec<MailboxSection>,
@@ -50,6 +52,7 @@ pub struct Config {
     pub backup: Backups,
     /// Where health and metrics are told.
     pub web: Option<SocketAddr>,
+    pub virus_scanner: Option<VirusScanner>,
     surroundings: Surroundings,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
@@ -93,6 +96,7 @@ impl Config {
         let backup = check.one("backup", 0, written.backup.resolve(&folder, &desk_folder(&written, &folder)));
         let web = check.one("web", 0, written.web.resolve());
         let verdicts = check.one("trust", 0, written.trust.resolve());
+        let virus_scanner = check.one("virus_scanner", 0, written.virus_scanner.resolve(&folder));
         let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
@@ -121,6 +125,7 @@ impl Config {
             run,
             backup,
             web,
+            virus_scanner: virus_scanner.flatten(),
             relays: values(relays),
             mailboxes: values(mailboxes),
             types: values(types),

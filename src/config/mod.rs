@@ -18,6 +18,7 @@ mod rules;
 pub mod section;
 pub mod surroundings;
 pub mod ticket_type;
+mod virus_scanner;
 pub mod web;
 pub mod words;
 
@@ -32,7 +33,8 @@ pub use relay::{RelayFlags, RelaySection, RelaySpec};
 pub use section::Wrong;
 pub use surroundings::{PredecessorSection, Surroundings, TrustSection};
 pub use ticket_type::{TypeFlags, TypeSection, TypeSpec};
-pub use words::{Handled, Mode, Protocol, RelayKind, Role, Start, Tls};
+pub use virus_scanner::{ScannerAddress, VirusScanner};
+pub use words::{Handled, Mode, Protocol, RelayKind, Role, Start, Tls, Unscanned};
 
 use std::path::{Path, PathBuf};
 

@@ -51,6 +51,14 @@ pub enum Mode {
     Shadow,
 }
 
+/// What becomes of mail that the virus scanner cannot be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unscanned {
+    Wait,
+    Take,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelayKind {

@@ -110,6 +110,9 @@ pub async fn run(
     keep("mailboxes", Box::new(|works, pulse, stop| Box::pin(mailboxes::run(works, pulse, stop))));
     keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
     keep("space", Box::new(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
+    if works.intake.scanning.is_some() {
+        keep("scanner", Box::new(|works, pulse, stop| Box::pin(unscanned(works, pulse, stop))));
+    }
     keep("alerts", Box::new(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
     let daily = front.daily;
     keep("jobs", Box::new(move |works, pulse, stop| Box::pin(work(works, daily.clone(), pulse, stop))));
@@ -197,6 +200,20 @@ async fn send(works: Works, pulse: Pulse, shutdown: CancellationToken) {
     works.outbound().run(shutdown, wake, pulse, heard).await;
 }
 
+/// What waits for the virus scanner is decided once that answers, whenever its mailbox is due.
+async fn unscanned(works: Works, pulse: Pulse, shutdown: CancellationToken) {
+    let works = works.with_pulse(pulse.clone());
+    while !shutdown.is_cancelled() {
+        pulse.rest(mailbox::LONGEST_BATCH);
+        if let Err(failure) = works.decide_unscanned().await
+            && !works.store_watch.has_told(&failure)
+        {
+            tracing::warn!("intake.round_failed {failure}");
+        }
+        pause(&shutdown, LOOK).await;
+    }
+}
+
 /// Relays that fail or work again become alerts, and so do mailboxes that are silent; alerts become mails.
 async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
     let mut looked: Option<Instant> = None;
@@ -212,7 +229,8 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
         }
         if looked.is_none_or(|looked| looked.elapsed() >= SLOW_LOOK) {
             looked = Some(Instant::now());
-            for looked_at in [works.state_silence().await, works.clear_left_over().await] {
+            let left_over = [works.clear_left_over().await, works.clear_unscanned().await];
+            for looked_at in std::iter::once(works.state_silence().await).chain(left_over) {
                 if let Err(e) = looked_at {
                     alert_failed(&works.store_watch, &e);
                 }

@@ -8,9 +8,7 @@ use super::Works;
 use super::mailbox::LONGEST_BATCH;
 use super::space::in_room;
 use crate::clock::Pulse;
-use crate::failure::Failure;
 use crate::store::MailboxRow;
-use crate::store::arrival::Of;
 
 /// How often the store is asked for mail that a `deliver` has kept past the daemon, while that was starting.
 const LOOK: Duration = Duration::from_secs(2);
@@ -45,7 +43,7 @@ pub(super) async fn rounds(works: Works, mailbox: MailboxRow, pulse: Pulse, stop
         let more = async {
             match pause {
                 None => {
-                    while !matches!(has_pending(&works, &mailbox).await, Ok(true)) {
+                    while !matches!(works.intake.has_pending(mailbox.id).await, Ok(true)) {
                         // Either will do: somebody has told, or it is time to look.
                         drop(tokio::time::timeout(LOOK, delivered.changed()).await);
                         pulse.progress();
@@ -59,9 +57,4 @@ pub(super) async fn rounds(works: Works, mailbox: MailboxRow, pulse: Pulse, stop
             () = more => {}
         }
     }
-}
-
-async fn has_pending(works: &Works, mailbox: &MailboxRow) -> Result<bool, Failure> {
-    let mut tx = works.store.read().await?;
-    Ok(!tx.pending_arrivals(Of::Mailbox(mailbox.id), 1).await?.is_empty())
 }

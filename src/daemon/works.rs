@@ -12,16 +12,17 @@ use super::store_watch::StoreWatch;
 use super::supervise::{Care, Tasks};
 use crate::alert::{self, Alarm, silence};
 use crate::clock::{Clock, Micros, Pulse};
-use crate::config::{Protocol, Run, Tls};
+use crate::config::{Protocol, Run, Tls, VirusScanner};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
-use crate::intake::{Fates, Intake, RoundReport, Settings, Shares};
+use crate::intake::{Fates, Intake, RoundReport, SCANNER_ALERT, Scanning, Settings, Shares};
 use crate::lease::{Lease, Leases};
 use crate::letters::Letters;
 use crate::net::Deadlines;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
+use crate::scanner::Scanner;
 use crate::seal::{SealingKey, Secret};
 use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
@@ -31,7 +32,7 @@ use crate::store::arrival::Of;
 use crate::store::listing::ALL;
 use crate::store::{HELD_WORDS, MailboxRow, Quiet, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
-use crate::ticket::MailboxId;
+use crate::ticket::{ArrivalId, MailboxId};
 
 /// No shorter silence of a mailbox is told, so none is looked at.
 const LEAST_SILENCE_US: i64 = 24 * 3600 * Micros::SECOND;
@@ -84,6 +85,7 @@ impl Works {
             desk: desk.clone(),
             clock: clock.clone(),
             settings,
+            scanning: None,
             metrics: metrics.clone(),
             space,
             shares,
@@ -108,6 +110,12 @@ impl Works {
             leases,
             rounds: Arc::default(),
         })
+    }
+
+    /// The same, with a virus scanner that is asked about each message.
+    pub fn with_scanner(mut self, scanner: Option<VirusScanner>) -> Works {
+        self.intake.scanning = scanner.map(|settings| Scanning::new(Scanner { settings }));
+        self
     }
 
     /// The same, with rounds that show signs of life there.
@@ -393,6 +401,27 @@ impl Works {
         self.on_mailbox(mailbox).await?.intake.decide_pending(Of::Mailbox(mailbox.id), true).await
     }
 
+    /// What waits for the virus scanner, when it is time to ask that again: between the rounds, which may be hours apart.
+    pub async fn decide_unscanned(&self) -> Result<(), Failure> {
+        let is_wanted = self.intake.scanning.as_ref().is_some_and(Scanning::is_wanted);
+        let mut tx = self.store.read().await?;
+        if !is_wanted || tx.is_desk_held().await? || self.intake.space.shortage().is_some() {
+            return Ok(());
+        }
+        let mailboxes = tx.mailboxes().await?;
+        drop(tx);
+        for mailbox in mailboxes {
+            let turn = self.turn(&mailbox);
+            let _turn = turn.lock().await;
+            // What another daemon has is its own care.
+            let Ok(ours) = self.on_mailbox(&mailbox).await else { continue };
+            if ours.intake.decide_pending(Of::Mailbox(mailbox.id), false).await?.total() > 0 {
+                self.wake.notify_one();
+            }
+        }
+        Ok(())
+    }
+
     /// The sender of this desk's mail. Relays are read anew for each visit: they are edited while we run.
     pub fn outbound(&self) -> Outbound {
         let works = self.clone();
@@ -496,6 +525,23 @@ impl Works {
         }
         for name in names {
             self.desk.alerts.keep(&name, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Alerts of the virus scanner are over where there is none any more, or what waited for it was decided without it.
+    pub async fn clear_unscanned(&self) -> Result<(), Failure> {
+        if self.intake.scanning.is_none() {
+            self.desk.alerts.keep(SCANNER_ALERT, None).await?;
+        }
+        let mut tx = self.store.read().await?;
+        let standing = tx.list_alerts(false, ALL).await?;
+        let of = |name: &str| name.strip_prefix("unscanned:")?.parse().ok().map(ArrivalId);
+        let ids: Vec<ArrivalId> = standing.iter().filter_map(|alert| of(&alert.name)).collect();
+        let waiting = tx.still_kept(&ids).await?;
+        drop(tx);
+        for id in ids.iter().filter(|id| !waiting.contains(id)) {
+            self.desk.alerts.keep(&format!("unscanned:{id}"), None).await?;
         }
         Ok(())
     }

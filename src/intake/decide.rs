@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use super::Intake;
 use super::keep::{Held, Kept};
 use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all, look_up_asked};
+use super::scan::{Scanned, ScannedBatch, Scanning};
 use super::told::Told;
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
@@ -20,8 +21,8 @@ use crate::store::arrival::{Of, Pending};
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::raw::RAW_CHUNK;
 use crate::store::{Counter, Error, Tx};
-use crate::ticket::{ArrivalId, EventNumber};
-use crate::triage::{self, Clues, Code, Decision, Rules};
+use crate::ticket::{ArrivalId, EventNumber, MailboxId};
+use crate::triage::{self, Clues, Code, Decision, Rules, Scan};
 
 /// What became of messages: act and code, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,10 +50,17 @@ pub(super) struct Decided {
     pub fates: Fates,
     /// Not decided yet: the parser died of them, and they have tries left.
     pub waiting: Vec<ArrivalId>,
+    /// Not decided yet: they wait for the virus scanner.
+    pub unscanned: Vec<ArrivalId>,
     told: Vec<Told>,
 }
 
 impl Decided {
+    /// Kept, and to be decided later.
+    pub fn is_waiting(&self, id: ArrivalId) -> bool {
+        self.waiting.contains(&id) || self.unscanned.contains(&id)
+    }
+
     fn add(&mut self, settled: (Decision, Told)) {
         self.fates.count(&settled.0);
         self.told.push(settled.1);
@@ -61,11 +69,15 @@ impl Decided {
 
 /// Messages that are decided with one commit when they are taken from the store.
 pub(super) const STORED_BATCH: i64 = 50;
+/// Before the first one.
+const NONE: ArrivalId = ArrivalId(0);
 
 /// A message that is kept, and what it says; `None` where the parser died of it.
 pub(super) struct Parsed {
     pub(super) pending: Pending,
     pub(super) message: Option<Message>,
+    /// What the virus scanner said of it.
+    pub(super) scan: Option<Scan>,
 }
 
 impl Intake {
@@ -79,31 +91,69 @@ impl Intake {
             let mut tx = self.desk.store.write().await?;
             tx.count_deaths(of).await?;
             // What an MTA brings meanwhile is not of an earlier life.
-            last = tx.pending_arrivals(of, i64::MAX).await?.last().map(|pending| pending.id);
+            last = tx.pending_arrivals(of, NONE, i64::MAX).await?.last().map(|pending| pending.id);
             tx.commit().await?;
         }
-        loop {
-            let limit = if one_by_one { 1 } else { STORED_BATCH };
-            let mut tx = self.desk.store.read().await?;
-            let pending = tx.pending_arrivals(of, limit).await?;
-            drop(tx);
-            if pending.is_empty() || one_by_one && last.is_none_or(|last| pending[0].id > last) {
-                return Ok(fates);
+        let limit = if one_by_one { 1 } else { STORED_BATCH };
+        let mut after = NONE;
+        while let Some(page) = self.next_pending(of, after, limit).await? {
+            if one_by_one && last.is_none_or(|last| page[0].id > last) {
+                break;
             }
-            if one_by_one {
+            let end = page[page.len() - 1].id;
+            let kept = page.into_iter().map(|pending| Kept { pending, bytes: Held::Store }).collect();
+            // Before any is in hand: what waits for the scanner has killed nobody.
+            let batch = self.scan(kept).await?;
+            if one_by_one && let Some(one) = batch.scanned.first() {
                 let mut tx = self.desk.store.write().await?;
-                tx.take_in_hand(pending[0].id).await?;
+                tx.take_in_hand(one.kept.pending.id).await?;
                 tx.commit().await?;
             }
-            let kept = pending.into_iter().map(|pending| Kept { pending, bytes: Held::Store }).collect();
-            fates.merge(&self.decide(kept, true).await?.fates);
+            let decided = self.decide_scanned(batch.scanned, true).await?;
+            fates.merge(&decided.fates);
+            // What has tries left has them at once; what waits for the scanner is passed by.
+            after = decided.waiting.first().map_or(end, |id| ArrivalId(id.0 - 1));
         }
+        Ok(fates)
+    }
+
+    /// The next messages that are kept and not decided; `None`: there are none, or none can be decided now.
+    async fn next_pending(
+        &self,
+        of: Of,
+        after: ArrivalId,
+        limit: i64,
+    ) -> Result<Option<Vec<Pending>>, Failure> {
+        if self.scanning.as_ref().is_some_and(Scanning::holds_all) {
+            return Ok(None);
+        }
+        let page = self.desk.store.read().await?.pending_arrivals(of, after, limit).await?;
+        Ok((!page.is_empty()).then_some(page))
+    }
+
+    /// Whether a message of this mailbox is kept that could be decided now.
+    pub async fn has_pending(&self, of: MailboxId) -> Result<bool, Failure> {
+        let is_put_off = |pending: &Pending| self.scanning.as_ref().is_some_and(|s| s.is_put_off(pending.id));
+        let mut after = NONE;
+        while let Some(page) = self.next_pending(Of::Mailbox(of), after, STORED_BATCH).await? {
+            if !page.iter().all(is_put_off) {
+                return Ok(true);
+            }
+            after = page[page.len() - 1].id;
+        }
+        Ok(false)
     }
 
     /// Decides a batch of kept messages. `is_owed`: their source is still to be told.
     /// First all together, with few trips to the store; where anything of it fails, one by one, each with a savepoint, so
     /// that the one that fails is found out and the others go on.
     pub(super) async fn decide(&self, batch: Vec<Kept>, is_owed: bool) -> Result<Decided, Failure> {
+        let ScannedBatch { scanned, unscanned } = self.scan(batch).await?;
+        let decided = self.decide_scanned(scanned, is_owed).await?;
+        Ok(Decided { unscanned, ..decided })
+    }
+
+    async fn decide_scanned(&self, batch: Vec<Scanned>, is_owed: bool) -> Result<Decided, Failure> {
         let (shadows, parsed): (Vec<Parsed>, Vec<Parsed>) =
             self.parse(batch).await?.into_iter().partition(|p| p.pending.is_shadow);
         let in_shadow = self.decide_in_shadow(shadows).await?;
@@ -164,9 +214,8 @@ impl Intake {
         parsed: &[&Parsed],
         decided: &mut Decided,
     ) -> Result<(), Error> {
-        let readable = parsed.iter().filter_map(|p| p.message.as_ref().map(|m| (&p.pending, m)));
-        let readable: Vec<(&Pending, &Message, InHand)> =
-            readable.map(|(pending, message)| (pending, message, InHand::of(pending))).collect();
+        let readable = parsed.iter().filter_map(|p| Some((&p.pending, p.message.as_ref()?, InHand::of(p))));
+        let readable: Vec<(&Pending, &Message, InHand)> = readable.collect();
         let asked: Vec<Asked> =
             readable.iter().map(|(_, m, hand)| Asked::of(m, hand, round.rules, &self.desk.keys)).collect();
         let as_of = EventNumber(tx.last_drawn(Counter::Event));
@@ -197,13 +246,14 @@ impl Intake {
         &self,
         tx: &mut Tx,
         round: Deciding<'_>,
-        Parsed { pending, message }: &Parsed,
+        one: &Parsed,
     ) -> Result<Option<(Decision, Told)>, Error> {
-        let Some(message) = message else { return self.set_aside_or_wait(tx, round, pending).await };
+        let pending = &one.pending;
+        let Some(message) = &one.message else { return self.set_aside_or_wait(tx, round, pending).await };
         tx.savepoint().await?;
         // The release is part of it: writes that waited come out with it, and so does what the engine has against them.
         let ended = caught(async {
-            let settled = self.decide_one(tx, round, pending, message).await?;
+            let settled = self.decide_one(tx, round, one, message).await?;
             tx.release_savepoint().await?;
             Ok(settled)
         });
@@ -224,11 +274,11 @@ impl Intake {
         &self,
         tx: &mut Tx,
         round: Deciding<'_>,
-        pending: &Pending,
+        one: &Parsed,
         message: &Message,
     ) -> Result<(Decision, Told), Error> {
         let as_of = EventNumber(tx.last_drawn(Counter::Event));
-        let in_hand = InHand::of(pending);
+        let (pending, in_hand) = (&one.pending, InHand::of(one));
         let clues = look_up(tx, message, &in_hand, self.sight(round, as_of)).await?;
         let number = tx.draw_decision().await?;
         let decision = triage::decide(message, round.rules, &clues);
@@ -307,10 +357,10 @@ impl Intake {
     }
 
     /// Parses on a thread of its own; a panic there costs the message a try, and nothing else.
-    async fn parse(&self, batch: Vec<Kept>) -> Result<Vec<Parsed>, Failure> {
+    async fn parse(&self, batch: Vec<Scanned>) -> Result<Vec<Parsed>, Failure> {
         let mut unparsed = Vec::with_capacity(batch.len());
         let tries = self.settings.tries;
-        for kept in batch {
+        for Scanned { kept, scan } in batch {
             let skeleton = match kept.bytes {
                 Held::Store if kept.pending.tries < tries => {
                     match self.desk.store.skeleton(kept.pending.id).await {
@@ -325,7 +375,7 @@ impl Intake {
                 }
                 held => Err(held),
             };
-            unparsed.push((kept.pending, skeleton));
+            unparsed.push((kept.pending, scan, skeleton));
         }
         let work = move || unparsed.into_iter().map(|one| parse_one(one, tries)).collect::<Vec<_>>();
         let work = tokio::task::spawn_blocking(work);
@@ -383,9 +433,9 @@ pub(super) fn set_aside(code: Code) -> Decision {
     }
 }
 
-fn parse_one((pending, bytes): (Pending, Result<Skeleton, Held>), tries: i64) -> Parsed {
+fn parse_one((pending, scan, bytes): (Pending, Option<Scan>, Result<Skeleton, Held>), tries: i64) -> Parsed {
     if pending.tries >= tries {
-        return Parsed { pending, message: None };
+        return Parsed { pending, message: None, scan };
     }
     let parse = || {
         let skeleton = match bytes {
@@ -399,7 +449,7 @@ fn parse_one((pending, bytes): (Pending, Result<Skeleton, Held>), tries: i64) ->
         Some(message)
     };
     let message = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse)).unwrap_or_default();
-    Parsed { pending, message }
+    Parsed { pending, message, scan }
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ impl Intake {
         let batch = self.keep(&place, new, &[], keeping).await?;
         arrivals.extend(batch.kept.iter().map(|kept| kept.pending.id));
         let decided = self.decide(batch.kept, false).await?;
-        let waiting = decided.waiting.len() as u64;
+        let waiting = (decided.waiting.len() + decided.unscanned.len()) as u64;
         Ok(ImportReport { fates: decided.fates, arrivals, known, waiting })
     }
 

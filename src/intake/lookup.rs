@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::decide::Parsed;
 use crate::desk::apply::Applied;
 use crate::mail::{Address, MailKeys, Message, MessageId, OurToken};
 use crate::store::arrival::Pending;
@@ -12,7 +13,7 @@ use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, Ou
 use crate::triage::clues::{
     CLUES_VERSION, ForeignEntry, OurMail, PredecessorClue, SenderClue, TagClue, TagVerdict,
 };
-use crate::triage::{Clues, Questions, Rules, questions};
+use crate::triage::{Clues, Questions, Rules, Scan, questions};
 
 /// The message in hand, as far as the store knows it.
 #[derive(Clone, Debug)]
@@ -20,11 +21,17 @@ pub struct InHand {
     pub arrival: ArrivalId,
     pub mailbox: MailboxId,
     pub digest: Vec<u8>,
+    /// What the virus scanner said of it.
+    pub scan: Option<Scan>,
 }
 
 impl InHand {
-    pub fn of(pending: &Pending) -> InHand {
-        InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone() }
+    pub(super) fn of(Parsed { pending, scan, .. }: &Parsed) -> InHand {
+        InHand::again(pending, scan.clone())
+    }
+
+    pub(super) fn again(pending: &Pending, scan: Option<Scan>) -> InHand {
+        InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone(), scan }
     }
 }
 
@@ -140,6 +147,7 @@ impl Known {
             reported: reported.and_then(|token| self.ours.get(&token.outbox)).cloned(),
             foreign: self.foreign(asked),
             sender: self.sender(questions.from.as_ref(), rules),
+            scan: in_hand.scan.clone(),
             ..Clues::none()
         }
     }

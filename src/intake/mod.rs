@@ -15,6 +15,7 @@ pub mod lookup;
 pub mod replay;
 mod reread;
 pub mod round;
+mod scan;
 mod shadow;
 mod share;
 pub mod source;
@@ -30,6 +31,7 @@ use crate::telemetry::Metrics;
 pub use admit::{ADRIFT, held_alert};
 pub use decide::Fates;
 pub use round::RoundReport;
+pub use scan::{SCANNER_ALERT, Scanning};
 pub use share::Shares;
 
 /// Everything intake needs, handed in once.
@@ -38,6 +40,8 @@ pub struct Intake {
     pub desk: Desk,
     pub clock: Clock,
     pub settings: Settings,
+    /// Where a virus scanner is asked about each message.
+    pub scanning: Option<Scanning>,
     pub metrics: Metrics,
     /// Below it nothing is taken in.
     pub space: Space,

@@ -46,7 +46,8 @@ impl Intake {
         let clues = match grounds {
             Grounds::Stored => stored,
             Grounds::AsOfThen => {
-                let in_hand = InHand::of(&pending);
+                // The scanner is not asked again: what it said then stands.
+                let in_hand = InHand::again(&pending, stored.scan);
                 let as_of = EventNumber(row.number.0 - 1);
                 let sight = Sight { rules: &rules, keys: &self.desk.keys, as_of };
                 look_up(&mut tx, &message, &in_hand, sight).await?

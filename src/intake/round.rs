@@ -425,7 +425,7 @@ impl FolderRound<'_> {
         if self.is_shadow {
             return Ok(vec![]);
         }
-        Ok(owed.into_iter().filter(|o| !decided.waiting.contains(&o.arrival)).collect())
+        Ok(owed.into_iter().filter(|o| !decided.is_waiting(o.arrival)).collect())
     }
 
     /// A message over the size limit stays where it is, and its headers tell of it (B2).
@@ -481,7 +481,7 @@ impl FolderRound<'_> {
         for owed in again.chunks(STORED_BATCH as usize) {
             let decided = self.intake.decide_shadows(owed).await?;
             self.report.fates.merge(&decided.fates);
-            let is_decided = |o: &&Owed| !decided.waiting.contains(&o.arrival);
+            let is_decided = |o: &&Owed| !decided.is_waiting(o.arrival);
             self.owed.extend(owed.iter().filter(is_decided).cloned());
         }
         Ok(())
@@ -500,7 +500,7 @@ impl FolderRound<'_> {
         let Some(kept) = self.intake.keep_left(known.id, message).await? else { return Ok(()) };
         let decided = self.intake.decide(vec![kept], true).await?;
         self.report.fates.merge(&decided.fates);
-        if decided.waiting.is_empty() {
+        if !decided.is_waiting(known.id) {
             self.owed.push(Owed { arrival: known.id, source_id: item.source_id.clone() });
         }
         Ok(())

@@ -37,7 +37,7 @@ impl Intake {
         let still_kept = tx.still_kept(&ids).await?;
         for one in parsed.iter().filter(|p| still_kept.contains(&p.pending.id)) {
             let decision = match &one.message {
-                Some(message) => self.decide_one_in_shadow(&mut tx, &rules, &one.pending, message).await?,
+                Some(message) => self.decide_one_in_shadow(&mut tx, &rules, one, message).await?,
                 // Nothing waits for it: the parser died of it, and that is what is shown.
                 None => {
                     let decision = set_aside(Code::Poison);
@@ -64,10 +64,10 @@ impl Intake {
         &self,
         tx: &mut Tx,
         rules: &Rules,
-        pending: &Pending,
+        one: &Parsed,
         message: &Message,
     ) -> Result<Decision, Error> {
-        let in_hand = InHand::of(pending);
+        let (pending, in_hand) = (&one.pending, InHand::of(one));
         let as_of = EventNumber(tx.last_drawn(Counter::Event));
         let sight = Sight { rules, keys: &self.desk.keys, as_of };
         let mut clues = look_up(tx, message, &in_hand, sight).await?;

@@ -5,6 +5,7 @@ use mail_parser::{ContentType, HeaderValue};
 
 use super::decode::decode_span;
 use super::message::TEXT_LIMIT;
+use super::quoting::Hint;
 use super::scan::Part;
 use super::{Attachment, Defect, Encoding, Skeleton, charset, field, html, words};
 
@@ -16,6 +17,8 @@ const MAX_NAME: usize = 255;
 pub(super) struct Body {
     pub text: String,
     pub is_truncated: bool,
+    /// What HTML says of pieces of the text.
+    pub hints: Vec<Hint>,
     pub attachments: Vec<Attachment>,
     pub defects: Vec<Defect>,
 }
@@ -54,6 +57,7 @@ struct Reader<'s> {
 struct Text {
     part: usize,
     words: String,
+    hints: Vec<Hint>,
 }
 
 impl Reader<'_> {
@@ -110,7 +114,10 @@ impl Reader<'_> {
             return None;
         }
         self.uses[index] = if part.is_whole { Use::Text } else { Use::CutText };
-        is_wanted.then(|| Text { part: index, words: self.words_of(index, is_plain) })
+        is_wanted.then(|| {
+            let html::Read { text, hints } = self.words_of(index, is_plain);
+            Text { part: index, words: text, hints }
+        })
     }
 
     /// A text that its sender attached: it says so, or has a name and is not what the message begins with.
@@ -131,7 +138,7 @@ impl Reader<'_> {
         &self.skeleton.bytes[self.part(index).headers.clone()]
     }
 
-    fn words_of(&mut self, index: usize, is_plain: bool) -> String {
+    fn words_of(&mut self, index: usize, is_plain: bool) -> html::Read {
         let part = self.part(index);
         let kept = &self.skeleton.bytes[part.body.clone()];
         let (bytes, is_bad) = transfer_decoded(kept, part.span.encoding);
@@ -144,7 +151,11 @@ impl Reader<'_> {
         }
         let defects = defect.into_iter().chain(is_bad.then_some(Defect::BadEncoding));
         self.body.defects.extend(defects);
-        if is_plain { normal(text) } else { normal(html::to_text(&text)) }
+        let text = normal(text);
+        match is_plain && !html::is_page(&text) {
+            true => html::Read { text, hints: Vec::new() },
+            false => html::read(&text),
+        }
     }
 
     /// One text after the other, a blank line between them.
@@ -157,7 +168,13 @@ impl Reader<'_> {
             }
             self.body.text.truncate(if gap.is_empty() { 0 } else { self.body.text.trim_end().len() });
             self.body.text.push_str(gap);
-            let room = TEXT_LIMIT.saturating_sub(self.body.text.len());
+            let from = self.body.text.len();
+            self.body.hints.extend(text.hints.iter().map(|h| Hint {
+                start: h.start + from,
+                end: h.end + from,
+                ..*h
+            }));
+            let room = TEXT_LIMIT.saturating_sub(from);
             if words.len() > room {
                 self.uses[text.part] = Use::CutText;
             }

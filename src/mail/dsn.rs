@@ -1,17 +1,36 @@
-//! Delivery reports (RFC 3464 in the container of RFC 6522) as data; complaints (RFC 5965) and read receipts (RFC 8098)
-//! as far as they name the mail they are about.
+//! Reports about mail as data: delivery reports (RFC 3464 in the container of RFC 6522, and the home-made ones of many
+//! servers), complaints (RFC 5965), and read receipts (RFC 8098) as far as they name the mail they are about.
+//!
+//! First the machine-readable part, wherever it stands and whatever it is called; else the words, by the table of
+//! readers; else by what all reports have in common. Whoever writes like a person is never taken for a mail system.
+
+mod code;
+mod complaint;
+mod layout;
+mod machine;
+mod notice;
+mod page;
+pub mod readers;
+mod signs;
 
 use super::decode::decode_span;
 use super::scan::Part;
-use super::{Address, MessageId, Skeleton, field, list, words};
+use super::{Address, Message, MessageId, Skeleton, field, parse, scan};
+use layout::{Desk, Named, Reading};
+use page::Page;
 
-/// A report names at most this many recipients; real ones name a few hundred.
-const MAX_RECIPIENTS: usize = 1000;
+/// A report inside a report is looked into this deep.
+const MAX_DEPTH: usize = 2;
+/// Kept of the words that are said of a recipient beside his diagnostic.
+const WORDS_LIMIT: usize = 1500;
 
-/// What a multipart/report says. `kind` is its report-type: delivery-status, disposition-notification, feedback-report.
+/// What a report says. `kind` is its report-type: delivery-status, disposition-notification, feedback-report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     pub kind: String,
+    /// Which reader understood it, and by what.
+    pub reader: String,
+    pub evidence: String,
     pub recipients: Vec<Recipient>,
     /// Of the returned message or headers: its Message-ID and decoded subject.
     pub original_message_id: Option<MessageId>,
@@ -29,37 +48,226 @@ pub struct Recipient {
     pub action: String,
     /// RFC 3463, `5.1.1`; empty where none is stated.
     pub status: String,
+    /// RFC 5321 §4.2: the answer of the server that refused, as far as one is told.
+    pub reply_code: Option<u16>,
     /// Without its type: `550 5.1.1 user unknown`.
     pub diagnostic: String,
+    /// What else the report says of him, for people: it may tell the cause where the diagnostic does not.
+    pub words: String,
 }
 
-/// The report that a message holds. None: it holds none.
-pub(super) fn read(skeleton: &Skeleton) -> Option<Report> {
+/// The report that a message holds. None: it holds none. `depth`: of the message inside others.
+pub(super) fn read(skeleton: &Skeleton, message: &Message, depth: usize) -> Option<Report> {
+    let stated = stated(skeleton);
+    if let Some(report) = &stated
+        && report.kind != DELIVERY
+    {
+        return stated;
+    }
+    if let Some(report) = complaint::read(skeleton, message).or_else(|| notice::read(message)) {
+        return Some(report);
+    }
+    let signs = signs::signs(message);
+    match stated {
+        Some(report) => Some(in_full(report, skeleton, message, signs, depth)),
+        None if signs.is_machine() => in_words(skeleton, message, signs, depth),
+        None => None,
+    }
+}
+
+const DELIVERY: &str = "delivery-status";
+
+/// The report of a machine-readable part, or of a container that says it is one.
+fn stated(skeleton: &Skeleton) -> Option<Report> {
     let container =
         skeleton.parts.iter().position(|p| p.is_multipart && p.content_type == "multipart/report");
     let machine = skeleton.parts.iter().find(|p| kind_of_part(p).is_some());
     let stated = container.and_then(|at| report_type(skeleton, &skeleton.parts[at]));
     let kind = machine.and_then(kind_of_part).map(str::to_owned).or(stated)?;
-    let mut report = Report { kind, ..Report::default() };
+    let mut report = Report { kind, reader: "RFC 3464".into(), ..Report::default() };
     match machine {
-        Some(part) => report.read_machine_part(&content(skeleton, part)),
+        Some(part) => {
+            report.evidence = part.content_type.clone();
+            let same = skeleton.parts.iter().filter(|p| kind_of_part(p) == kind_of_part(part));
+            same.for_each(|part| report.read_machine_part(&content(skeleton, part)));
+        }
         None => {
             // Some systems send their machine part as text/plain.
+            report.evidence = "multipart/report without its part".into();
             let texts =
                 skeleton.parts.iter().filter(|p| p.parent == container && p.content_type == "text/plain");
             texts.for_each(|part| report.read_machine_part(&content(skeleton, part)));
         }
     }
-    let returned = skeleton.parts.iter().find(|p| is_returned(p) && !p.body.is_empty());
-    if let Some(part) = returned {
-        report.read_returned(&content(skeleton, part));
-    }
+    report.take_returned(skeleton);
     Some(report)
+}
+
+/// A machine-readable part with what the words add to it, and where it names nobody, with those that the words name.
+fn in_full(
+    mut report: Report,
+    skeleton: &Skeleton,
+    message: &Message,
+    signs: signs::Signs,
+    depth: usize,
+) -> Report {
+    let is_named = report.recipients.iter().any(|r| r.address.is_some());
+    let page = Page::read(&message.text);
+    if !is_named {
+        let known = report.recipients.pop().unwrap_or_default();
+        let found = read_words(skeleton, message, &page, signs::Signs { is_marked: true, ..signs }, depth)
+            .unwrap_or_default();
+        let evidence = format!("{}; {}: {}", report.evidence, found.reader, found.evidence);
+        for mut recipient in found.recipients {
+            if !known.action.is_empty() {
+                recipient.action.clone_from(&known.action);
+            }
+            if !known.status.is_empty() {
+                recipient.status.clone_from(&known.status);
+            }
+            report.evidence.clone_from(&evidence);
+            report.recipients.push(recipient);
+        }
+        if report.recipients.is_empty() && known != Recipient::default() {
+            report.recipients.push(known);
+        }
+        report.original_message_id = report.original_message_id.take().or(found.original_message_id);
+        return report;
+    }
+    let said = layout::clip(&page.flat, WORDS_LIMIT);
+    let is_alone = report.recipients.len() == 1;
+    let desk = Desk { message, page: &page, sent_to: vec![] };
+    let named = if is_alone { vec![] } else { desk.all_lines() };
+    for recipient in &mut report.recipients {
+        match named.iter().find(|n| Some(&n.address) == recipient.address.as_ref()) {
+            Some(about) => recipient.add_words(&about.words),
+            None if is_alone => recipient.add_words(said),
+            None => {}
+        }
+        if recipient.status.is_empty() || recipient.status.ends_with(".0.0") {
+            recipient.take_status(code::status_in(&recipient.words));
+        }
+    }
+    report
+}
+
+/// A report without a machine-readable part.
+fn in_words(skeleton: &Skeleton, message: &Message, signs: signs::Signs, depth: usize) -> Option<Report> {
+    let page = Page::read(&message.text);
+    read_words(skeleton, message, &page, signs, depth)
+}
+
+fn read_words(
+    skeleton: &Skeleton,
+    message: &Message,
+    page: &Page,
+    signs: signs::Signs,
+    depth: usize,
+) -> Option<Report> {
+    let returned = match returned(skeleton) {
+        Some(part) => content(skeleton, part),
+        None => page.returned_block(),
+    };
+    let mut report = Report { kind: DELIVERY.into(), ..Report::default() };
+    report.read_returned(&returned);
+    if machine::is_in_words(message) {
+        let text: String = page.lines.iter().map(|line| format!("{}\n", line.text.trim_start())).collect();
+        report.read_machine_part(text.as_bytes());
+        report.recipients.retain(|r| r.address.is_some());
+        if !report.recipients.is_empty() {
+            (report.reader, report.evidence) = ("RFC 3464".into(), "its fields among the words".into());
+            report.recipients.iter_mut().for_each(|r| r.add_words(layout::clip(&page.flat, WORDS_LIMIT)));
+            return Some(report);
+        }
+    }
+    let desk = Desk { message, page, sent_to: machine::sent_to(&returned) };
+    let holds_message =
+        skeleton.parts.iter().any(|p| p.content_type == "message/rfc822" && !p.body.is_empty());
+    let reading = desk.by_table(false);
+    if reading.is_none()
+        && (holds_message || page.returns_report())
+        && let Some(nested) = nested(&returned, depth)
+    {
+        return Some(nested);
+    }
+    let reading = reading.or_else(|| desk.by_table(true)).or_else(|| desk.by_general_features(signs))?;
+    report.fill(reading, page, message);
+    Some(report)
+}
+
+/// The report that a report returns: one that went round by another mail system.
+fn nested(returned: &[u8], depth: usize) -> Option<Report> {
+    if depth >= MAX_DEPTH {
+        return None;
+    }
+    let inner = scan(&mut &returned[..]).ok()?;
+    parse::at_depth(&inner, depth + 1).report.filter(|r| r.kind == DELIVERY && !r.recipients.is_empty())
+}
+
+impl Report {
+    fn take_returned(&mut self, skeleton: &Skeleton) {
+        if let Some(part) = returned(skeleton) {
+            self.read_returned(&content(skeleton, part));
+        }
+    }
+
+    fn fill(&mut self, reading: Reading, page: &Page, message: &Message) {
+        (self.reader, self.evidence) = (reading.reader.name.into(), reading.evidence.into());
+        let is_delayed = is_delayed(&page.flat, &message.subject);
+        let is_alone = reading.named.len() == 1;
+        for Named { address, words } in reading.named {
+            let mut recipient = Recipient {
+                address: Some(address.clone()),
+                action: if is_delayed { "delayed" } else { "failed" }.into(),
+                diagnostic: words,
+                ..Recipient::default()
+            };
+            if code::reply_in(&recipient.diagnostic).is_none()
+                && let Some(answer) = page.answer_about(&address, is_alone)
+            {
+                recipient.diagnostic = answer;
+            }
+            if is_alone {
+                recipient.add_words(layout::clip(&page.flat, WORDS_LIMIT));
+                recipient.take_status(code::status_in(&recipient.words));
+            }
+            self.push(recipient);
+        }
+    }
+}
+
+/// How a report says that it is still trying; lower case.
+const DELAYS: &[&str] = &[
+    "will be retried",
+    "will continue to",
+    "will keep trying",
+    "delivery attempts will continue",
+    "you do not need to resend",
+    "do not resend",
+    "warning message only",
+    "not yet been delivered",
+    "has been delayed",
+    "is delayed",
+    "still trying",
+    "will try again",
+    "delivery will be attempted",
+    "continuing to try",
+    "further attempts",
+];
+
+fn is_delayed(flat: &str, subject: &str) -> bool {
+    const ENDS: &[&str] =
+        &["giving up", "given up", "permanent", "has failed", "could not be delivered", "will not be"];
+    let subject = subject.to_lowercase();
+    let is_said = DELAYS.iter().any(|words| flat.contains(words));
+    let is_titled =
+        ["delay", "warning: could not send", "warning: message"].iter().any(|words| subject.contains(words));
+    is_titled || (is_said && !ENDS.iter().any(|words| flat.contains(words)))
 }
 
 fn kind_of_part(part: &Part) -> Option<&'static str> {
     match part.content_type.as_str() {
-        "message/delivery-status" | "message/global-delivery-status" => Some("delivery-status"),
+        "message/delivery-status" | "message/global-delivery-status" => Some(DELIVERY),
         "message/feedback-report" => Some("feedback-report"),
         "message/disposition-notification" | "message/global-disposition-notification" => {
             Some("disposition-notification")
@@ -68,11 +276,21 @@ fn kind_of_part(part: &Part) -> Option<&'static str> {
     }
 }
 
-fn is_returned(part: &Part) -> bool {
-    matches!(
-        part.content_type.as_str(),
-        "message/rfc822" | "message/global" | "text/rfc822-headers" | "message/global-headers"
-    )
+/// The part that holds the returned mail, or its header.
+fn returned(skeleton: &Skeleton) -> Option<&Part> {
+    let is_returned = |part: &&Part| {
+        let kind = part.content_type.as_str();
+        matches!(
+            kind,
+            "message/rfc822"
+                | "message/global"
+                | "text/rfc822-headers"
+                | "message/global-headers"
+                | "message/rfc822-headers"
+                | "text/rfc822"
+        )
+    };
+    skeleton.parts.iter().filter(is_returned).find(|part| !part.body.is_empty())
 }
 
 fn report_type(skeleton: &Skeleton, part: &Part) -> Option<String> {
@@ -83,108 +301,6 @@ fn report_type(skeleton: &Skeleton, part: &Part) -> Option<String> {
 
 fn content(skeleton: &Skeleton, part: &Part) -> Vec<u8> {
     decode_span(&skeleton.bytes[part.body.clone()], part.span.encoding)
-}
-
-/// A block of fields up to its blank line, and what follows. Blank lines in front do not count.
-fn split_block(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let bytes = bytes.trim_ascii_start();
-    let mut end = 0;
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        if line.trim_ascii().is_empty() {
-            break;
-        }
-        end += line.len();
-    }
-    bytes.split_at(end)
-}
-
-impl Report {
-    fn read_machine_part(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.trim_ascii().is_empty() && self.recipients.len() < MAX_RECIPIENTS {
-            let block;
-            (block, rest) = split_block(rest);
-            self.read_block(block);
-        }
-    }
-
-    /// The fields of one block. Some systems leave out the blank line between recipients: a second Final-Recipient
-    /// begins a second one.
-    fn read_block(&mut self, block: &[u8]) {
-        let mut recipient = Recipient::default();
-        let mut has_final = false;
-        for field in field::fields(block) {
-            let value = words::decode(field.value);
-            match field.name.to_ascii_lowercase().as_slice() {
-                b"final-recipient" => {
-                    if std::mem::replace(&mut has_final, true) {
-                        self.push(std::mem::take(&mut recipient));
-                    }
-                    recipient.address = address(&value);
-                }
-                // RFC 5965 §3.2: the address that a complaint is about.
-                b"original-recipient" | b"original-rcpt-to" => recipient.original_address = address(&value),
-                b"action" => recipient.action = first_word(&value).to_ascii_lowercase(),
-                b"status" => recipient.status = status(&value),
-                b"diagnostic-code" => recipient.diagnostic = without_type(&value).to_owned(),
-                b"original-message-id" | b"x-original-message-id" => {
-                    self.original_message_id = MessageId::all_in(&value).into_iter().next();
-                }
-                _ => {}
-            }
-        }
-        self.push(recipient);
-    }
-
-    fn push(&mut self, mut recipient: Recipient) {
-        if recipient.address.is_none() {
-            recipient.address = recipient.original_address.clone();
-        }
-        if recipient.original_address == recipient.address {
-            recipient.original_address = None;
-        }
-        // Without an address it still says that something failed, if it says what.
-        let is_empty = recipient.address.is_none() && recipient.action.is_empty();
-        if !is_empty && self.recipients.len() < MAX_RECIPIENTS {
-            self.recipients.push(recipient);
-        }
-    }
-
-    fn read_returned(&mut self, bytes: &[u8]) {
-        let (block, _) = split_block(bytes);
-        let text = |name| field::first(block, name).map(words::decode).unwrap_or_default();
-        self.original_subject = text("subject");
-        if let Some(id) = MessageId::all_in(&text("message-id")).into_iter().next() {
-            self.original_message_id = Some(id);
-        }
-    }
-}
-
-/// RFC 3464 §2.1.2: `type; value`.
-fn without_type(value: &str) -> &str {
-    match value.split_once(';') {
-        Some((kind, rest)) if !kind.trim().contains([' ', '@', ':']) => rest.trim(),
-        _ => value.trim(),
-    }
-}
-
-fn address(value: &str) -> Option<Address> {
-    let found = list::addresses(without_type(value).as_bytes());
-    found.into_iter().next().map(|a| a.address)
-}
-
-fn first_word(value: &str) -> &str {
-    value.split([' ', '\t', '(', ';']).next().unwrap_or_default()
-}
-
-/// RFC 3463 §2: class, subject and detail; a comment may follow.
-fn status(value: &str) -> String {
-    let code = first_word(value).trim_end_matches(['.', ',']);
-    let mut numbers = code.split('.');
-    let is_class = matches!(numbers.next(), Some("2" | "4" | "5"));
-    let is_number = |n: &str| (1..=3).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit());
-    let is_status = is_class && numbers.clone().count() == 2 && numbers.all(is_number);
-    if is_status { code.to_owned() } else { String::new() }
 }
 
 #[cfg(test)]

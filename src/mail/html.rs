@@ -1,13 +1,29 @@
-//! HTML as plain text: what a person would read, line by line. No layout, no links, nothing is fetched or run.
+//! HTML as plain text: what a person would read, line by line. No layout, no links, nothing is fetched or run. What its
+//! elements say of quotations and signatures comes along.
 
 use mail_parser::decoders::html::add_html_token;
+
+use self::structure::Mark;
+use super::quoting::{Hint, Role};
+
+mod structure;
+
+pub(super) use self::structure::is_page;
 
 /// Quote marks in front of a line stop here; deeper quoting says nothing more.
 const MAX_QUOTES: usize = 10;
 
-/// The words of a page. Quotations (`<blockquote type="cite">` and the like) get `> ` in front of their lines, as
-/// they would have in plain text.
-pub(super) fn to_text(html: &str) -> String {
+/// The words of a page, and what its structure says of pieces of them.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    pub text: String,
+    /// In order, without overlaps.
+    pub hints: Vec<Hint>,
+}
+
+/// Reads a page. Quotations (`<blockquote type="cite">` and the like) get `> ` in front of their lines, as they would
+/// have in plain text.
+pub(super) fn read(html: &str) -> Read {
     let mut page = Page { text: String::with_capacity(html.len() / 2), ..Page::default() };
     let mut rest = html;
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
@@ -15,8 +31,9 @@ pub(super) fn to_text(html: &str) -> String {
         rest = page.markup(&rest[at..]);
     }
     page.words(rest);
+    page.end_marks();
     page.text.truncate(page.text.trim_end().len());
-    page.text
+    Read { text: page.text, hints: page.hints }
 }
 
 #[derive(Default)]
@@ -30,6 +47,19 @@ struct Page {
     blockquotes: Vec<bool>,
     quotes: usize,
     is_preformatted: bool,
+    /// The marked element that is open; those within it say no more.
+    marked: Option<Marked>,
+    hints: Vec<Hint>,
+    /// Where the quoted rest of the page begins.
+    rest: Option<usize>,
+}
+
+struct Marked {
+    name: String,
+    mark: Mark,
+    start: usize,
+    /// Elements of that name that are open, itself among them.
+    depth: usize,
 }
 
 impl Page {
@@ -55,6 +85,58 @@ impl Page {
     }
 
     fn tag(&mut self, name: &str, attributes: &str) {
+        self.flow(name, attributes);
+        self.follow_marks(name, attributes);
+    }
+
+    /// Opens and closes marked elements. Their edges are those of the text by now: line ends that are owed come later.
+    fn follow_marks(&mut self, name: &str, attributes: &str) {
+        if self.rest.is_some() {
+            return;
+        }
+        match &mut self.marked {
+            Some(open) if open.name == name => open.depth += usize::from(!attributes.ends_with('/')),
+            Some(open) if name.strip_prefix('/') == Some(open.name.as_str()) => {
+                open.depth -= 1;
+                if open.depth == 0 {
+                    self.end_mark();
+                }
+            }
+            Some(_) => {}
+            None if name.starts_with('/') => {}
+            None => {
+                let start = self.text.len();
+                match structure::mark(attributes) {
+                    Some(Mark::FromHere) => self.rest = Some(start),
+                    Some(mark) => self.marked = Some(Marked { name: name.to_owned(), mark, start, depth: 1 }),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn end_mark(&mut self) {
+        let Some(Marked { mark, start, .. }) = self.marked.take() else { return };
+        let end = self.text.len();
+        let inside = self.text[start..end].trim();
+        match mark {
+            Mark::Headers if structure::are_headers(inside) => self.rest = Some(start),
+            // Gmail puts the header lines of what it passes on where an attribution stands.
+            Mark::Inside(Role::Attribution) if inside.starts_with('-') => {}
+            Mark::Inside(role) if !inside.is_empty() => self.hints.push(Hint { role, start, end }),
+            _ => {}
+        }
+    }
+
+    fn end_marks(&mut self) {
+        self.end_mark();
+        let end = self.text.len();
+        if let Some(start) = self.rest.filter(|start| *start < end) {
+            self.hints.push(Hint { role: Role::Quoted, start, end });
+        }
+    }
+
+    fn flow(&mut self, name: &str, attributes: &str) {
         match name.trim_start_matches('/') {
             "br" if name == "br" => self.line_break(),
             "p" | "h1" | "h2" | "h3" | "h4" | "h5" | "h6" | "ul" | "ol" | "dl" | "table" | "hr" => {
@@ -82,8 +164,7 @@ impl Page {
     fn blockquote(&mut self, is_open: bool, attributes: &str) {
         self.gap(2);
         if is_open {
-            let attributes = attributes.to_ascii_lowercase();
-            let is_quote = attributes.contains("cite") || attributes.contains("quote");
+            let is_quote = structure::is_quote(attributes);
             self.quotes += usize::from(is_quote);
             self.blockquotes.push(is_quote);
         } else if self.blockquotes.pop() == Some(true) {
@@ -223,7 +304,7 @@ mod tests {
             ("", ""),
             ("<", "<"),
         ] {
-            let text: Vec<String> = to_text(html).lines().map(|l| l.trim_end().to_owned()).collect();
+            let text: Vec<String> = read(html).text.lines().map(|l| l.trim_end().to_owned()).collect();
             // The mark of an empty quoted line is all the same to a reader.
             assert_eq!(text.join("\n").replace("\n>\n>", "\n\n>"), expected, "{html}");
         }
@@ -232,7 +313,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_page_panics(html in "([<>&;/!'\"= a-z\u{a0}é#-]|<p|<!--|</style>|<style>|&#x?){0,40}") {
-            to_text(&html);
+            read(&html);
         }
     }
 }

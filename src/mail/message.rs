@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::quoting::{self, Hint, Split};
 use super::{Address, MessageId, NamedAddress, dsn::Report};
 use crate::clock::Micros;
 
@@ -31,6 +32,8 @@ pub struct Message {
     /// The text for people, all text leaves one after the other: plain where there is plain, else HTML as text.
     pub text: String,
     pub text_truncated: bool,
+    /// What the structure of an HTML mail says of pieces of the text.
+    pub hints: Vec<Hint>,
     /// Every leaf that is not the text, text leaves that were too big among them.
     pub attachments: Vec<Attachment>,
     /// A multipart/report's machine part (RFC 3464), with what it returns of the original.
@@ -137,6 +140,11 @@ impl Message {
         self.envelope_to.retain(|address| !named.contains(address));
         named.append(&mut self.envelope_to);
         self.envelope_to = named;
+    }
+
+    /// The text, told apart: new words, quotations, signature.
+    pub fn split(&self) -> Split {
+        quoting::split(&self.text, &self.hints)
     }
 
     /// Nothing of it can be read: no header a person would know it by, and no text.

@@ -26,16 +26,18 @@ const SINGLE: [&str; 11] = [
 
 /// Never fails: what cannot be read is a defect.
 pub fn parse(skeleton: &Skeleton) -> Message {
-    std::panic::catch_unwind(|| read(skeleton)).unwrap_or_else(|_| plainly(skeleton))
+    std::panic::catch_unwind(|| at_depth(skeleton, 0)).unwrap_or_else(|_| plainly(skeleton))
 }
 
-fn read(skeleton: &Skeleton) -> Message {
+/// `depth`: of a message inside others.
+pub(super) fn at_depth(skeleton: &Skeleton, depth: usize) -> Message {
     let block = Block(fields(skeleton.header_block()).collect());
     let mut message = block.message();
     let body = body::read(skeleton);
     (message.text, message.text_truncated) = (body.text, body.is_truncated);
+    message.hints = body.hints;
     message.attachments = body.attachments;
-    message.report = dsn::read(skeleton);
+    message.report = dsn::read(skeleton, &message, depth);
     let found = std::mem::take(&mut message.defects);
     message.defects = without_doubles([&skeleton.defects[..], &found, &body.defects].concat());
     message

@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use self::leaf::Leaf;
 use self::source::Source;
-use super::field::Entity;
+use super::field::{Entity, fields};
 use super::message::TEXT_LIMIT;
 use super::{Defect, Encoding, Span};
 
@@ -100,7 +100,8 @@ struct Scanner<'r, R> {
     /// The open multiparts, outermost first.
     frames: Vec<Frame>,
     line: Vec<u8>,
-    /// A delivery status was seen: a message behind it is a returned one, whatever the multipart calls itself.
+    /// A delivery status was seen, or a mail system writes: a message behind it is a returned one, whatever the multipart
+    /// calls itself.
     has_status: bool,
     line_dashes: memmem::Finder<'static>,
 }
@@ -161,7 +162,8 @@ impl<R: BufRead> Scanner<'_, R> {
         let parent_type = parent.map(|p| self.skeleton.parts[p].content_type.clone()).unwrap_or_default();
         let entity =
             Entity::read(&self.skeleton.bytes[head.range.clone()], parent_type == "multipart/digest");
-        self.has_status |= entity.content_type.ends_with("delivery-status");
+        self.has_status |= entity.content_type.ends_with("delivery-status")
+            || (parent.is_none() && is_of_mail_system(&self.skeleton.bytes[head.range.clone()]));
         let room = self.room_for(&entity, &parent_type);
         let part = self.push(parent, entity.content_type.clone(), head.range.clone());
         if !entity.is_multipart() {
@@ -236,7 +238,9 @@ impl<R: BufRead> Scanner<'_, R> {
             | "message/feedback-report"
             | "message/disposition-notification"
             | "message/global-disposition-notification" => REPORT_LIMIT,
-            "text/rfc822-headers" | "message/global-headers" => RETURNED_LIMIT,
+            "text/rfc822-headers" | "message/global-headers" | "message/rfc822-headers" | "text/rfc822" => {
+                RETURNED_LIMIT
+            }
             "message/rfc822" | "message/global" if is_report => RETURNED_LIMIT,
             _ => 0,
         })
@@ -313,6 +317,21 @@ impl<R: BufRead> Scanner<'_, R> {
             _ => None,
         })
     }
+}
+
+/// By its header block. What it decides is only whether the beginning of a message inside is kept.
+fn is_of_mail_system(block: &[u8]) -> bool {
+    fields(block).any(|field| match field.name.to_ascii_lowercase().as_slice() {
+        b"return-path" => field.value == b"<>",
+        b"from" => {
+            let from = field.value.to_ascii_lowercase();
+            [&b"daemon"[..], b"postmaster", b"deliver", b"administrator", b"<>"]
+                .iter()
+                .any(|name| memmem::find(&from, name).is_some())
+        }
+        b"auto-submitted" | b"x-failed-recipients" => true,
+        _ => false,
+    })
 }
 
 /// How much of a chunk can be taken before a line that may be a boundary begins, and whether a line begins there.

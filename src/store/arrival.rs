@@ -369,13 +369,18 @@ impl Tx {
         rows.iter().map(|r| Ok(ArrivalId(r.try_get(0)?))).collect()
     }
 
-    /// Arrivals that are kept and not decided, oldest first.
-    pub async fn pending_arrivals(&mut self, of: Of, limit: i64) -> Result<Vec<Pending>, Error> {
+    /// Arrivals behind this one that are kept and not decided, oldest first.
+    pub async fn pending_arrivals(
+        &mut self,
+        of: Of,
+        after: ArrivalId,
+        limit: i64,
+    ) -> Result<Vec<Pending>, Error> {
         let sql = format!(
-            "{PENDING} WHERE state IN ('kept', 'shadow_kept') AND {} ORDER BY id LIMIT $2",
+            "{PENDING} WHERE state IN ('kept', 'shadow_kept') AND {} AND id > $3 ORDER BY id LIMIT $2",
             self.is_of()
         );
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.number()).bind(limit);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(of.number()).bind(limit).bind(after.0);
         self.rows(query).await?.iter().map(pending_of).collect()
     }
 

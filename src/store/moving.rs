@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
 use super::copy::{Copied, Layout, Side, Spot, TableSum};
-use super::hold::{Hold, Owner};
+use super::hold::{Hold, Manner, Owner};
 use super::{Engine, Error, Statement, Store, Tx, refusal};
 use crate::clock::Micros;
 
@@ -82,7 +82,7 @@ impl Store {
                     .to_owned(),
             ));
         }
-        let _hold: Hold = self.hold(&moving.owner).await?;
+        let _hold: Hold = self.hold(&moving.owner, Manner::Alone).await?;
         let mut filled = target.filler().await?;
         let Some((id, spot)) = self.mark_both(target, moving).await? else {
             let mut tx = self.write().await?;
@@ -123,7 +123,7 @@ impl Store {
 
     /// Takes back that the desk of this store leaves or has left. Gives where it was to go; `None`: nowhere.
     pub async fn stay(&self, owner: &Owner) -> Result<Option<String>, Error> {
-        let _hold: Hold = self.hold(owner).await?;
+        let _hold: Hold = self.hold(owner, Manner::Alone).await?;
         let mut tx = self.write().await?;
         let Some(leaving) = tx.moving::<Leaving>(LEAVING).await? else { return Ok(None) };
         tx.execute(sqlx::query("DELETE FROM moving WHERE name = $1").bind(LEAVING)).await?;

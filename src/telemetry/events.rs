@@ -252,6 +252,12 @@ pub const EVENTS: &[Event] = &[
         "A round over a mailbox failed; it is tried again, later each time. The alert has the same words.",
     ),
     event(
+        "intake.scan_failed",
+        Level::WARN,
+        &["arrival.id"],
+        "The virus scanner gave no verdict on a message; what comes of that stands in `[virus_scanner]`.",
+    ),
+    event(
         "intake.session_ended",
         Level::DEBUG,
         &["mailbox.name"],

@@ -36,6 +36,12 @@ const MESSAGES: Definition = Definition {
     labels: &[("act", "open, append, bounce, invalid, error, discard"), ("code", "those of reason-codes.md")],
     about: "Messages decided since the start, by what became of them",
 };
+const SCANS: Definition = Definition {
+    name: "maildesk_intake_scans_total",
+    kind: "counter",
+    labels: &[("result", "clean, found, too_big, failed")],
+    about: "Questions to the virus scanner since the start, by what came of them",
+};
 const ROUNDS: Definition = Definition {
     name: "maildesk_intake_round_seconds",
     kind: "histogram",
@@ -111,6 +117,7 @@ const BUILD: Definition = Definition {
 /// Every metric that there is.
 pub const ALL: &[Definition] = &[
     MESSAGES,
+    SCANS,
     ROUNDS,
     MAILBOX_FAILING,
     MAILBOX_AGE,
@@ -135,6 +142,7 @@ type Amount = Gauge<f64, AtomicU64>;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     messages: Family<Labels<2>, Counter>,
+    scans: Family<Labels<1>, Counter>,
     rounds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     attempts: Family<Labels<1>, Counter>,
 }
@@ -144,6 +152,7 @@ impl Default for Metrics {
         let histogram: fn() -> Histogram = || Histogram::new(ROUND_SECONDS);
         Metrics {
             messages: Family::default(),
+            scans: Family::default(),
             rounds: Family::new_with_constructor(histogram),
             attempts: Family::default(),
         }
@@ -154,6 +163,11 @@ impl Metrics {
     /// A message was decided, durably.
     pub fn decided(&self, act: &'static str, code: &'static str) {
         self.messages.get_or_create(&[("act", act), ("code", code)]).inc();
+    }
+
+    /// The virus scanner was asked, or would have been of a smaller message: clean, found, too_big or failed.
+    pub fn scanned(&self, result: &'static str) {
+        self.scans.get_or_create(&[("result", result)]).inc();
     }
 
     /// A round over a mailbox ended.
@@ -171,6 +185,7 @@ impl Metrics {
     pub fn text(&self, health: &Health) -> String {
         let mut registry = Registry::default();
         register(&mut registry, &MESSAGES, self.messages.clone());
+        register(&mut registry, &SCANS, self.scans.clone());
         register(&mut registry, &ROUNDS, self.rounds.clone());
         register(&mut registry, &ATTEMPTS, self.attempts.clone());
         gauges(&mut registry, health);
@@ -237,6 +252,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.decided("open", "new_ticket");
         metrics.clone().decided("open", "new_ticket");
+        metrics.scanned("clean");
         metrics.round(Duration::from_millis(70), true);
         metrics.attempted("sent");
         let mailbox = MailboxHealth {

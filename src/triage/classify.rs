@@ -1,8 +1,9 @@
-//! What kind of mail is it, by its headers? RFC 3834 §5 and the headers in use beside it; RFC 2919 and RFC 2369 for lists.
+//! What kind of mail is it? By its headers: RFC 3834 §5 and those in use beside it; RFC 2919 and RFC 2369 for lists.
 //!
-//! Reports come first: many delivery reports bear `Auto-Submitted` too. Subjects are not looked at: they are words.
+//! Reports come first: many delivery reports bear `Auto-Submitted` too. Words come last, and only those of `absence`.
 
-use super::{Clues, Kind, Rules};
+use super::{Clues, Kind, Rules, absence};
+use crate::mail::dsn::Report;
 use crate::mail::{Address, Message, ReturnPath};
 
 /// A kind with the evidence for it.
@@ -25,6 +26,7 @@ pub fn classify(message: &Message, rules: &Rules, clues: &Clues) -> Class {
         .or_else(|| loop_mark(message, rules))
         .or_else(|| automatic(message))
         .or_else(|| list(message))
+        .or_else(|| absence::evidence(message).map(|words| Class::new(Kind::AutoReply, words)))
         .unwrap_or_else(|| Class::new(Kind::Person, "no mark of a machine, a list or a report"))
 }
 
@@ -42,7 +44,8 @@ fn echo(message: &Message, clues: &Clues) -> Option<Class> {
 
 fn report(message: &Message) -> Option<Class> {
     let report = message.report.as_ref()?;
-    let evidence = format!("report of type \"{}\", recipients: {}", report.kind, report.recipients.len());
+    let Report { kind, reader, evidence, recipients, .. } = report;
+    let evidence = format!("report of type {kind:?}, recipients: {}; reader {reader}: {evidence}", recipients.len());
     match report.kind.as_str() {
         "delivery-status" => Some(Class::new(Kind::Bounce, evidence)),
         "feedback-report" => Some(Class::new(Kind::Complaint, evidence)),

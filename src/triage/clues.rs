@@ -36,6 +36,23 @@ pub struct Clues {
     /// Every ticket that any of the above names, merged ones followed to their target.
     pub tickets: Vec<TicketClue>,
     pub sender: SenderClue,
+    /// What the virus scanner said of the whole message; none: there is no scanner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
+}
+
+/// The word of a virus scanner about a message (B12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scan {
+    /// It found nothing.
+    Clean,
+    /// By the name that the scanner gives it.
+    Found(String),
+    /// It takes none so big, and what it has not seen shall not be taken.
+    TooBig,
+    /// Nobody looked, for this reason, and it shall be taken all the same.
+    Skipped(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,6 +148,7 @@ impl Clues {
             predecessor: None,
             tickets: vec![],
             sender: SenderClue::default(),
+            scan: None,
         }
     }
 

@@ -52,6 +52,8 @@ codes! {
     Complaint "complaint" "a complaint about a mail of ours",
     // invalid
     SpamVerdict "spam_verdict" "a mail server in front has marked it as spam",
+    VirusFound "virus_found" "the virus scanner has found something in it",
+    NotScanned "not_scanned" "too big for the virus scanner, and nothing unscanned is taken",
     NoType "no_type" "no recipient is an address of an active type",
     ForeignMailbox "foreign_mailbox" "addressed to a type of another mailbox only, with no sign that it was delivered here",
     StrangerOnTicket "stranger_on_ticket" "names a ticket that its sender does not belong to",

@@ -4,13 +4,15 @@ use super::case::{Case, Outcome};
 use super::classify::classify;
 use super::trace::Trace;
 use super::{Act, Clues, Code, Decision, Kind, Rules};
-use super::{copies, open, reply, report, verdict};
+use super::{copies, open, reply, report, scan, verdict};
 use crate::mail::Message;
 
 type Rule = fn(&Case, &mut Trace) -> Option<Outcome>;
 
 /// In this order. What comes earlier needs less trust: a report may have no sender, and a block list shall not hide it.
+/// A virus comes before all: not even a copy of mail that is known may bring one onto a ticket.
 const RULES: &[Rule] = &[
+    scan::virus,
     copies::same_mail_again,
     unreadable,
     own_echo,

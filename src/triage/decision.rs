@@ -82,6 +82,9 @@ pub struct Finding {
     /// failed, delayed, delivered, relayed, expanded.
     pub action: String,
     pub diagnostic: String,
+    /// RFC 5321 §4.2: of the server that refused, as far as the report tells.
+    #[serde(default)]
+    pub reply_code: Option<u16>,
     pub original_message_id: String,
     /// `recipient` is one of those that the mail it is about was sent to: only such an address may be marked.
     #[serde(default)]
@@ -107,6 +110,7 @@ impl Finding {
             hard: false,
             action: "failed".into(),
             diagnostic: String::new(),
+            reply_code: None,
             original_message_id: String::new(),
             is_attributed: false,
         }

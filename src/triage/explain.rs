@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Code, Decision, Finding, Kind, Step};
-use crate::mail::{Attachment, Message, MessageId, NamedAddress, quoting};
+use crate::mail::{Attachment, Message, MessageId, NamedAddress};
 use crate::ticket::{LogEntryId, TicketId};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,7 @@ pub struct BouncePart {
     pub action: String,
     pub diagnostic: String,
     pub original_message_id: Option<String>,
+    pub reply_code: Option<u16>,
 }
 
 /// What DKIM, SPF and DMARC say of it; null where nobody has looked.
@@ -82,7 +83,7 @@ pub struct Place<'a> {
 
 impl Explanation {
     pub fn of(message: &Message, decision: &Decision, place: &Place) -> Explanation {
-        let (visible_text, signature) = quoting::split(&message.text);
+        let split = message.split();
         Explanation {
             file: place.file.map(str::to_owned),
             kind: decision.kind,
@@ -100,8 +101,8 @@ impl Explanation {
             date: message.date.map(|date| date.rfc3339()).filter(|date| !date.is_empty()),
             text: message.text.clone(),
             text_truncated: message.text_truncated,
-            visible_text,
-            signature: Some(signature).filter(|s| !s.is_empty()),
+            visible_text: split.visible,
+            signature: Some(split.signature).filter(|s| !s.is_empty()),
             attachments: message.attachments.iter().map(attachment).collect(),
             bounces: decision.bounces.iter().map(bounce).collect(),
             trust: Trust { grade: "neutral".into(), spf: None, dkim: None, dmarc: None },
@@ -142,5 +143,6 @@ fn bounce(finding: &Finding) -> BouncePart {
         action: finding.action.clone(),
         diagnostic: finding.diagnostic.clone(),
         original_message_id: Some(finding.original_message_id.clone()).filter(|id| !id.is_empty()),
+        reply_code: finding.reply_code,
     }
 }

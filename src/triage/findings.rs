@@ -1,7 +1,7 @@
 //! Whom a report is about: one finding for each recipient it names, tied to those our mail was sent to (D1, D3).
 
+use super::bounce_class::{Class, Said, Status, class_of};
 use super::clues::OurMail;
-use super::status_class::{Status, class_of};
 use super::{Finding, Kind};
 use crate::mail::Address;
 use crate::mail::dsn::{Recipient, Report};
@@ -9,14 +9,19 @@ use crate::mail::dsn::{Recipient, Report};
 /// What a report says of each recipient, and whether it names any to whom `mail` was sent.
 pub struct Findings {
     pub all: Vec<Finding>,
+    /// Of each in `all`: which row of the table gave its class.
+    pub grounds: Vec<String>,
     pub is_attributed: bool,
 }
 
 pub fn findings(report: &Report, kind: Kind, mail: Option<&OurMail>) -> Findings {
     let sent_to = mail.map_or(&[][..], |m| &m.recipients);
-    let mut all: Vec<Finding> = report.recipients.iter().map(|block| finding(block, kind, sent_to)).collect();
+    let found = report.recipients.iter().map(|block| finding(block, kind, sent_to));
+    let (mut all, mut grounds): (Vec<Finding>, Vec<String>) = found.unzip();
     if all.is_empty() && sent_to.len() == 1 {
-        all.push(of_no_block(kind));
+        let (finding, row) = of_no_block(kind);
+        all.push(finding);
+        grounds.push(row);
     }
     // A mail with one recipient can be about nobody else, whatever address a forwarding host reports.
     if let ([only], false) = (sent_to, all.iter().any(|f| f.is_attributed)) {
@@ -29,10 +34,10 @@ pub fn findings(report: &Report, kind: Kind, mail: Option<&OurMail>) -> Findings
         finding.original_message_id = original_id(report, mail);
     }
     let is_attributed = all.iter().any(|f| f.is_attributed);
-    Findings { all, is_attributed }
+    Findings { all, grounds, is_attributed }
 }
 
-fn finding(block: &Recipient, kind: Kind, sent_to: &[Address]) -> Finding {
+fn finding(block: &Recipient, kind: Kind, sent_to: &[Address]) -> (Finding, String) {
     // RFC 3464 §2.3.1: the original recipient is the address as we gave it; the final one may be where it was sent on to.
     let named = [&block.original_address, &block.address].into_iter().flatten();
     let ours = named.clone().find(|address| sent_to.contains(address));
@@ -42,24 +47,33 @@ fn finding(block: &Recipient, kind: Kind, sent_to: &[Address]) -> Finding {
         action => action,
     };
     let stated = Status::parse(&block.status);
-    let status = stated.unwrap_or(Status::general(assumed_class(action)));
-    Finding {
+    let assumed = Status::general(assumed_class(action));
+    let class = class(kind, stated.unwrap_or(assumed), block);
+    let status = stated.unwrap_or(if is_passing(class.name) { Status::general(4) } else { assumed });
+    let finding = Finding {
         recipient: recipient.cloned(),
         status: status.to_string(),
         status_stated: stated.is_some(),
-        class: class(kind, status, &block.diagnostic).to_owned(),
+        class: class.name.to_owned(),
         hard: kind == Kind::Bounce && status.class == 5 && action == "failed",
         action: action.to_owned(),
         diagnostic: block.diagnostic.clone(),
+        reply_code: block.reply_code,
         original_message_id: String::new(),
         is_attributed: ours.is_some(),
-    }
+    };
+    (finding, class.evidence)
 }
 
-fn of_no_block(kind: Kind) -> Finding {
+/// What passes by itself, where no code says that it does not.
+fn is_passing(class: &str) -> bool {
+    matches!(class, "mailbox_full" | "rate_limited")
+}
+
+fn of_no_block(kind: Kind) -> (Finding, String) {
     match kind {
         Kind::Complaint => finding(&Recipient::default(), kind, &[]),
-        _ => Finding::unattributed(),
+        _ => (Finding::unattributed(), "it names no recipient".into()),
     }
 }
 
@@ -72,8 +86,13 @@ fn assumed_class(action: &str) -> u8 {
     }
 }
 
-fn class(kind: Kind, status: Status, diagnostic: &str) -> &'static str {
-    if kind == Kind::Complaint { "complaint" } else { class_of(status, diagnostic) }
+fn class(kind: Kind, status: Status, block: &Recipient) -> Class {
+    let said =
+        Said { status, reply_code: block.reply_code, diagnostic: &block.diagnostic, words: &block.words };
+    match kind {
+        Kind::Complaint => Class { name: "complaint", evidence: "it is a complaint".into() },
+        _ => class_of(said),
+    }
 }
 
 fn original_id(report: &Report, mail: Option<&OurMail>) -> String {

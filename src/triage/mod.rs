@@ -4,6 +4,8 @@
 
 //! `decide` is a list of rules in order, one file a question; it starts to be read there. `explain` shows it all.
 
+mod absence;
+mod bounce_class;
 mod case;
 pub mod classify;
 pub mod clues;
@@ -19,14 +21,14 @@ mod reply;
 mod report;
 mod route;
 pub mod rules;
-mod status_class;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod trace;
 mod verdict;
 
-pub use clues::Clues;
+pub use clues::{Clues, Scan};
 pub use code::Code;
 pub use decide::decide;
 pub use decision::{Act, Decision, Effects, Finding, Kind, Step};

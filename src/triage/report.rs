@@ -27,12 +27,23 @@ pub fn report(case: &Case, trace: &mut Trace) -> Option<Outcome> {
     })
 }
 
+/// A report may name a thousand recipients; the trace tells of so many.
+const NOTED: usize = 20;
+
+fn noted(found: Findings, trace: &mut Trace) -> Findings {
+    for (finding, row) in found.all.iter().zip(&found.grounds).take(NOTED) {
+        let who = finding.recipient.as_ref().map_or("nobody named", |address| address.as_str());
+        trace.note("bounce_class", format_args!("{who}: {row}"), &finding.class);
+    }
+    found
+}
+
 fn about_mail(case: &Case, report: &Report, mail: &OurMail, trace: &mut Trace) -> Outcome {
     let (rule, code) = match case.clues.reported_by_verp {
         true => ("report_by_verp", Code::BounceByVerp),
         false => ("report_by_our_id", Code::BounceByOurId),
     };
-    let found = findings(report, case.kind, Some(mail));
+    let found = noted(findings(report, case.kind, Some(mail)), trace);
     // Unknown recipients are as good as several: nobody is marked on a guess.
     let code = if found.is_attributed { code } else { Code::BounceUnattributed };
     trace.note(rule, format_args!("our mail {} ({})", mail.outbox, mail.message_id), code.as_str());
@@ -52,7 +63,7 @@ fn about_mail(case: &Case, report: &Report, mail: &OurMail, trace: &mut Trace) -
 }
 
 fn about_tag(case: &Case, report: &Report, tag: &TagClue, trace: &mut Trace) -> Outcome {
-    let found = findings(report, case.kind, None);
+    let found = noted(findings(report, case.kind, None), trace);
     let line = tag.line();
     trace.note("report_by_tag", &line, Code::BounceByTag.as_str());
     let ticket = live_ticket(case, tag.ticket, trace);
@@ -67,7 +78,7 @@ fn about_tag(case: &Case, report: &Report, tag: &TagClue, trace: &mut Trace) -> 
 
 /// Backscatter, or about mail that went out before maildesk came.
 fn about_nothing(case: &Case, report: &Report, trace: &mut Trace) -> Outcome {
-    let found = findings(report, case.kind, None);
+    let found = noted(findings(report, case.kind, None), trace);
     let id = report.original_message_id.as_ref().map_or("no Message-ID", |id| id.as_str());
     trace.note("report_unmatched", id, Code::BounceUnmatched.as_str());
     Outcome::new(Act::Bounce, Code::BounceUnmatched, specifics(&found, id)).with(found)

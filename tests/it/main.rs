@@ -32,6 +32,7 @@ mod pages;
 mod pop3;
 mod program;
 mod replay;
+mod scanner;
 mod scheduler;
 mod space;
 mod spine;

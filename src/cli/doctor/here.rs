@@ -8,6 +8,7 @@ use super::super::checkup::{self, Checkup};
 use crate::backup::Daily;
 use crate::clock::Micros;
 use crate::config::KeySource;
+use crate::scanner::Scanner;
 use crate::store::HELD_WORDS;
 
 /// Below this the disk is as good as full, and below that somebody should look.
@@ -25,6 +26,7 @@ pub async fn here(context: &Context) -> Vec<Checkup> {
         spool(context).await,
         room(context).await,
         clock(context).await,
+        scanner(context).await,
         socket(context),
         backups(context).await,
         held(context).await,
@@ -139,6 +141,18 @@ async fn clock(context: &Context) -> Checkup {
     }
     if it.findings.is_empty() {
         it.ok(format!("it says {}; `--mail` compares it with the servers' dates", now.rfc3339()));
+    }
+    it
+}
+
+/// Asked for its version: nothing is sent to be looked at.
+async fn scanner(context: &Context) -> Checkup {
+    let mut it = Checkup::of("virus scanner");
+    let Some(settings) = context.config.virus_scanner.clone() else { return it };
+    let address = settings.address.to_string();
+    match (Scanner { settings }).version().await {
+        Ok(version) => it.ok(format!("{address}: {version}")),
+        Err(e) => it.fail(e.to_string(), "see that clamd runs, and that `[virus_scanner]` names its socket"),
     }
     it
 }

@@ -1,8 +1,9 @@
+use super::machine::status;
 use super::*;
-use crate::mail::scan;
+use crate::mail::{parse, scan};
 
 fn report(raw: &str) -> Option<Report> {
-    read(&scan(&mut raw.as_bytes()).expect("a slice has no read errors"))
+    parse(&scan(&mut raw.as_bytes()).expect("a slice has no read errors")).report
 }
 
 fn dsn(container: &str, parts: &[&str]) -> String {
@@ -37,7 +38,9 @@ fn recipients_are_read_with_what_became_of_them() {
         original_address: at("alias@x.test"),
         action: "failed".into(),
         status: "5.1.1".into(),
+        reply_code: Some(550),
         diagnostic: "550 5.1.1 user unknown".into(),
+        words: String::new(),
     };
     let delayed = Recipient {
         address: at("b@x.test"),

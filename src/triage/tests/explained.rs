@@ -92,6 +92,7 @@ fn a_bounce_is_explained() {
     let expected = serde_json::json!([{
         "recipient": CONTACT, "status": "5.1.1", "status_stated": true, "class": "user_unknown", "hard": true,
         "action": "failed", "diagnostic": "", "original_message_id": null,
+        "reply_code": null,
     }]);
     assert_eq!(value.unwrap()["bounces"], expected);
 }

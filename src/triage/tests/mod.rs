@@ -8,11 +8,14 @@ mod properties;
 mod questioned;
 mod reports;
 mod routes;
+mod scans;
 mod spam;
 mod twice;
 
 use super::clues::{Copy, ForeignEntry, OurMail, PredecessorClue, TagClue, TagVerdict, TicketClue};
-use super::{Act, Clues, Code, Decision, Flow, ListMail, OnClosed, Rules, TypeRule, VerdictRule, decide};
+use super::{
+    Act, Clues, Code, Decision, Flow, ListMail, OnClosed, Rules, Scan, TypeRule, VerdictRule, decide,
+};
 use crate::mail::dsn::{Recipient, Report};
 use crate::mail::{Address, Header, Message, MessageId, NamedAddress};
 use crate::ticket::*;
@@ -224,6 +227,10 @@ impl Sample {
             s.clues.reported = Some(mail);
             s.clues.reported_by_verp = by_verp;
         })
+    }
+
+    pub fn scanned(self, scan: Scan) -> Sample {
+        self.with(|s| s.clues.scan = Some(scan))
     }
 
     pub fn copies(self, copies: Vec<Copy>) -> Sample {

@@ -83,6 +83,7 @@ fn recipient() -> impl Strategy<Value = Recipient> {
             status: status.into(),
             action: action.into(),
             diagnostic,
+            ..Recipient::default()
         },
     )
 }
@@ -159,6 +160,6 @@ proptest! {
 
     #[test]
     fn split_never_panics(text in "(?s).{0,200}") {
-        crate::mail::quoting::split(&text);
+        crate::mail::quoting::split(&text, &[]);
     }
 }

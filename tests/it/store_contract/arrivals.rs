@@ -103,11 +103,11 @@ async fn what_is_kept_waits_in_order(store: &Store) {
     let before = NewArrival { state: ArrivalState::BeforeStart, ..new_arrival("old", b"") };
     tx.insert_arrivals(&place(laid.mailbox), &[before], at(1)).await.unwrap();
     decide(&mut tx, ids[1], &decision(Act::Discard, Code::Duplicate), Fate::default()).await;
-    let waiting = tx.pending_arrivals(Of::All, 3).await.unwrap();
+    let waiting = tx.pending_arrivals(Of::All, ArrivalId(0), 3).await.unwrap();
     assert_eq!(waiting.iter().map(|p| p.id).collect::<Vec<_>>(), [ids[0], ids[2], ids[3]]);
-    assert_eq!(tx.pending_arrivals(Of::All, 100).await.unwrap().len(), 4);
-    assert_eq!(tx.pending_arrivals(Of::Mailbox(laid.mailbox), 100).await.unwrap().len(), 4);
-    assert!(tx.pending_arrivals(Of::Mailbox(MailboxId(99)), 100).await.unwrap().is_empty());
+    assert_eq!(tx.pending_arrivals(Of::All, ArrivalId(0), 100).await.unwrap().len(), 4);
+    assert_eq!(tx.pending_arrivals(Of::Mailbox(laid.mailbox), ArrivalId(0), 100).await.unwrap().len(), 4);
+    assert!(tx.pending_arrivals(Of::Mailbox(MailboxId(99)), ArrivalId(0), 100).await.unwrap().is_empty());
     let mut kept: Vec<ArrivalId> = tx.still_kept(&ids).await.unwrap().into_iter().collect();
     kept.sort();
     assert_eq!(kept, [ids[0], ids[2], ids[3], ids[4]]);
@@ -116,7 +116,7 @@ async fn what_is_kept_waits_in_order(store: &Store) {
     run_sql_here("UPDATE mailbox SET active = 0").await;
     let mut tx = store.read().await.unwrap();
     assert_eq!(
-        tx.pending_arrivals(Of::Mailbox(MailboxId(99)), 100).await.unwrap().len(),
+        tx.pending_arrivals(Of::Mailbox(MailboxId(99)), ArrivalId(0), 100).await.unwrap().len(),
         4,
         "nobody else reads it"
     );
@@ -205,7 +205,7 @@ async fn what_was_left_is_taken_in_or_let_go(store: &Store) {
     tx.refill_arrival(left[0], 3, &digest(b"big")).await.unwrap();
     tx.settle_error_of(left[0], "fetched", at(4)).await.unwrap();
     assert!(tx.asked_for().await.unwrap().is_empty());
-    let pending = tx.pending_arrivals(Of::All, 10).await.unwrap();
+    let pending = tx.pending_arrivals(Of::All, ArrivalId(0), 10).await.unwrap();
     assert_eq!(
         pending.iter().map(|p| (p.id, p.size, p.digest.clone())).collect::<Vec<_>>(),
         [(left[0], 3, digest(b"big"))]

@@ -4,7 +4,7 @@ use maildesk::clock::Micros;
 use maildesk::seal::SealingKey;
 use maildesk::store::arrival::{Of, Place};
 use maildesk::store::{BackupFile, Error, Header, Restoring, Stamp, Store};
-use maildesk::ticket::OutboxId;
+use maildesk::ticket::{ArrivalId, OutboxId};
 
 use super::outbox::queue;
 use super::world::{arrive, at, key, lay_down, open_ticket, place, stamp};
@@ -66,7 +66,7 @@ async fn a_copy_is_the_desk_and_is_held(store: &Store) {
     tx.reread_done(inbox.mailbox).await.unwrap();
     tx.release_held(mail, at(9002)).await.unwrap();
     assert!(tx.release_held(mail, at(9002)).await.is_err() && tx.held_mails().await.unwrap().is_empty());
-    let kept = tx.pending_arrivals(Of::All, 10).await.unwrap();
+    let kept = tx.pending_arrivals(Of::All, ArrivalId(0), 10).await.unwrap();
     assert!(kept.len() == 1 && kept[0].is_mail_held, "what was not decided then may have been told of");
     tx.hold_mail_from(&[kept[0].id]).await.unwrap();
     tx.commit().await.unwrap();

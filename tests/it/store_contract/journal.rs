@@ -129,14 +129,14 @@ async fn an_admin_settles_and_takes_up_anew(store: &Store) {
     assert_eq!(row.act().unwrap(), Act::Invalid, "what was decided stays decided");
     tx.reopen_journal(id).await.unwrap();
     assert!(tx.journal_row(id).await.unwrap().is_none());
-    assert_eq!(tx.pending_arrivals(Of::All, 10).await.unwrap()[0].id, id);
+    assert_eq!(tx.pending_arrivals(Of::All, ArrivalId(0), 10).await.unwrap()[0].id, id);
     decide(&mut tx, id, &decision(Act::Open, Code::NewTicket), fate).await;
     assert_eq!(tx.journal_row(id).await.unwrap().unwrap().code, "new_ticket");
     // In one go, with no look in between.
     tx.reopen_journal(id).await.unwrap();
     decide(&mut tx, id, &decision(Act::Append, Code::ReplyByTag), fate).await;
     assert_eq!(tx.journal_row(id).await.unwrap().unwrap().code, "reply_by_tag");
-    assert!(tx.pending_arrivals(Of::All, 10).await.unwrap().is_empty());
+    assert!(tx.pending_arrivals(Of::All, ArrivalId(0), 10).await.unwrap().is_empty());
 }
 
 async fn a_message_without_an_id_has_no_hash(store: &Store) {
@@ -145,7 +145,7 @@ async fn a_message_without_an_id_has_no_hash(store: &Store) {
     let id = arrive(&mut tx, laid.mailbox, "1", b"x").await;
     let key = MailKey { message_id: None, id_hash: None, ..mail_key("of its bytes") };
     tx.settle_arrival(id, &key, false).await.unwrap();
-    assert!(tx.pending_arrivals(Of::All, 10).await.unwrap().is_empty());
+    assert!(tx.pending_arrivals(Of::All, ArrivalId(0), 10).await.unwrap().is_empty());
     assert!(
         tx.arrivals_in(laid.mailbox, ArrivalState::AckPending).await.unwrap().is_empty(),
         "its source is owed nothing"

@@ -17,7 +17,7 @@ async fn a_shadow_is_found_by_its_key_and_its_message_id(store: &Store) {
     let id = tx.insert_arrivals(&place(laid.mailbox), &[kept], at(1)).await.unwrap()[0];
     tx.add_shown(laid.mailbox, 1).await.unwrap();
     assert!(tx.arrival(id).await.unwrap().is_shadow);
-    assert_eq!(tx.pending_arrivals(Of::All, 9).await.unwrap().len(), 1);
+    assert_eq!(tx.pending_arrivals(Of::All, ArrivalId(0), 9).await.unwrap().len(), 1);
     assert_eq!(tx.balance(laid.mailbox).await.unwrap().pending, 1);
     let open = Decision { type_id: Some(laid.support), ..decision(Act::Open, Code::NewTicket) };
     let (key, ann) = (mail_key("a@x.test"), address("ann@x.test"));
@@ -31,7 +31,7 @@ async fn a_shadow_is_found_by_its_key_and_its_message_id(store: &Store) {
         clues_json: "{}",
     };
     tx.insert_shadow(&new, at(2)).await.unwrap();
-    assert!(tx.pending_arrivals(Of::All, 9).await.unwrap().is_empty());
+    assert!(tx.pending_arrivals(Of::All, ArrivalId(0), 9).await.unwrap().is_empty());
     let balance = tx.balance(laid.mailbox).await.unwrap();
     assert_eq!((balance.shadow, balance.difference()), (1, 0));
     for row in [

@@ -1,6 +1,7 @@
 //! The peers that the tests run against, started privately on free ports, and stopped when dropped.
 
 pub mod certs;
+pub mod clamd;
 pub mod cutter;
 pub mod dovecot;
 pub mod gen_mail;

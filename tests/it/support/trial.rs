@@ -248,7 +248,8 @@ async fn open(store: Store, config: &Config) -> Works {
     let key = SealingKey::new([7; 32]);
     let stamp = Stamp { key: &key, now: Clock::system().now(), random: maildesk::seal::random };
     store.provision(&config.declared().unwrap(), &stamp).await.expect("provisioned");
-    Works::open(store, key, &config.run, Clock::system()).await.expect("works")
+    let works = Works::open(store, key, &config.run, Clock::system()).await.expect("works");
+    works.with_scanner(config.virus_scanner.clone())
 }
 
 /// A message in the making.

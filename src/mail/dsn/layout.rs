@@ -1,0 +1,225 @@
+//! Reads the recipients of a report in words as a layout of the table says.
+
+use std::ops::Range;
+
+use super::super::{Address, Message, list};
+use super::page::{Page, addresses, first_address, leading};
+use super::readers::{GENERAL, Layout, READERS, Reader};
+use super::signs::Signs;
+
+/// A recipient and the lines that are said of him.
+pub(super) struct Named {
+    pub address: Address,
+    pub words: String,
+}
+
+/// What a reader made of a report.
+pub(super) struct Reading {
+    pub reader: &'static Reader,
+    pub evidence: &'static str,
+    pub named: Vec<Named>,
+}
+
+/// In running text an address stands this close to the words that lead to it.
+const NEAR: usize = 160;
+/// Kept of what is said of one recipient.
+const WORDS_LIMIT: usize = 1500;
+
+pub(super) struct Desk<'p> {
+    pub message: &'p Message,
+    pub page: &'p Page<'p>,
+    /// Addresses in the To and Cc of what is returned.
+    pub sent_to: Vec<Address>,
+}
+
+impl Desk<'_> {
+    /// The first reader that knows the report and finds somebody in it; `with_returned`: in what is returned, too.
+    pub fn by_table(&self, with_returned: bool) -> Option<Reading> {
+        READERS.iter().find_map(|reader| self.by(reader, with_returned).filter(|r| !r.named.is_empty()))
+    }
+
+    /// By what all reports have in common. Where the header leaves no doubt, a reading without recipients still says that
+    /// it is a report; else a mail system must write, to nobody's list, and its words must name a recipient.
+    pub fn by_general_features(&self, signs: Signs) -> Option<Reading> {
+        let is_strong = signs.is_strong();
+        let is_bulk = ["List-Id", "List-Unsubscribe"].iter().any(|name| self.message.has_header(name));
+        if !is_strong && (!signs.is_daemon || is_bulk) {
+            return None;
+        }
+        let by_header = || is_strong.then_some("sender and subject");
+        let evidence = self.evidence(&GENERAL).or_else(by_header)?;
+        let named = self.first_of(&GENERAL, is_strong);
+        (is_strong || !named.is_empty()).then_some(Reading { reader: &GENERAL, evidence, named })
+    }
+
+    /// Each line that begins with an address, with what follows it.
+    pub fn all_lines(&self) -> Vec<Named> {
+        self.lines(0..self.page.lines.len(), false)
+    }
+
+    fn by(&self, reader: &'static Reader, with_returned: bool) -> Option<Reading> {
+        let evidence = self.evidence(reader)?;
+        Some(Reading { reader, evidence, named: self.first_of(reader, with_returned) })
+    }
+
+    fn evidence(&self, reader: &'static Reader) -> Option<&'static str> {
+        reader.words.iter().find(|words| self.page.flat.contains(**words)).copied()
+    }
+
+    fn first_of(&self, reader: &Reader, with_returned: bool) -> Vec<Named> {
+        let layouts = reader.layouts.iter().filter(|l| with_returned || !matches!(l, Layout::Returned));
+        let found = layouts.map(|layout| self.wanted(self.read(layout)));
+        found.into_iter().find(|named| !named.is_empty()).unwrap_or_default()
+    }
+
+    fn read(&self, layout: &Layout) -> Vec<Named> {
+        match layout {
+            Layout::Below(anchors) => self.below(anchors),
+            Layout::Behind(anchors) => self.behind(anchors),
+            Layout::Before(anchors) => self.before(anchors),
+            Layout::Line => self.lines(0..self.page.lines.len(), true),
+            Layout::Field(name) => self.of_field(name),
+            Layout::Returned => self.sent_to.iter().map(|a| Named::new(a.clone())).collect(),
+        }
+    }
+
+    fn below(&self, anchors: &[&str]) -> Vec<Named> {
+        for anchor in anchors {
+            let Some(at) = self.page.flat.find(anchor) else { continue };
+            let line = self.page.line_at(at + anchor.len() - 1);
+            let found = self.lines(line..self.page.lines.len(), false);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        vec![]
+    }
+
+    /// Lines that begin with an address, each with the lines below it. `is_strict`: a colon or dots follow the address.
+    fn lines(&self, range: Range<usize>, is_strict: bool) -> Vec<Named> {
+        let mut found: Vec<Named> = vec![];
+        for line in &self.page.lines[range] {
+            match leading(line.text) {
+                Some((address, rest)) if !is_strict || is_led_in(line.text, rest) => {
+                    match found.iter_mut().find(|n| n.address == address) {
+                        Some(known) => known.add(rest),
+                        None => found.push(Named { address, words: rest.trim().to_owned() }),
+                    }
+                }
+                _ => {
+                    if let Some(last) = found.last_mut() {
+                        last.add(line.text);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn behind(&self, anchors: &[&str]) -> Vec<Named> {
+        let flat = &self.page.flat;
+        for anchor in anchors {
+            let mut found: Vec<Named> = vec![];
+            for (at, words) in flat.match_indices(anchor) {
+                let start = at + words.len();
+                let piece = clip(&flat[start..], NEAR);
+                let gap = |range: &Range<usize>| range.start <= 40 && !piece[..range.start].contains(". ");
+                if let Some((address, _)) = first_address(piece).filter(|(_, range)| gap(range))
+                    && !found.iter().any(|n| n.address == address)
+                {
+                    let line = self.page.line_at(start);
+                    let words =
+                        self.page.lines[line..].iter().map(|l| l.text.trim()).collect::<Vec<_>>().join(" ");
+                    found.push(Named { address, words: clip(&words, WORDS_LIMIT).to_owned() });
+                }
+            }
+            let found = self.wanted(found);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        vec![]
+    }
+
+    fn before(&self, anchors: &[&str]) -> Vec<Named> {
+        let flat = &self.page.flat;
+        for anchor in anchors {
+            let found: Vec<Named> = flat
+                .match_indices(anchor)
+                .filter_map(|(at, _)| {
+                    let start = floor(flat, at.saturating_sub(NEAR));
+                    addresses(&flat[start..at]).pop()
+                })
+                .map(Named::new)
+                .collect();
+            let found = self.wanted(found);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        vec![]
+    }
+
+    fn of_field(&self, name: &str) -> Vec<Named> {
+        let value = self.message.header(name).unwrap_or_default();
+        list::addresses(value.as_bytes()).into_iter().map(|n| Named::new(n.address)).collect()
+    }
+
+    /// Without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to himself.
+    fn wanted(&self, mut named: Vec<Named>) -> Vec<Named> {
+        let is_sent_to = |address: &Address| self.sent_to.contains(address);
+        named.retain(|n| is_sent_to(&n.address) || !self.is_system(&n.address));
+        if named.len() > 1 {
+            let got: Vec<&Address> = self.message.to.iter().map(|n| &n.address).collect();
+            let is_other = |n: &Named| is_sent_to(&n.address) || !got.contains(&&n.address);
+            if named.iter().any(is_other) {
+                named.retain(is_other);
+            }
+        }
+        named
+    }
+
+    fn is_system(&self, address: &Address) -> bool {
+        let from = self.message.from.as_ref().map(|f| &f.address);
+        from == Some(address)
+            || matches!(address.local(), "postmaster" | "mailer-daemon" | "abuse" | "hostmaster" | "helpdesk")
+    }
+}
+
+/// `<a@b>: words`, `<a@b>... words`, or `<a@b>` alone with its words below.
+fn is_led_in(line: &str, rest: &str) -> bool {
+    let line = line.trim_start();
+    let is_bracketed = line.starts_with('<');
+    rest.starts_with([':', ';'])
+        || rest.starts_with("...")
+        || (is_bracketed && (rest.trim().is_empty() || rest.starts_with(" (") || rest.starts_with(" :")))
+}
+
+impl Named {
+    fn new(address: Address) -> Named {
+        Named { address, words: String::new() }
+    }
+
+    fn add(&mut self, line: &str) {
+        let line = line.trim();
+        if !line.is_empty() && self.words.len() < WORDS_LIMIT {
+            if !self.words.is_empty() {
+                self.words.push('\n');
+            }
+            self.words.push_str(clip(line, WORDS_LIMIT));
+        }
+    }
+}
+
+/// At most so many bytes, whole characters.
+pub(super) fn clip(text: &str, limit: usize) -> &str {
+    &text[..floor(text, limit)]
+}
+
+fn floor(text: &str, mut at: usize) -> usize {
+    at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
