@@ -157,7 +157,8 @@ async fn decide_pending(works: &Works, shutdown: &CancellationToken) -> Result<(
                 tracing::info!(decided = fates.total(), "daemon.started");
                 return Ok(());
             }
-            Err(failure) if failure.kind.is_store_away() => {
+            // Away, or our turn was over before we were done: neither ends a daemon.
+            Err(failure) if failure.kind.is_store_away() || failure.is_temporary() => {
                 if !works.store_watch.has_told(&failure) {
                     tracing::warn!("daemon.waiting {failure}");
                 }

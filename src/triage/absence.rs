@@ -234,7 +234,9 @@ fn by_subject(subject: &str) -> Option<String> {
         let behind = said[at + words.len()..].trim_start();
         let is_closed = behind.is_empty() || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>']);
         // In the middle only where a colon follows, and not behind the mark of an answer to it.
-        is_closed && (at == 0 || (behind.starts_with(':') && words.contains("automat") && !said[..at].contains(':')))
+        is_closed
+            && (at == 0
+                || (behind.starts_with(':') && words.contains("automat") && !said[..at].contains(':')))
     };
     let words = SUBJECTS.iter().find(is_said)?;
     Some(format!("the subject begins with {words:?}"))

@@ -45,7 +45,8 @@ fn echo(message: &Message, clues: &Clues) -> Option<Class> {
 fn report(message: &Message) -> Option<Class> {
     let report = message.report.as_ref()?;
     let Report { kind, reader, evidence, recipients, .. } = report;
-    let evidence = format!("report of type {kind:?}, recipients: {}; reader {reader}: {evidence}", recipients.len());
+    let evidence =
+        format!("report of type {kind:?}, recipients: {}; reader {reader}: {evidence}", recipients.len());
     match report.kind.as_str() {
         "delivery-status" => Some(Class::new(Kind::Bounce, evidence)),
         "feedback-report" => Some(Class::new(Kind::Complaint, evidence)),
