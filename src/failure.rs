@@ -5,12 +5,14 @@
 
 mod kind;
 mod refusal;
+mod token;
 
 use std::fmt;
 use std::time::Duration;
 
 pub use kind::Kind;
 pub use refusal::{Step, meaning, wanted_pause};
+pub use token::{TOKEN_PHRASES, TOKEN_STATUSES, token_meaning};
 
 /// A failure that crosses a room's edge, with the words for the operator and its cause.
 #[derive(Debug)]

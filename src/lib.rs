@@ -33,6 +33,7 @@ pub mod desk;
 
 // 4½
 pub mod backup;
+pub mod oauth;
 pub mod scanner;
 pub mod scheduler;
 

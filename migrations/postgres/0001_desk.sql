@@ -61,6 +61,7 @@ CREATE TABLE relay (
   host TEXT NOT NULL,                 -- of a folder: its path
   port BIGINT NOT NULL,
   tls TEXT NOT NULL,                  -- tls, starttls, plain
+  auth TEXT NOT NULL DEFAULT 'password', -- password, oauth2
   username TEXT NOT NULL,
   password_id BIGINT REFERENCES secret (id),
   sender TEXT NOT NULL,               -- the account's own address, the return path where VERP is off
@@ -79,6 +80,7 @@ CREATE TABLE mailbox (
   host TEXT NOT NULL,                 -- of a maildir: its path
   port BIGINT NOT NULL,
   tls TEXT NOT NULL,
+  auth TEXT NOT NULL DEFAULT 'password',
   username TEXT NOT NULL,
   password_id BIGINT REFERENCES secret (id),
   folders TEXT NOT NULL,              -- JSON list
@@ -106,19 +108,57 @@ CREATE TABLE mailbox (
   last_mail_us BIGINT                 -- when a round last brought mail
 );
 
+-- Applications registered with an identity provider.
+CREATE TABLE oauth_provider (
+  id BIGINT NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL,                 -- microsoft, google, other
+  client_id TEXT NOT NULL,
+  client_secret_id BIGINT REFERENCES secret (id),
+  secret_until_us BIGINT,             -- as the admin has entered it
+  authorize_url TEXT NOT NULL,
+  token_url TEXT NOT NULL,
+  device_url TEXT NOT NULL,
+  revoke_url TEXT NOT NULL,
+  scopes TEXT NOT NULL,               -- JSON list; empty: by kind and owner
+  redirect_url TEXT NOT NULL,
+  refresh_days BIGINT NOT NULL,       -- 0: by kind
+  timeout_s BIGINT NOT NULL,
+  active BIGINT NOT NULL DEFAULT 1,
+  provisioned BIGINT NOT NULL DEFAULT 0,
+  version BIGINT NOT NULL DEFAULT 1,
+  created_us BIGINT NOT NULL
+);
+
 CREATE TABLE oauth_grant (
   id BIGINT NOT NULL PRIMARY KEY,
-  owner_kind TEXT NOT NULL,
+  owner_kind TEXT NOT NULL,           -- mailbox, relay
   owner_id BIGINT NOT NULL,
-  provider TEXT NOT NULL,
-  username TEXT NOT NULL,
-  refresh_token_id BIGINT REFERENCES secret (id),
-  previous_token_id BIGINT REFERENCES secret (id),
+  provider_id BIGINT NOT NULL REFERENCES oauth_provider (id),
+  flow TEXT NOT NULL,                 -- code, device, client_credentials, import
+  username TEXT NOT NULL,             -- who has signed in
+  scopes TEXT NOT NULL,               -- JSON list
+  client_secret_id BIGINT REFERENCES secret (id),    -- of its own
+  secret_until_us BIGINT,
+  access_token_id BIGINT REFERENCES secret (id),
+  access_us BIGINT,                   -- when it was issued
   access_until_us BIGINT,
-  refresh_until_us BIGINT,
+  refresh_token_id BIGINT REFERENCES secret (id),
+  previous_token_id BIGINT REFERENCES secret (id),   -- until the one after it has worked
+  refresh_until_us BIGINT,            -- may be an estimate
+  granted_us BIGINT NOT NULL,
   rotated_us BIGINT,
+  forced_us BIGINT,                   -- when a server's refusal last made it refresh
+  refused_words TEXT NOT NULL DEFAULT '',            -- a mail server's, about the token of now
+  asked_us BIGINT,                    -- the provider was asked, and no answer is recorded
+  state TEXT NOT NULL DEFAULT 'working',             -- working, failing, stopped (somebody has to act)
+  failures BIGINT NOT NULL DEFAULT 0,
+  retry_us BIGINT NOT NULL DEFAULT 0,
+  last_code TEXT NOT NULL DEFAULT '',
   last_error TEXT NOT NULL DEFAULT '',
-  version BIGINT NOT NULL DEFAULT 1,
+  claim TEXT NOT NULL DEFAULT '',     -- who refreshes it
+  claim_until_us BIGINT NOT NULL DEFAULT 0,          -- by the database's clock
+  fence BIGINT NOT NULL DEFAULT 0,
   UNIQUE (owner_kind, owner_id)
 );
 

@@ -41,6 +41,26 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: true,
     },
     Entry {
+        name: "oauth:OWNER:ID:failing",
+        meaning: "the identity provider gives no access token for a mailbox or relay any more; its words are the provider's",
+        advice: "What its advice says; `maildesk oauth status` has it too, and docs/oauth.md the whole table. Cleared by the \
+                 next token.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "oauth:OWNER:ID:refresh_ends:DAYS",
+        meaning: "a refresh token was not used for long, and ends in 14, 7, 3 or 1 days",
+        advice: "`maildesk oauth status` says why it is not refreshed. Cleared by the next refresh, or by signing in again.",
+        is_told_when_over: true,
+    },
+    Entry {
+        name: "oauth:OWNER:ID:secret_ends:DAYS",
+        meaning: "a client secret ends in 14, 7, 3 or 1 days; the owner is the provider, or the mailbox or relay with a secret \
+                  of its own",
+        advice: "Make a new secret at the provider, and give it with its day. Cleared by that.",
+        is_told_when_over: true,
+    },
+    Entry {
         name: "store:failing",
         meaning: "the store could not be read or written: locked, full, gone, read-only. Nothing is lost: mail waits in the mailboxes",
         advice: "What its kind says. While the store is away it stands in the log and in `health` only; all goes on by \

@@ -61,6 +61,13 @@ impl Alerts {
         }
         Ok(())
     }
+
+    /// A stage that another one follows: it goes without a word, for the next one is told.
+    pub async fn pass_over(&self, name: &str) -> Result<(), Error> {
+        let mut tx = self.store.write().await?;
+        tx.clear_alert(name, false, self.clock.now()).await?;
+        tx.commit().await
+    }
 }
 
 /// The alarm about a failure that has lasted since then.

@@ -9,9 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Context;
-use crate::config::{Handled, Protocol, RelayKind, Tls};
-use crate::failure::Failure;
+use crate::config::{Auth, Handled, Protocol, RelayKind, Tls};
+use crate::failure::{Failure, Kind};
 use crate::net::Deadlines;
+use crate::oauth::Owner;
+use crate::oauth::scope::{self, Door};
 use crate::outbound::{self, RelaySettings, Session};
 use crate::sources::imap::{self, Report};
 use crate::store::{MailboxRow, RelayRow};
@@ -97,18 +99,20 @@ pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
                 imap(&mut it, row, &report);
                 rights(&mut it, row, context).await;
             }
-            Err(e) => it.fail(e.to_string(), CHECK_SETTINGS),
+            Err(e) => it.fail(e.to_string(), advice(&e)),
         },
         Protocol::Pop3 => {
             match pop3::examine(row, context).await {
                 Ok(report) => pop3::look(&mut it, row, &report),
-                Err(e) => it.fail(e.to_string(), CHECK_SETTINGS),
+                Err(e) => it.fail(e.to_string(), advice(&e)),
             }
-            pop3::provider(&mut it, &row.spec.host, &row.spec.username);
+            pop3::provider(&mut it, &row.spec);
         }
         Protocol::Maildir => maildir(&mut it, row).await,
         Protocol::Pipe => it.ok("an MTA brings its mail by `maildesk deliver`"),
     }
+    let door = if row.spec.protocol == Protocol::Pop3 { Door::Pop3 } else { Door::Imap };
+    grant(&mut it, (row.spec.auth, row.id.into(), door), context).await;
     if row.is_held {
         let words = "it is held: most of its mail was suddenly unknown";
         it.warn(words, "look at the mailbox, then `maildesk mailbox resume`");
@@ -116,8 +120,41 @@ pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
     it
 }
 
+fn signed_in(row: &MailboxRow, by: &str, greeting: &str) -> String {
+    let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+    format!("signed in as {}{by}; the server says: {greeting}", row.spec.username)
+}
+
+/// What somebody can do about it; what is about a token, only its kind says.
+fn advice(failure: &Failure) -> &'static str {
+    match failure.kind {
+        Kind::Token | Kind::TokenScope | Kind::MailboxClosed | Kind::ProtocolOff | Kind::Grant => {
+            failure.kind.advice()
+        }
+        _ => CHECK_SETTINGS,
+    }
+}
+
+/// Whether the grant was given for what it is used for. That there is none, the login says.
+pub async fn grant(it: &mut Checkup, (auth, owner, door): (Auth, Owner, Door), context: &Context) {
+    if auth != Auth::Oauth2 {
+        return;
+    }
+    let found = async { context.store.read().await?.grant_of(owner.kind.as_str(), owner.id).await };
+    let lacks = match found.await {
+        Ok(grant) => grant.and_then(|grant| scope::missing(&grant.scopes, door)),
+        Err(e) => return it.warn(format!("its grant is not known: {e}"), "run doctor again"),
+    };
+    if let Some(lacks) = lacks {
+        it.fail(
+            format!("its grant was given without the scope {lacks}"),
+            "allow it in the application's registration, then sign in again with `maildesk oauth login`",
+        );
+    }
+}
+
 fn imap(it: &mut Checkup, row: &MailboxRow, report: &Report) {
-    it.ok(format!("signed in as {}; the server says: {}", row.spec.username, report.greeting));
+    it.ok(signed_in(row, report.signed_in_by, &report.greeting));
     for folder in &report.folders {
         match folder.messages {
             Some(messages) => it.ok(format!("folder {}: {messages} messages wait", folder.name)),
@@ -279,9 +316,9 @@ async fn smtp(it: &mut Checkup, settings: &RelaySettings, sample: Option<(String
     };
     match in_time(Session::open(settings, patience), DEADLINE).await {
         Ok(mut session) => {
-            let login = match settings.username.as_str() {
-                "" => "it asks for no login".to_owned(),
-                username => format!("signed in as {username}"),
+            let login = match &settings.login {
+                None => "it asks for no login".to_owned(),
+                Some(login) => format!("signed in as {} by {}", login.user(), session.signed_in_by),
             };
             it.ok(format!("{}:{} answers, {}; {login}", settings.host, settings.port, settings.tls));
             if let Some((from, to)) = sample {

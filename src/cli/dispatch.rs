@@ -7,8 +7,8 @@ use clap::Parser as _;
 use super::output::{CliError, Output};
 use super::{
     Cli, Command, Context, account, alert, backup, bounce, contact, deliver, doctor, error_ticket, explain,
-    import, invalid, journal, key, mailbox, migrate, poll, queue, relay, restore, support_bundle, ticket,
-    ticket_type,
+    import, invalid, journal, key, mailbox, migrate, oauth, poll, queue, relay, restore, support_bundle,
+    ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
 use crate::store::{HELD_WORDS, Store};
@@ -21,6 +21,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Explain(args) => explain::run(args, context).await,
         Command::Mailbox(verb) => mailbox::run(verb, context).await,
         Command::Relay(verb) => relay::run(verb, context).await,
+        Command::Oauth(verb) => oauth::run(verb, context).await,
         Command::Type(verb) => ticket_type::run(verb, context).await,
         Command::Ticket(verb) => ticket::run(verb, context).await,
         Command::Invalid(verb) => invalid::run(verb, context).await,

@@ -17,6 +17,8 @@ use crate::config::RelayKind;
 use crate::failure::Failure;
 use crate::letters::Letter;
 use crate::mail::MailKeys;
+use crate::oauth::scope::Door;
+use crate::outbound::RelayBook;
 use crate::store::{MailboxRow, RelayRow, TypeRow};
 use crate::ticket::OutboxId;
 use crate::triage::{Rules, TypeRule};
@@ -61,7 +63,7 @@ pub async fn examine(args: &Args, context: &Context) -> Result<Vec<Finding>, Cli
         store(context),
         here::here(context),
         join_all(active.iter().map(|m| checkup::mailbox(m, context))),
-        join_all(relays.iter().map(|r| checkup::relay(r, book.get(&r.id), sample(r, &rules, context)))),
+        join_all(relays.iter().map(|r| relay(r, &book, sample(r, &rules, context), context))),
     );
     let mut checkups = vec![looked_at_store];
     checkups.extend(looked_at_here);
@@ -88,6 +90,17 @@ pub async fn examine(args: &Args, context: &Context) -> Result<Vec<Finding>, Cli
 }
 
 /// Return path and recipient as the mails through this relay have them.
+async fn relay(
+    row: &RelayRow,
+    book: &RelayBook,
+    sample: Option<(String, String)>,
+    context: &Context,
+) -> Checkup {
+    let mut it = checkup::relay(row, book.get(&row.id), sample).await;
+    checkup::grant(&mut it, (row.spec.auth, row.id.into(), Door::Smtp), context).await;
+    it
+}
+
 fn sample(row: &RelayRow, rules: &Rules, context: &Context) -> Option<(String, String)> {
     let rule = rules.types.iter().find(|t| t.relay == Some(row.id))?;
     let to = rule.admin.as_ref().unwrap_or(&rule.address);

@@ -4,9 +4,10 @@
 use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::oauth::{self, Handed};
 use super::output::CliError;
 use super::{Command, error_ticket, mailbox, relay, ticket};
-use crate::config::{Env, read_secret};
+use crate::config::{Auth, Env, read_secret};
 use crate::seal::Secret;
 use crate::store::PasswordChange;
 
@@ -76,6 +77,21 @@ pub fn gather(command: &Command, env: &Env) -> Result<Vec<u8>, CliError> {
         Command::Relay(relay::Verb::Edit(args)) => {
             password(args.flags.password_file.as_deref(), &args.password)
         }
+        Command::Oauth(oauth::Verb::Login(args)) => {
+            let client_secret = client_secret(&args.wish)?;
+            Handed { client_secret, ..Handed::default() }.bytes()
+        }
+        Command::Oauth(oauth::Verb::Import(args)) => {
+            let refresh_token = match &args.file {
+                Some(path) => {
+                    let read = read_secret(path).map_err(|e| CliError::data(format!("--file: {e}")))?;
+                    read.expose().to_owned()
+                }
+                None => utf8(asked("Refresh token: ")?)?,
+            };
+            let client_secret = client_secret(&args.wish)?;
+            Handed { refresh_token: Some(refresh_token), client_secret, ..Handed::default() }.bytes()
+        }
         Command::Ticket(ticket::Verb::Answer(args)) => text(&args.text),
         Command::Ticket(ticket::Verb::Note(args)) => text(&args.text),
         _ => Ok(vec![]),
@@ -92,12 +108,25 @@ pub fn destination(command: &Command) -> Option<PathBuf> {
 }
 
 /// What a handler makes of the password that was gathered: none gathered, none changed.
-pub fn password_change(stdin: &[u8]) -> Result<PasswordChange, CliError> {
+pub fn password_change(stdin: &[u8], auth: Auth) -> Result<PasswordChange, CliError> {
     match std::str::from_utf8(stdin) {
         Ok("") => Ok(PasswordChange::Keep),
+        Ok(_) if auth == Auth::Oauth2 => {
+            Err(CliError::usage("a password and --auth oauth2 exclude each other: leave the password out"))
+        }
         Ok(words) => Ok(PasswordChange::Set(Secret::new(words))),
         Err(_) => Err(CliError::data("the password is not UTF-8 text")),
     }
+}
+
+fn client_secret(wish: &oauth::WishArgs) -> Result<Option<String>, CliError> {
+    let Some(path) = &wish.client_secret_file else { return Ok(None) };
+    let secret = read_secret(path).map_err(|e| CliError::data(format!("--client-secret-file: {e}")))?;
+    Ok(Some(secret.expose().to_owned()))
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, CliError> {
+    String::from_utf8(bytes).map_err(|_| CliError::data("what was given is not UTF-8 text"))
 }
 
 fn password(file: Option<&str>, input: &PasswordInput) -> Result<Vec<u8>, CliError> {

@@ -9,7 +9,7 @@ use super::output::{CliError, Output, json};
 use super::table::{Table, clean, id, maybe};
 use super::{Context, checkup};
 use crate::clock::Micros;
-use crate::config::{MailboxFlags, MailboxSection, MailboxSpec, Mode, Protocol};
+use crate::config::{Auth, MailboxFlags, MailboxSection, MailboxSpec, Mode, Protocol};
 use crate::failure::Failure;
 use crate::intake::held_alert;
 use crate::sources::{imap, pop3};
@@ -181,12 +181,14 @@ async fn add(args: AddArgs, context: &Context) -> Result<Output, CliError> {
     let mut section = MailboxSection::default();
     args.flags.overlay(&mut section);
     let spec = section.resolve(&context.cwd)?;
-    let password = password_change(&context.stdin)?;
+    let password = password_change(&context.stdin, spec.auth)?;
     let mut tx = context.store.write().await?;
     let id = tx.create_mailbox(&spec, &password, &context.stamp()).await?;
     tx.commit().await?;
     let mut words = format!("mailbox #{id} {:?} added", spec.name);
-    if password == PasswordChange::Keep && spec.protocol != Protocol::Maildir {
+    if spec.auth == Auth::Oauth2 {
+        words.push_str(&format!("; `maildesk oauth login {:?}` signs in for it", spec.name));
+    } else if password == PasswordChange::Keep && matches!(spec.protocol, Protocol::Imap | Protocol::Pop3) {
         words.push_str(", without a password: `maildesk mailbox edit` with --password-file gives it one");
     }
     Ok(Output::said(words, json!({ "id": id, "name": spec.name, "version": 1 })))
@@ -198,7 +200,7 @@ async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     let mut section = MailboxSection::from(&row.spec);
     args.flags.overlay(&mut section);
     let spec = section.resolve(&context.cwd)?;
-    let password = password_change(&context.stdin)?;
+    let password = password_change(&context.stdin, spec.auth)?;
     let version = args.version.unwrap_or(row.version);
     tx.update_mailbox(row.id, version, &spec, (&password, &context.stamp())).await?;
     let after = tx.mailbox(row.id).await?;
@@ -239,7 +241,12 @@ async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
 
 fn test_imap(row: &MailboxRow, report: imap::Report) -> Result<Output, CliError> {
     let is_good = report.folders.iter().all(|folder| folder.messages.is_some());
-    let mut human = format!("{}\ncapabilities: {}", report.greeting, report.capabilities.join(" "));
+    let mut human = format!(
+        "{}\nsigned in by {}\ncapabilities: {}",
+        report.greeting,
+        way(report.signed_in_by),
+        report.capabilities.join(" ")
+    );
     for folder in &report.folders {
         human.push_str(&match folder.messages {
             Some(messages) => format!("\nfolder {}: {messages} messages", folder.name),
@@ -254,12 +261,20 @@ fn test_pop3(row: &MailboxRow, report: pop3::Report) -> Result<Output, CliError>
         [] => "none: the server knows no CAPA".to_owned(),
         stated => stated.join(", "),
     };
-    let mut human =
-        format!("{}\ncapabilities: {capabilities}\n{} messages", report.greeting, report.messages);
+    let mut human = format!(
+        "{}\nsigned in by {}\ncapabilities: {capabilities}\n{} messages",
+        report.greeting,
+        way(report.signed_in_by),
+        report.messages
+    );
     if !report.unlisted.is_empty() {
         human.push_str(&format!("\nthey cannot be listed: {}", report.unlisted));
     }
     tested(row, &human, json(&report)?, report.unlisted.is_empty())
+}
+
+fn way(signed_in_by: &'static str) -> &'static str {
+    if signed_in_by.is_empty() { "other means: the server knew us already" } else { signed_in_by }
 }
 
 fn tested(

@@ -29,12 +29,14 @@ mod key;
 mod mailbox;
 mod man;
 mod migrate;
+mod oauth;
 mod output;
 mod poll;
 mod queue;
 mod relay;
 mod restore;
 mod run;
+mod sign_in;
 mod sink;
 mod start;
 mod support_bundle;
@@ -109,6 +111,9 @@ pub enum Command {
     /// Relays, the accounts that mail leaves through: list, show, add, edit, delete
     #[command(subcommand)]
     Relay(relay::Verb),
+    /// Access to mailboxes and relays by an identity provider (OAuth2): login, status, refresh, revoke, import
+    #[command(subcommand)]
+    Oauth(oauth::Verb),
     /// Ticket types: list, show, add, edit, delete
     #[command(subcommand)]
     Type(ticket_type::Verb),

@@ -6,7 +6,7 @@ use super::Context;
 use super::input::{PasswordInput, password_change};
 use super::output::{CliError, Output, json};
 use super::table::{Table, id};
-use crate::config::{RelayFlags, RelaySection};
+use crate::config::{Auth, RelayFlags, RelaySection};
 use crate::store::RelayRow;
 
 #[derive(Debug, clap::Subcommand)]
@@ -131,10 +131,14 @@ async fn add(args: AddArgs, context: &Context) -> Result<Output, CliError> {
     let mut section = RelaySection::default();
     args.flags.overlay(&mut section);
     let spec = section.resolve(&context.cwd)?;
+    let password = password_change(&context.stdin, spec.auth)?;
     let mut tx = context.store.write().await?;
-    let id = tx.create_relay(&spec, &password_change(&context.stdin)?, &context.stamp()).await?;
+    let id = tx.create_relay(&spec, &password, &context.stamp()).await?;
     tx.commit().await?;
-    let words = format!("relay #{id} {:?} added", spec.name);
+    let mut words = format!("relay #{id} {:?} added", spec.name);
+    if spec.auth == Auth::Oauth2 {
+        words.push_str(&format!("; `maildesk oauth login {:?}` signs in for it", spec.name));
+    }
     Ok(Output::said(words, json!({ "id": id, "name": spec.name, "version": 1 })))
 }
 
@@ -145,7 +149,7 @@ async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     args.flags.overlay(&mut section);
     let spec = section.resolve(&context.cwd)?;
     let version = args.version.unwrap_or(row.version);
-    let password = password_change(&context.stdin)?;
+    let password = password_change(&context.stdin, spec.auth)?;
     tx.update_relay(row.id, version, &spec, (&password, &context.stamp())).await?;
     tx.commit().await?;
     let words = format!("relay #{} {:?} changed, now version {}", row.id, spec.name, version + 1);

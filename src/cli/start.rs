@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::context::Schema;
 use super::dispatch::held_note;
 use super::output::{CliError, Output};
+use super::sign_in::Asker;
 use super::sink::Sink;
 use super::{
     Cli, Command, Context, code, config_file, deliver, demo, dispatch, explain, input, install, man, migrate,
-    queue, restore, run,
+    oauth, queue, restore, run, sign_in,
 };
 use crate::clock::Pulse;
 use crate::config::{Config, Env};
@@ -107,6 +108,13 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
         && let Some(file) = &args.file
     {
         return Ok(Ok(restore::run_alone(args, file, (&config, &stdin)).await?).into());
+    }
+    if let Command::Oauth(oauth::Verb::Login(args)) = &cli.command
+        && args.flow != oauth::FlowWord::ClientCredentials
+        && args.step.is_none()
+    {
+        let mut asker = Asker::new(config, argv, (stdin, cwd));
+        return Ok(Ok(sign_in::lead(args, &mut asker).await?).into());
     }
     if !matches!(cli.command, Command::Run(_)) {
         let request = Request { argv, stdin: stdin.clone(), cwd: cwd.clone(), has_body: false };
@@ -258,7 +266,7 @@ pub(super) fn is_terminal() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 
-fn daemon_words(failure: &crate::failure::Failure) -> CliError {
+pub(super) fn daemon_words(failure: &crate::failure::Failure) -> CliError {
     let code = if failure.is_temporary() { code::TRY_AGAIN } else { code::UNAVAILABLE };
     CliError { code, words: failure.to_string() }
 }

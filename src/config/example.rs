@@ -8,7 +8,10 @@ use super::load::File;
 use super::section::{Key, Section, Shown};
 use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
-use super::{AccountSection, MailboxSection, PredecessorSection, RelaySection, TrustSection, TypeSection};
+use super::{
+    AccountSection, MailboxSection, OauthProviderSection, PredecessorSection, RelaySection, TrustSection,
+    TypeSection,
+};
 
 /// A section for whoever reads about it.
 pub struct Described {
@@ -37,6 +40,7 @@ pub fn sections() -> Vec<Described> {
         section::<TrustSection>("[trust]"),
         section::<VirusScannerSection>("[virus_scanner]"),
         section::<PredecessorSection>("[predecessor]"),
+        section::<OauthProviderSection>("[[oauth_provider]]"),
         section::<RelaySection>("[[relay]]"),
         section::<MailboxSection>("[[mailbox]]"),
         section::<TypeSection>("[[type]]"),

@@ -13,8 +13,9 @@ use super::section::{Section, Shown};
 use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
 use super::{
-    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, PredecessorSection,
-    RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection, TypeSpec, VirusScanner, Wrong,
+    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, OauthProviderSection,
+    PredecessorSection, ProviderSpec, RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection,
+    TypeSpec, VirusScanner, Wrong,
 };
 use crate::seal::Secret;
 use crate::triage::Rules;
@@ -34,6 +35,7 @@ pub struct File {
     pub trust: TrustSection,
     pub virus_scanner: VirusScannerSection,
     pub predecessor: PredecessorSection,
+    pub oauth_provider: Vec<OauthProviderSection>,
     pub relay: Vec<RelaySection>,
     pub mailbox: Vec<MailboxSection>,
     pub r#type: Vec<TypeSection>,
@@ -54,6 +56,7 @@ pub struct Config {
     pub web: Option<SocketAddr>,
     pub virus_scanner: Option<VirusScanner>,
     surroundings: Surroundings,
+    providers: Vec<ProviderSpec>,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
     types: Vec<TypeSpec>,
@@ -65,6 +68,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default)]
 pub struct Declared {
     pub surroundings: Surroundings,
+    pub providers: Vec<(ProviderSpec, Option<Secret>)>,
     pub relays: Vec<(RelaySpec, Option<Secret>)>,
     pub mailboxes: Vec<(MailboxSpec, Option<Secret>)>,
     pub types: Vec<TypeSpec>,
@@ -98,10 +102,12 @@ impl Config {
         let verdicts = check.one("trust", 0, written.trust.resolve());
         let virus_scanner = check.one("virus_scanner", 0, written.virus_scanner.resolve(&folder));
         let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
+        let providers = check.all("oauth_provider", &written.oauth_provider, |s| s.resolve());
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
         let types = check.all("type", &written.r#type, |s| s.resolve());
         let accounts = check.all("account", &written.account, |s| s.resolve());
+        check.no_doubles("oauth_provider", "name", providers.iter().map(|(at, p)| (*at, p.name.as_str())));
         check.no_doubles("relay", "name", relays.iter().map(|(at, r)| (*at, r.name.as_str())));
         check.no_doubles("mailbox", "name", mailboxes.iter().map(|(at, m)| (*at, m.name.as_str())));
         check.no_doubles("type", "name", types.iter().map(|(at, t)| (*at, t.name.as_str())));
@@ -126,6 +132,7 @@ impl Config {
             backup,
             web,
             virus_scanner: virus_scanner.flatten(),
+            providers: values(providers),
             relays: values(relays),
             mailboxes: values(mailboxes),
             types: values(types),
@@ -150,6 +157,11 @@ impl Config {
             accounts: self.accounts.clone(),
             ..Declared::default()
         };
+        for (at, (spec, section)) in self.providers.iter().zip(&self.written.oauth_provider).enumerate() {
+            let secret =
+                section.read_secret(&self.folder).map_err(|wrong| self.wrong("oauth_provider", at, wrong))?;
+            declared.providers.push((spec.clone(), secret));
+        }
         for (at, (spec, section)) in self.relays.iter().zip(&self.written.relay).enumerate() {
             let password =
                 section.read_password(&self.folder).map_err(|wrong| self.wrong("relay", at, wrong))?;
@@ -202,6 +214,7 @@ fn values<T>(list: Vec<(usize, T)>) -> Vec<T> {
 /// Keys that a section must give, by their definition.
 fn missing_keys(source: &Source<'_>) -> Vec<Problem> {
     let lists = [
+        ("oauth_provider", OauthProviderSection::KEYS),
         ("relay", RelaySection::KEYS),
         ("mailbox", MailboxSection::KEYS),
         ("type", TypeSection::KEYS),

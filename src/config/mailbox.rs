@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::section::{Password, Wrong, section};
-use super::words::{Handled, Mode, Protocol, Start, Tls};
-use super::{checked_name, needed, password_of, under};
+use super::words::{Auth, Handled, Mode, Protocol, Start, Tls};
+use super::{checked_name, needed, no_password_beside, password_of, under};
 use crate::schedule::{Schedule, parse_zone};
 use crate::seal::Secret;
 
@@ -24,7 +24,9 @@ section! {
         tls: Tls = Tls::Tls;
         /// Of protocol maildir: the folder with cur, new and tmp.
         path: String = String::new(), example "\"Maildir\"";
-        /// Who signs in.
+        /// password, or oauth2: the access tokens of a grant, which `maildesk oauth login` gets.
+        auth: Auth = Auth::Password;
+        /// Who signs in. With oauth2 the mailbox to open, also where another user has signed in for it (a shared mailbox).
         username: String = String::new(), live "\"support@example.com\"";
         /// The folders to read; POP3 has none but the inbox.
         folders: Vec<String> = vec!["INBOX".into()];
@@ -68,6 +70,7 @@ pub struct MailboxSpec {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
+    pub auth: Auth,
     pub username: String,
     pub folders: Vec<String>,
     pub handled: Handled,
@@ -108,6 +111,7 @@ impl From<&MailboxSpec> for MailboxSection {
             path,
             port: if spec.port == usual_port(spec.protocol, spec.tls) { 0 } else { spec.port },
             tls: spec.tls,
+            auth: spec.auth,
             username: spec.username.clone(),
             folders: spec.folders.clone(),
             handled: spec.handled,
@@ -157,6 +161,7 @@ impl MailboxSection {
             host,
             port: if self.port == 0 { usual_port(self.protocol, self.tls) } else { self.port },
             tls: self.tls,
+            auth: self.checked_auth()?,
             username: match self.protocol {
                 Protocol::Imap | Protocol::Pop3 => needed("username", &self.username)?,
                 _ => self.username.clone(),
@@ -178,6 +183,14 @@ impl MailboxSection {
     /// The password it gives, itself or by its file.
     pub fn read_password(&self, folder: &Path) -> Result<Option<Secret>, Wrong> {
         password_of(&self.password, &self.password_file, folder)
+    }
+
+    fn checked_auth(&self) -> Result<Auth, Wrong> {
+        if self.auth == Auth::Oauth2 && !matches!(self.protocol, Protocol::Imap | Protocol::Pop3) {
+            return Err(Wrong::new("auth", "nobody signs in there: leave it out"));
+        }
+        no_password_beside(self.auth, &self.password, &self.password_file)?;
+        Ok(self.auth)
     }
 
     fn checked_schedule(&self) -> Result<String, Wrong> {

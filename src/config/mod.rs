@@ -13,6 +13,7 @@ pub mod example;
 pub mod file;
 pub mod load;
 pub mod mailbox;
+pub mod oauth_provider;
 pub mod relay;
 mod rules;
 pub mod section;
@@ -29,12 +30,13 @@ pub use env::Env;
 pub use file::ConfigError;
 pub use load::{Config, Declared, File};
 pub use mailbox::{MailboxFlags, MailboxSection, MailboxSpec};
+pub use oauth_provider::{OauthProviderSection, ProviderSpec};
 pub use relay::{RelayFlags, RelaySection, RelaySpec};
 pub use section::Wrong;
 pub use surroundings::{PredecessorSection, Surroundings, TrustSection};
 pub use ticket_type::{TypeFlags, TypeSection, TypeSpec};
 pub use virus_scanner::{ScannerAddress, VirusScanner};
-pub use words::{Handled, Mode, Protocol, RelayKind, Role, Start, Tls, Unscanned};
+pub use words::{Auth, Handled, Mode, Protocol, ProviderKind, RelayKind, Role, Start, Tls, Unscanned};
 
 use std::path::{Path, PathBuf};
 
@@ -74,6 +76,21 @@ fn password_of(password: &Password, file: &str, folder: &Path) -> Result<Option<
         (password, "") => Ok(password.clone()),
         (_, path) => {
             read_secret(&under(folder, path)).map(Some).map_err(|words| Wrong::new("password_file", words))
+        }
+    }
+}
+
+/// A grant stands in the place of the password.
+fn no_password_beside(auth: Auth, password: &Password, file: &str) -> Result<(), Wrong> {
+    let key = match (password.0.is_some(), file.is_empty()) {
+        (true, _) => "password",
+        (_, false) => "password_file",
+        _ => return Ok(()),
+    };
+    match auth {
+        Auth::Password => Ok(()),
+        Auth::Oauth2 => {
+            Err(Wrong::new(key, "leave it out: with auth = \"oauth2\" a grant stands in its place"))
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::section::{Password, Wrong, section};
-use super::words::{RelayKind, Tls};
-use super::{checked_name, needed, password_of, under};
+use super::words::{Auth, RelayKind, Tls};
+use super::{checked_name, needed, no_password_beside, password_of, under};
 use crate::mail::Address;
 use crate::seal::Secret;
 
@@ -23,7 +23,9 @@ section! {
         tls: Tls = Tls::Tls;
         /// Of kind folder: where to write.
         path: String = String::new(), example "\"sent\"";
-        /// Who signs in; empty: nobody does.
+        /// password, or oauth2: the access tokens of a grant, which `maildesk oauth login` gets.
+        auth: Auth = Auth::Password;
+        /// Who signs in; empty: nobody does. With oauth2 it must be given.
         username: String = String::new(), live "\"support@example.com\"";
         /// The account's own address: the return path where `verp` is off.
         sender: String = String::new(), required "\"support@example.com\"";
@@ -49,6 +51,7 @@ pub struct RelaySpec {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
+    pub auth: Auth,
     pub username: String,
     pub sender: Address,
     pub verp: bool,
@@ -69,6 +72,7 @@ impl From<&RelaySpec> for RelaySection {
             path,
             port: if spec.port == usual_port(spec.tls) { 0 } else { spec.port },
             tls: spec.tls,
+            auth: spec.auth,
             username: spec.username.clone(),
             sender: spec.sender.to_string(),
             verp: spec.verp,
@@ -98,11 +102,23 @@ impl RelaySection {
             host,
             port: if self.port == 0 { usual_port(self.tls) } else { self.port },
             tls: self.tls,
+            auth: self.checked_auth()?,
             username: self.username.clone(),
             sender: self.sender.parse().map_err(|words: String| Wrong::new("sender", words))?,
             verp: self.verp,
             is_active: self.active,
         })
+    }
+
+    fn checked_auth(&self) -> Result<Auth, Wrong> {
+        if self.auth == Auth::Oauth2 {
+            if self.kind == RelayKind::Folder {
+                return Err(Wrong::new("auth", "nobody signs in at a folder: leave it out"));
+            }
+            needed("username", &self.username)?;
+        }
+        no_password_beside(self.auth, &self.password, &self.password_file)?;
+        Ok(self.auth)
     }
 
     /// The password it gives, itself or by its file.

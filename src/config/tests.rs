@@ -127,6 +127,32 @@ fn a_mistake_is_told_with_its_line_and_key_and_what_is_allowed() {
 }
 
 #[test]
+fn a_grant_and_a_password_exclude_each_other() {
+    let named = "username = \"support\"";
+    let spec = load(&GOOD.replacen(named, &format!("{named}\nauth = \"oauth2\""), 1)).unwrap();
+    assert_eq!(spec.declared().unwrap().mailboxes[0].0.auth, Auth::Oauth2);
+    for (line, expected) in [
+        (
+            "password_file = \"p\"",
+            "16: mailbox.password_file: leave it out: with auth = \"oauth2\" a grant stands in its place",
+        ),
+        (
+            "password = \"p\"",
+            "16: mailbox.password: leave it out: with auth = \"oauth2\" a grant stands in its place",
+        ),
+        ("protocol = \"pipe\"", "15: mailbox.auth: nobody signs in there: leave it out"),
+    ] {
+        check(named, &format!("{named}\nauth = \"oauth2\"\n{line}"), expected);
+    }
+    check("password = \"hunter2\"", "auth = \"oauth2\"", "4: relay.username: must be given");
+    check(
+        "password = \"hunter2\"",
+        "username = \"support\"\nauth = \"oauth2\"\npassword = \"hunter2\"",
+        "11: relay.password: leave it out: with auth = \"oauth2\" a grant stands in its place",
+    );
+}
+
+#[test]
 fn pop3_has_ports_of_its_own_and_comes_back_as_it_was_written() {
     let resolve = |section: &MailboxSection| section.resolve("/".as_ref()).expect("a mailbox");
     let named = |text: &str| text.to_owned();

@@ -14,6 +14,15 @@ pub enum Tls {
     Plain,
 }
 
+/// With what an account signs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    Password,
+    /// With the access tokens of a grant.
+    Oauth2,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
@@ -66,6 +75,15 @@ pub enum RelayKind {
     Folder,
 }
 
+/// Whose rules an identity provider follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    Microsoft,
+    Google,
+    Other,
+}
+
 /// What a person who signs in may do (G2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,9 +94,11 @@ pub enum Role {
 }
 
 words!(Tls { Tls => "tls", Starttls => "starttls", Plain => "plain" });
+words!(Auth { Password => "password", Oauth2 => "oauth2" });
 words!(Protocol { Imap => "imap", Pop3 => "pop3", Maildir => "maildir", Pipe => "pipe" });
 words!(Handled { Delete => "delete", Move => "move", Seen => "seen" });
 words!(Start { All => "all", Now => "now" });
 words!(Mode { Live => "live", Shadow => "shadow" });
 words!(RelayKind { Smtp => "smtp", Folder => "folder" });
+words!(ProviderKind { Microsoft => "microsoft", Google => "google", Other => "other" });
 words!(Role { Admin => "admin", Agent => "agent", ReadOnly => "read_only" });

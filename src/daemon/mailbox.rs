@@ -1,7 +1,8 @@
 //! One mailbox, read for as long as it is to be: a round when it is due, or when its server tells of new mail.
 //!
 //! Between two rounds the session stays open in IDLE where the server offers that. When IDLE fails, the schedule goes on,
-//! and IDLE is tried again, less and less often. A mailbox that fails backs off.
+//! and IDLE is tried again, less and less often. A session is left before the access token ends that opened it; the next
+//! one has a fresh one. A mailbox that fails backs off.
 
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ impl Reading {
             }
             self.due.ran(self.works.clock.now());
             self.pulse.rest(LONGEST_BATCH);
-            let (session, keeps) = (self.session.take(), self.may_idle());
+            let (session, keeps) = (self.session_in_time().await, self.may_idle());
             let stopped = async {
                 self.stop.now.cancelled().await;
                 tokio::time::sleep(LEAVE).await;
@@ -130,6 +131,18 @@ impl Reading {
         }
         if let Some(session) = self.session.take() {
             leave(session).await;
+        }
+    }
+
+    /// The session that is open, unless its token is about to end.
+    async fn session_in_time(&mut self) -> Option<ImapSource> {
+        let session = self.session.take()?;
+        match session.leave_at() {
+            Some(at) if at <= Instant::now() => {
+                leave(session).await;
+                None
+            }
+            _ => Some(session),
         }
     }
 
@@ -182,13 +195,7 @@ impl Reading {
                 None => return Woken::Stop,
             }
         }
-        let retry = self.idle_retry;
-        let retry = async {
-            match retry {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let retry = at(self.idle_retry);
         let (clock, is_interval) = (self.works.clock.clone(), self.mailbox.spec.when().is_interval());
         tokio::select! {
             () = self.stop.soon.cancelled() => Woken::Stop,
@@ -203,9 +210,11 @@ impl Reading {
         let (stop, clock, is_interval) =
             (self.stop.soon.clone(), self.works.clock.clone(), self.mailbox.spec.when().is_interval());
         let mut was_due = None;
+        let leave_at = session.leave_at();
         let asked = async {
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = at(leave_at) => was_due = Some(clock.now()),
                 at = due(&clock, &mut self.due, spread_of(is_interval, self.spread)) => was_due = Some(at),
             }
         };
@@ -262,6 +271,14 @@ async fn due(clock: &crate::clock::Clock, due: &mut Due, spread: Duration) -> Mi
     let at = until(clock, due).await;
     tokio::time::sleep(spread).await;
     at.plus(spread)
+}
+
+/// Waits until then; without a time for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Intervals stay apart as they began; times of day are the same for all.

@@ -13,6 +13,7 @@ mod space;
 mod spread;
 mod store_watch;
 mod supervise;
+mod tokens;
 mod works;
 
 use std::net::SocketAddr;
@@ -114,6 +115,10 @@ pub async fn run(
         keep("scanner", Box::new(|works, pulse, stop| Box::pin(unscanned(works, pulse, stop))));
     }
     keep("alerts", Box::new(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
+    keep(
+        "oauth",
+        Box::new(|works, pulse, stop| Box::pin(async move { works.grants.run(pulse, stop).await })),
+    );
     let daily = front.daily;
     keep("jobs", Box::new(move |works, pulse, stop| Box::pin(work(works, daily.clone(), pulse, stop))));
     let lost = tokio::select! {

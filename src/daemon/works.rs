@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use super::Heard;
 use super::store_watch::StoreWatch;
 use super::supervise::{Care, Tasks};
+use super::tokens;
 use crate::alert::{self, Alarm, silence};
 use crate::clock::{Clock, Micros, Pulse};
-use crate::config::{Protocol, Run, Tls, VirusScanner};
+use crate::config::{Auth, Protocol, Run, Tls, VirusScanner};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
@@ -20,14 +21,15 @@ use crate::intake::import::{ImportReport, Imported};
 use crate::intake::{Fates, Intake, RoundReport, SCANNER_ALERT, Scanning, Settings, Shares};
 use crate::lease::{Lease, Leases};
 use crate::letters::Letters;
-use crate::net::Deadlines;
+use crate::net::{Deadlines, Http, Login};
+use crate::oauth::Grants;
 use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
 use crate::scanner::Scanner;
-use crate::seal::{SealingKey, Secret};
+use crate::seal::SealingKey;
+use crate::sources;
 use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
 use crate::sources::maildir::MaildirSource;
 use crate::sources::pop3::{Pop3Settings, Pop3Source};
-use crate::sources::{self, Password};
 use crate::store::arrival::Of;
 use crate::store::listing::ALL;
 use crate::store::{HELD_WORDS, MailboxRow, Quiet, Space, Store, free_bytes};
@@ -47,6 +49,8 @@ pub struct Works {
     pub clock: Clock,
     pub desk: Desk,
     pub intake: Intake,
+    /// What mailboxes and relays sign in with at identity providers.
+    pub grants: Grants,
     /// How long the servers of the mailboxes may take.
     pub deadlines: Deadlines,
     /// A PEM file of CAs that are trusted beside the system's, by every mailbox.
@@ -91,6 +95,7 @@ impl Works {
             shares,
             pulse: Pulse::default(),
         };
+        let grants = Grants::new(store.clone(), key.clone(), clock.clone(), Http::default());
         let tasks = Tasks::new(desk.alerts.clone(), Care::USUAL);
         let leases = Leases::new(&store, run.lease);
         Ok(Works {
@@ -99,6 +104,7 @@ impl Works {
             clock,
             desk,
             intake,
+            grants,
             deadlines: Deadlines::USUAL,
             extra_roots: None,
             wake: Arc::new(Notify::new()),
@@ -356,8 +362,7 @@ impl Works {
             host: spec.host.clone(),
             port: spec.port,
             tls: protection(spec.tls),
-            username: spec.username.clone(),
-            password: self.password_of(mailbox).await?,
+            login: self.login_of(mailbox).await?,
             folders: spec.folders.clone(),
             extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
@@ -371,21 +376,24 @@ impl Works {
             host: spec.host.clone(),
             port: spec.port,
             tls: protection(spec.tls),
-            username: spec.username.clone(),
-            password: self.password_of(mailbox).await?,
+            login: self.login_of(mailbox).await?,
             extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
             deadlines: self.deadlines,
         })
     }
 
-    async fn password_of(&self, mailbox: &MailboxRow) -> Result<Password, Failure> {
+    async fn login_of(&self, mailbox: &MailboxRow) -> Result<Login, Failure> {
+        let user = mailbox.spec.username.clone();
+        if mailbox.spec.auth == Auth::Oauth2 {
+            return Ok(tokens::login(&self.grants, &self.clock, mailbox.id.into(), &user));
+        }
         let Some(id) = mailbox.password else {
             let words = "it has no password: set one with `maildesk mailbox edit`";
             return Err(Failure::permanent(words).kind(Kind::Settings));
         };
         let password = self.store.read().await?.open_secret(id, &self.key).await?;
-        Ok(Password::new(password.expose()))
+        Ok(Login::Password { user, password })
     }
 
     /// What was kept and not decided and is nobody else's, before anything else. After an unclean stop one by one (M10).
@@ -437,9 +445,15 @@ impl Works {
         let mut tx = self.store.read().await?;
         let mut book = RelayBook::new();
         for row in tx.relays().await?.into_iter().filter(|r| r.spec.is_active) {
-            let password = match row.password {
+            let user = row.spec.username.clone();
+            let login = match row.password {
+                _ if user.is_empty() => None,
+                // Asked for when it is needed: a grant that fails holds up no other relay.
+                _ if row.spec.auth == Auth::Oauth2 => {
+                    Some(tokens::login(&self.grants, &self.clock, row.id.into(), &user))
+                }
                 Some(id) => match tx.open_secret(id, &self.key).await {
-                    Ok(password) => password,
+                    Ok(password) => Some(Login::Password { user, password }),
                     Err(e) if e.is_temporary() => return Err(e.into()),
                     // Left out of the book, it fails alone; the others send.
                     Err(e) => {
@@ -447,7 +461,7 @@ impl Works {
                         continue;
                     }
                 },
-                None => Secret::new(""),
+                None => Some(Login::password(user, "")),
             };
             let settings = RelaySettings {
                 id: row.id,
@@ -456,8 +470,7 @@ impl Works {
                 host: row.spec.host,
                 port: row.spec.port,
                 tls: row.spec.tls,
-                username: row.spec.username,
-                password,
+                login,
                 ca_file: None,
             };
             book.insert(row.id, settings);

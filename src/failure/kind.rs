@@ -25,6 +25,10 @@ pub enum Kind {
     NoStartTls,
     Login,
     LoginUnsupported,
+    Token,
+    TokenScope,
+    MailboxClosed,
+    ProtocolOff,
     Throttled,
     InUse,
     Unavailable,
@@ -38,6 +42,7 @@ pub enum Kind {
     NotUnderstood,
     Garbage,
     Settings,
+    Grant,
     Spool,
     StoreFull,
     StoreReadOnly,
@@ -67,7 +72,7 @@ struct Facts {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 34] = [
+    pub const ALL: [Kind; 39] = [
         Kind::Dns,
         Kind::ConnectionRefused,
         Kind::Unreachable,
@@ -80,6 +85,10 @@ impl Kind {
         Kind::NoStartTls,
         Kind::Login,
         Kind::LoginUnsupported,
+        Kind::Token,
+        Kind::TokenScope,
+        Kind::MailboxClosed,
+        Kind::ProtocolOff,
         Kind::Throttled,
         Kind::InUse,
         Kind::Unavailable,
@@ -93,6 +102,7 @@ impl Kind {
         Kind::NotUnderstood,
         Kind::Garbage,
         Kind::Settings,
+        Kind::Grant,
         Kind::Spool,
         Kind::StoreFull,
         Kind::StoreReadOnly,
@@ -217,8 +227,40 @@ impl Kind {
             Kind::LoginUnsupported => (
                 "login_unsupported",
                 Stays,
-                "the server takes no password on this connection",
-                "Use TLS or STARTTLS; where it still takes none, the server wants OAuth.",
+                "the server takes neither password nor token in the way that is set",
+                "Use TLS or STARTTLS; where it still takes no password, set `auth` to oauth2 and run `maildesk oauth login`. \
+                 One that takes no token wants a password.",
+            ),
+            Kind::Token => (
+                "token",
+                Stays,
+                "the server refuses the access token, and a fresh one too",
+                "Look at `maildesk oauth status`; sign in again with `maildesk oauth login` as the user whose mailbox it is. \
+                 Microsoft says so, too, where the user has no licence, or IMAP, POP or SMTP is switched off for him.",
+            ),
+            Kind::TokenScope => (
+                "token_scope",
+                Stays,
+                "the grant does not allow this protocol",
+                "Microsoft: add IMAP.AccessAsUser.All, POP.AccessAsUser.All or SMTP.Send to the registration (of an application \
+                 by itself: IMAP.AccessAsApp, POP.AccessAsApp, SMTP.SendAsApp). Google: the scope https://mail.google.com/. Then \
+                 sign in again with `maildesk oauth login`.",
+            ),
+            Kind::MailboxClosed => (
+                "mailbox_closed",
+                Passes,
+                "the user of the grant is known, and may not open this mailbox",
+                "Check `username`: it names the mailbox. Where it is another than the user who signed in (a shared mailbox), give \
+                 him full access to it; check its licence, and that IMAP or POP is on for it. While Exchange Online moves a \
+                 mailbox this passes by itself.",
+            ),
+            Kind::ProtocolOff => (
+                "protocol_off",
+                Stays,
+                "IMAP, POP3 or SMTP is switched off for this user, or a rule of the organisation forbids the login",
+                "Its administrator has to allow it. Microsoft 365: `Set-CASMailbox` with -ImapEnabled, -PopEnabled or \
+                 -SmtpClientAuthenticationDisabled, or the conditional access rule. Google: Gmail's settings, under Forwarding and \
+                 POP/IMAP, or the Workspace console.",
             ),
             Kind::Throttled => (
                 "throttled",
@@ -299,6 +341,12 @@ impl Kind {
                 "something is missing in the settings, or does not fit",
                 "Correct it with `maildesk mailbox edit` or `maildesk relay edit`, or in the configuration file.",
             ),
+            Kind::Grant => (
+                "grant",
+                Stays,
+                "the identity provider gives no access token any more",
+                "`maildesk oauth status` says why, and what to do.",
+            ),
             Kind::Spool => (
                 "spool",
                 Stays,
@@ -350,7 +398,15 @@ impl Kind {
             ),
             Kind::Other => ("other", Passes, "something else", "The words say what."),
         };
-        let is_harmed_by_haste = matches!(self, Kind::Login | Kind::Throttled);
+        let is_harmed_by_haste = matches!(
+            self,
+            Kind::Login
+                | Kind::Token
+                | Kind::TokenScope
+                | Kind::MailboxClosed
+                | Kind::ProtocolOff
+                | Kind::Throttled
+        );
         Facts { word, hope, is_harmed_by_haste, meaning, advice }
     }
 }

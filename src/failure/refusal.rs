@@ -55,6 +55,7 @@ const PHRASES: &[(&str, Kind)] = &[
     ("rate limit", Kind::Throttled),
     ("bandwidth limit", Kind::Throttled),
     ("connection limit", Kind::Throttled),
+    ("connections limit", Kind::Throttled),
     ("maximum number of connections", Kind::Throttled),
     ("over quota", Kind::Quota),
     ("overquota", Kind::Quota),

@@ -190,7 +190,10 @@ fn read_words(
     {
         return Some(nested);
     }
-    let reading = reading.or_else(|| desk.by_table(true)).or_else(|| desk.by_general_features(signs))?;
+    let reading = reading
+        .or_else(|| desk.by_general_features(signs, false))
+        .or_else(|| desk.by_table(true))
+        .or_else(|| desk.by_general_features(signs, true))?;
     report.fill(reading, page, message);
     Some(report)
 }

@@ -1,17 +1,24 @@
-//! How the house reaches a peer: dial, TLS, and a deadline on every wait.
+//! How the house reaches a peer: dial, TLS, a deadline on every wait, and what a mail server is shown at the login.
 //!
 //! Doors bring their own protocol; what fails here comes back as a `Failure` whose words say what failed and what to do.
-//! No proxy and no connection pool here.
+//! No connection pool here.
 
+mod blot;
 mod dial;
+mod http;
+mod login;
 mod mx;
 mod patient;
+pub mod sasl;
 mod stream;
 pub mod tls;
 
 use std::time::Duration;
 
+pub use blot::blot;
 pub use dial::dial;
+pub use http::{Answer, Http, NoAnswer};
+pub use login::{Bearer, Login, Proof, Tokens, Tries};
 pub use mx::mail_exchangers;
 pub use patient::Patient;
 pub use stream::Stream;

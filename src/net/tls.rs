@@ -45,7 +45,7 @@ pub async fn wrap(
     }
 }
 
-fn configuration(roots: RootCertStore) -> Result<ClientConfig, Failure> {
+pub(super) fn configuration(roots: RootCertStore) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -53,7 +53,7 @@ fn configuration(roots: RootCertStore) -> Result<ClientConfig, Failure> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn roots(extra: Option<&Path>) -> Result<RootCertStore, Failure> {
+pub(super) fn roots(extra: Option<&Path>) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     // A few broken certificates in a system's bundle are usual, and no reason to distrust the rest.

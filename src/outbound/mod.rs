@@ -23,10 +23,10 @@ pub use queue::{Outbound, RelayFailure, Relays, Report};
 pub use session::Session;
 
 use crate::config::{RelayKind, Tls};
-use crate::seal::Secret;
+use crate::net::Login;
 use crate::ticket::RelayId;
 
-/// The relays that are active, with their passwords unsealed, as they are at this moment.
+/// The relays that are active, with their logins, as they are at this moment.
 pub type RelayBook = HashMap<RelayId, RelaySettings>;
 
 /// An SMTP account, or a folder.
@@ -39,9 +39,8 @@ pub struct RelaySettings {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
-    /// Empty: no login.
-    pub username: String,
-    pub password: Secret,
+    /// None: it asks for no login.
+    pub login: Option<Login>,
     /// A CA beyond the system's.
     pub ca_file: Option<PathBuf>,
 }

@@ -9,8 +9,13 @@ use super::wire::{DotStuffing, Wire};
 use super::{Deadlines, RelaySettings};
 use crate::config::Tls;
 use crate::failure::{Failure, Kind, Step};
-use crate::net::{self, Stream};
-use crate::seal::Secret;
+use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
+use crate::net::{self, Bearer, Proof, Stream, Tries, blot};
+
+/// RFC 4954 §4: a response that makes the line of AUTH longer than RFC 5321 §4.5.3.1.4 allows waits for the server's go.
+const AUTH_LINE_LIMIT: usize = 512;
+/// RFC 4954 §4: the longest line of an exchange.
+const RESPONSE_LIMIT: usize = 12_288;
 
 pub struct Session {
     pub(super) wire: Wire<Stream>,
@@ -20,6 +25,8 @@ pub struct Session {
     pub(super) mails: u64,
     /// It can carry no further mail.
     pub(super) is_broken: bool,
+    /// The mechanism of the login; empty where there was none.
+    pub signed_in_by: &'static str,
 }
 
 /// What the relay says it can do, as far as we use it.
@@ -30,11 +37,29 @@ pub(super) struct Offers {
     has_starttls: bool,
     has_plain: bool,
     has_login: bool,
+    has_oauthbearer: bool,
+    has_xoauth2: bool,
 }
 
 impl Session {
     /// Connects and signs in. What fails here is the relay's failure, not a mail's.
     pub async fn open(relay: &RelaySettings, deadlines: Deadlines) -> Result<Session, Failure> {
+        let Some(login) = &relay.login else { return Session::open_with(relay, deadlines, None).await };
+        let mut tries = Tries::of(login);
+        loop {
+            let proof = tries.proof().await?;
+            match Session::open_with(relay, deadlines, Some(&proof)).await {
+                Ok(session) => return Ok(session),
+                Err(failure) => tries.judge(failure).await?,
+            }
+        }
+    }
+
+    async fn open_with(
+        relay: &RelaySettings,
+        deadlines: Deadlines,
+        proof: Option<&Proof>,
+    ) -> Result<Session, Failure> {
         let tcp = net::dial(&relay.host, relay.port, deadlines.connect).await?;
         let hello = hello_name(&tcp);
         let stream = match relay.tls {
@@ -61,20 +86,24 @@ impl Session {
             greeting(&mut wire, deadlines).await?;
         }
         let offers = ehlo(&mut wire, &hello, deadlines).await?;
-        let mut session = Session { wire, deadlines, offers, mails: 0, is_broken: false };
-        if !relay.username.is_empty() {
-            session.sign_in(&relay.username, &relay.password).await?;
+        let mut session = Session { wire, deadlines, offers, mails: 0, is_broken: false, signed_in_by: "" };
+        match proof {
+            Some(Proof::Password { user, password }) => session.by_password(user, password.expose()).await?,
+            Some(Proof::Token(bearer)) => session.by_token(bearer, relay).await?,
+            None => {}
         }
         Ok(session)
     }
 
     /// RFC 4954: PLAIN in one step, else LOGIN in three.
-    async fn sign_in(&mut self, username: &str, password: &Secret) -> Result<(), Failure> {
-        let token = STANDARD.encode(format!("\0{username}\0{}", password.expose()));
-        let answers = [STANDARD.encode(username), STANDARD.encode(password.expose())];
+    async fn by_password(&mut self, username: &str, password: &str) -> Result<(), Failure> {
+        let token = STANDARD.encode(format!("\0{username}\0{password}"));
+        let answers = [STANDARD.encode(username), STANDARD.encode(password)];
         let reply = if self.offers.has_plain {
+            self.signed_in_by = "PLAIN";
             self.secret_line(&format!("AUTH PLAIN {token}")).await?
         } else if self.offers.has_login {
+            self.signed_in_by = "LOGIN";
             self.sign_in_by_login(&answers).await?
         } else {
             return Err(Failure::temporary(
@@ -85,13 +114,72 @@ impl Session {
         if reply.is_positive() {
             return Ok(());
         }
-        let said = without(&reply, &[&token, &answers[1], password.expose()]);
+        let [_, answer] = answers;
+        let said = blot(&reply.to_string(), &[token, answer, password.to_owned()]);
         let failure = Failure::temporary(format!("the server refuses the login of {username:?}: {said}"));
         // RFC 4954 §6: 454 is the server's own trouble.
         Err(match reply.code {
             454 | 421 => failure.kind(Kind::Unavailable),
             _ => failure.said(Step::Login, &said),
         })
+    }
+
+    async fn by_token(&mut self, bearer: &Bearer, relay: &RelaySettings) -> Result<(), Failure> {
+        let offers = self.offers.clone();
+        let is_offered = |name: &str| match name {
+            "OAUTHBEARER" => offers.has_oauthbearer,
+            _ => offers.has_xoauth2,
+        };
+        let mut mechanisms = Mechanism::offered(is_offered).into_iter().peekable();
+        while let Some(mechanism) = mechanisms.next() {
+            self.signed_in_by = mechanism.name();
+            let refusal = match self.exchange(mechanism, bearer, relay).await? {
+                None => return Ok(()),
+                Some(refusal) => refusal,
+            };
+            if !refusal.is_of_mechanism() || mechanisms.peek().is_none() {
+                return Err(refusal.failure(&bearer.user));
+            }
+        }
+        let passwords = [("PLAIN", offers.has_plain), ("LOGIN", offers.has_login)];
+        let offered: Vec<&str> = passwords.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+        Err(sasl::not_offered(&offered.join(" ")))
+    }
+
+    /// Says all there is to say; nothing where the server takes it.
+    async fn exchange(
+        &mut self,
+        mechanism: Mechanism,
+        bearer: &Bearer,
+        relay: &RelaySettings,
+    ) -> Result<Option<Refusal>, Failure> {
+        let response = mechanism.response(bearer, &relay.host, relay.port);
+        if response.len() + 2 > RESPONSE_LIMIT {
+            let words = format!("the access token is too long for SMTP: {} bytes in base64", response.len());
+            return Err(Failure::permanent(words).kind(Kind::TokenScope));
+        }
+        let command = format!("AUTH {}", mechanism.name());
+        let whole = format!("{command} {response}");
+        let mut reply = match whole.len() + 2 <= AUTH_LINE_LIMIT {
+            true => self.secret_line(&whole).await?,
+            false => match self.secret_line(&command).await? {
+                reply if reply.code == 334 => self.secret_line(&response).await?,
+                reply => reply,
+            },
+        };
+        let mut challenge = None;
+        if reply.code == 334 {
+            challenge = Challenge::parse(&reply.words);
+            reply = self.secret_line(mechanism.farewell()).await?;
+        }
+        if reply.code == 334 {
+            reply = self.secret_line(CANCEL).await?;
+        }
+        if reply.is_positive() {
+            return Ok(None);
+        }
+        let words = blot(&reply.to_string(), &sasl::secrets(bearer, &relay.host, relay.port));
+        Ok(Some(Refusal { mechanism, challenge, words }))
     }
 
     async fn sign_in_by_login(&mut self, answers: &[String]) -> Result<Reply, Failure> {
@@ -200,6 +288,8 @@ fn offers(words: &str) -> Offers {
         has_starttls: has("STARTTLS"),
         has_plain: has_auth && (has("PLAIN") || has("AUTH=PLAIN")),
         has_login: has_auth && (has("LOGIN") || has("AUTH=LOGIN")),
+        has_oauthbearer: has_auth && (has("OAUTHBEARER") || has("AUTH=OAUTHBEARER")),
+        has_xoauth2: has_auth && (has("XOAUTH2") || has("AUTH=XOAUTH2")),
     }
 }
 
@@ -211,12 +301,4 @@ fn positive(reply: &Reply, what: &str) -> Result<(), Failure> {
             Err(failure.said(Step::Other, &reply.to_string()))
         }
     }
-}
-
-/// A reply may repeat what it was sent.
-fn without(reply: &Reply, secrets: &[&str]) -> String {
-    secrets
-        .iter()
-        .filter(|secret| !secret.is_empty())
-        .fold(reply.to_string(), |words, secret| words.replace(*secret, "***"))
 }

@@ -9,28 +9,6 @@ mod spool;
 pub mod stdin;
 mod words;
 
-use std::fmt;
-
-/// A password on its way from the settings to the wire: it never shows in Debug, and has no Display.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    pub fn new(password: impl Into<String>) -> Password {
-        Password(password.into())
-    }
-
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
-}
-
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
@@ -38,7 +16,7 @@ pub enum Tls {
     Tls,
     /// After a few words in the clear, usually port 143 or 110; refused if the server does not offer it.
     StartTls,
-    /// Never: the password crosses the network in the clear.
+    /// Never: the password or token crosses the network in the clear.
     Plain,
 }
 

@@ -3,15 +3,13 @@
 use std::io;
 
 use crate::failure::{Failure, Kind};
+use crate::net::blot;
 
 const WORDS_LIMIT: usize = 200;
 
 /// One line of the server's own text. Servers echo what they did not understand, the password too.
 pub(super) fn clean(text: &str, secrets: &[String]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|s| !s.is_empty()) {
-        text = text.replace(secret.as_str(), "…");
-    }
+    let text = blot(text, secrets);
     let mut line: String = text
         .chars()
         .take(WORDS_LIMIT)

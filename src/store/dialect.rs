@@ -57,6 +57,14 @@ impl Engine {
         }
     }
 
+    /// The time by the database's own clock, in microseconds, as an expression.
+    pub(super) fn clock_us(self) -> &'static str {
+        match self {
+            Engine::Sqlite => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            Engine::Postgres => "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        }
+    }
+
     /// Appended to the SELECT that reads the desk's counters: on PostgreSQL their rows are the desk lock.
     pub(super) fn for_update(self) -> &'static str {
         match self {

@@ -38,7 +38,7 @@ pub struct Quiet {
     pub last_ok: Micros,
 }
 
-const SELECT: &str = "SELECT id, name, protocol, host, port, tls, username, folders, handled, move_to, \
+const SELECT: &str = "SELECT id, name, protocol, host, port, tls, auth, username, folders, handled, move_to, \
     size_limit_bytes, interval_s, schedule, timezone, idle, start, mode, active, password_id, epoch, held, provisioned, \
     version, created_us, \
     last_round_us, last_ok_us, failing_since_us, failures, last_error, shown FROM mailbox";
@@ -53,6 +53,7 @@ fn read(row: &sqlx::any::AnyRow) -> Result<MailboxRow, Error> {
             host: row.text()?,
             port: row.whole()?,
             tls: row.word()?,
+            auth: row.word()?,
             username: row.text()?,
             folders: row.json()?,
             handled: row.word()?,
@@ -133,6 +134,7 @@ impl Tx {
         self.require_unused(Kind::Mailbox, id.0, &head.name).await?;
         let password = self.mailbox(id).await?.password;
         self.execute(sqlx::query("DELETE FROM folder WHERE mailbox_id = $1").bind(id.0)).await?;
+        self.delete_grant_of("mailbox", id.0).await?;
         self.execute(sqlx::query("DELETE FROM mailbox WHERE id = $1").bind(id.0)).await?;
         self.delete_secret(password).await
     }
@@ -222,11 +224,12 @@ impl Tx {
     ) -> Result<MailboxId, Error> {
         self.require_free_name(Kind::Mailbox, &spec.name, 0).await?;
         let id = self.draw(Counter::Setting).await?;
-        let password = self.change_password(None, password, stamp).await?;
+        let password = self.change_password(None, password.beside(spec.auth), stamp).await?;
         let query = sqlx::query(
             "INSERT INTO mailbox (name, protocol, host, port, tls, username, folders, handled, move_to, \
-             size_limit_bytes, interval_s, schedule, timezone, idle, start, mode, active, password_id, id, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+             size_limit_bytes, interval_s, schedule, timezone, idle, start, mode, active, auth, password_id, id, \
+             created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
         );
         let query = bind(query, spec)?.bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
         self.execute(query).await?;
@@ -241,12 +244,12 @@ impl Tx {
     ) -> Result<(), Error> {
         self.require_free_name(Kind::Mailbox, &spec.name, row.id.0).await?;
         let is_other = row.spec.host != spec.host || row.spec.username != spec.username;
-        let kept = self.change_password(row.password, password, stamp).await?;
+        let kept = self.change_password(row.password, password.beside(spec.auth), stamp).await?;
         let query = sqlx::query(
             "UPDATE mailbox SET name = $1, protocol = $2, host = $3, port = $4, tls = $5, username = $6, \
              folders = $7, handled = $8, move_to = $9, size_limit_bytes = $10, interval_s = $11, \
-             schedule = $12, timezone = $13, idle = $14, start = $15, mode = $16, active = $17, password_id = $18, \
-             epoch = epoch + $19, version = version + 1 WHERE id = $20",
+             schedule = $12, timezone = $13, idle = $14, start = $15, mode = $16, active = $17, auth = $18, \
+             password_id = $19, epoch = epoch + $20, version = version + 1 WHERE id = $21",
         );
         let query = bind(query, spec)?.bind(kept.map(|p| p.0)).bind(i64::from(is_other)).bind(row.id.0);
         self.execute(query).await?;
@@ -257,7 +260,7 @@ impl Tx {
     }
 }
 
-/// $1 to $17.
+/// $1 to $18.
 fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::Statement<'q>, Error> {
     Ok(query
         .bind(spec.name.clone())
@@ -276,5 +279,6 @@ fn bind<'q>(query: super::Statement<'q>, spec: &MailboxSpec) -> Result<super::St
         .bind(i64::from(spec.idle))
         .bind(spec.start.as_str())
         .bind(spec.mode.as_str())
-        .bind(i64::from(spec.is_active)))
+        .bind(i64::from(spec.is_active))
+        .bind(spec.auth.as_str()))
 }

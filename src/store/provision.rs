@@ -34,6 +34,14 @@ impl Tx {
                 return Ok(false);
             }
         }
+        let providers = self.oauth_providers().await?;
+        for (spec, secret) in &declared.providers {
+            let found = providers.iter().find(|p| p.is_provisioned && p.is_active && p.spec == *spec);
+            let Some(row) = found else { return Ok(false) };
+            if !self.is_password(row.secret, secret.as_ref(), key).await? {
+                return Ok(false);
+            }
+        }
         let relays = self.relays().await?;
         for (spec, password) in &declared.relays {
             let Some(row) = relays.iter().find(|r| r.is_provisioned && r.spec == *spec) else {
@@ -56,6 +64,7 @@ impl Tx {
         let has_type = |spec: &TypeSpec| types.iter().any(|t| t.is_provisioned && t.spec == *spec);
         let has_account = |spec: &AccountSpec| accounts.iter().any(|a| a.is_provisioned && a.spec == *spec);
         let count = [
+            (providers.iter().filter(|p| p.is_provisioned).count(), declared.providers.len()),
             (relays.iter().filter(|r| r.is_provisioned).count(), declared.relays.len()),
             (mailboxes.iter().filter(|m| m.is_provisioned).count(), declared.mailboxes.len()),
             (types.iter().filter(|t| t.is_provisioned).count(), declared.types.len()),
@@ -71,6 +80,7 @@ impl Tx {
         self.lock_settings().await?;
         let mut changes = vec![];
         self.provision_surroundings(declared, &mut changes).await?;
+        self.provision_oauth_providers(declared, stamp, &mut changes).await?;
         self.provision_relays(declared, stamp, &mut changes).await?;
         self.provision_mailboxes(declared, stamp, &mut changes).await?;
         self.provision_types(declared, stamp, &mut changes).await?;
@@ -103,6 +113,43 @@ impl Tx {
     pub async fn raise_ticket_counter(&mut self, first: u64) -> Result<bool, Error> {
         let query = sqlx::query("UPDATE counter SET value = $1 WHERE name = 'ticket' AND value < $1");
         Ok(self.execute(query.bind(first.saturating_sub(1) as i64)).await? > 0)
+    }
+
+    async fn provision_oauth_providers(
+        &mut self,
+        declared: &Declared,
+        stamp: &Stamp<'_>,
+        changes: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let rows = self.oauth_providers().await?;
+        for (spec, secret) in &declared.providers {
+            match rows.iter().find(|r| r.spec.name == spec.name) {
+                None => {
+                    let id = self.insert_oauth_provider(spec, secret.as_ref(), stamp).await?;
+                    self.mark_provisioned(Kind::Provider, id.0).await?;
+                    changes.push(format!("oauth_provider {:?} added", spec.name));
+                }
+                Some(row) => {
+                    let is_same = self.is_password(row.secret, secret.as_ref(), stamp.key).await?;
+                    if row.is_provisioned && row.is_active && row.spec == *spec && is_same {
+                        continue;
+                    }
+                    self.write_oauth_provider(row, spec, (secret.as_ref(), stamp)).await?;
+                    self.mark_provisioned(Kind::Provider, row.id.0).await?;
+                    changes.push(format!("oauth_provider {:?} changed", spec.name));
+                }
+            }
+        }
+        for row in rows.iter().filter(|r| r.is_provisioned) {
+            if !declared.providers.iter().any(|(spec, _)| spec.name == row.spec.name) {
+                self.release(Kind::Provider, row.id.0).await?;
+                changes.push(format!(
+                    "oauth_provider {:?} switched off: it left the configuration",
+                    row.spec.name
+                ));
+            }
+        }
+        Ok(())
     }
 
     async fn provision_relays(

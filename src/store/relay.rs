@@ -20,8 +20,8 @@ pub struct RelayRow {
     pub created: Micros,
 }
 
-const SELECT: &str = "SELECT id, name, kind, host, port, tls, username, sender, verp, active, password_id, paused, \
-    provisioned, version, created_us FROM relay";
+const SELECT: &str = "SELECT id, name, kind, host, port, tls, auth, username, sender, verp, active, password_id, \
+    paused, provisioned, version, created_us FROM relay";
 
 fn read(row: &sqlx::any::AnyRow) -> Result<RelayRow, Error> {
     let mut row = Reader::new(row);
@@ -33,6 +33,7 @@ fn read(row: &sqlx::any::AnyRow) -> Result<RelayRow, Error> {
             host: row.text()?,
             port: row.whole()?,
             tls: row.word()?,
+            auth: row.word()?,
             username: row.text()?,
             sender: row.word::<Address>()?,
             verp: row.flag()?,
@@ -94,6 +95,7 @@ impl Tx {
         head.require(Kind::Relay, version)?;
         self.require_unused(Kind::Relay, id.0, &head.name).await?;
         let password = self.relay(id).await?.password;
+        self.delete_grant_of("relay", id.0).await?;
         self.execute(sqlx::query("DELETE FROM relay WHERE id = $1").bind(id.0)).await?;
         self.delete_secret(password).await
     }
@@ -113,10 +115,10 @@ impl Tx {
     ) -> Result<RelayId, Error> {
         self.require_free_name(Kind::Relay, &spec.name, 0).await?;
         let id = self.draw(Counter::Setting).await?;
-        let password = self.change_password(None, password, stamp).await?;
+        let password = self.change_password(None, password.beside(spec.auth), stamp).await?;
         let query = sqlx::query(
-            "INSERT INTO relay (name, kind, host, port, tls, username, sender, verp, active, password_id, id, \
-             created_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            "INSERT INTO relay (name, kind, host, port, tls, username, sender, verp, active, auth, password_id, id, \
+             created_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         );
         let query = bind(query, spec).bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
         self.execute(query).await?;
@@ -130,10 +132,10 @@ impl Tx {
         (password, stamp): (&PasswordChange, &Stamp<'_>),
     ) -> Result<(), Error> {
         self.require_free_name(Kind::Relay, &spec.name, row.id.0).await?;
-        let kept = self.change_password(row.password, password, stamp).await?;
+        let kept = self.change_password(row.password, password.beside(spec.auth), stamp).await?;
         let query = sqlx::query(
             "UPDATE relay SET name = $1, kind = $2, host = $3, port = $4, tls = $5, username = $6, sender = $7, \
-             verp = $8, active = $9, password_id = $10, version = version + 1 WHERE id = $11",
+             verp = $8, active = $9, auth = $10, password_id = $11, version = version + 1 WHERE id = $12",
         );
         let query = bind(query, spec).bind(kept.map(|p| p.0)).bind(row.id.0);
         self.execute(query).await?;
@@ -144,7 +146,7 @@ impl Tx {
     }
 }
 
-/// $1 to $9.
+/// $1 to $10.
 fn bind<'q>(query: super::Statement<'q>, spec: &RelaySpec) -> super::Statement<'q> {
     query
         .bind(spec.name.clone())
@@ -156,4 +158,5 @@ fn bind<'q>(query: super::Statement<'q>, spec: &RelaySpec) -> super::Statement<'
         .bind(spec.sender.as_str().to_owned())
         .bind(i64::from(spec.verp))
         .bind(i64::from(spec.is_active))
+        .bind(spec.auth.as_str())
 }

@@ -3,6 +3,7 @@
 use super::reader::Reader;
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
+use crate::config::Auth;
 use crate::seal::{NONCE_BYTES, SealingKey, Secret};
 use crate::ticket::SecretId;
 
@@ -34,6 +35,16 @@ impl From<Option<Secret>> for PasswordChange {
     /// As a configuration says it: what is not there is to go.
     fn from(password: Option<Secret>) -> PasswordChange {
         password.map_or(PasswordChange::Clear, PasswordChange::Set)
+    }
+}
+
+impl PasswordChange {
+    /// What it comes to for an account that signs in so: with a grant there is no password.
+    pub(super) fn beside(&self, auth: Auth) -> &PasswordChange {
+        match auth {
+            Auth::Password => self,
+            Auth::Oauth2 => &PasswordChange::Clear,
+        }
     }
 }
 

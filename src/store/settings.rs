@@ -10,6 +10,7 @@ pub(super) enum Kind {
     Relay,
     Type,
     Account,
+    Provider,
 }
 
 impl Kind {
@@ -19,6 +20,7 @@ impl Kind {
             Kind::Relay => "relay",
             Kind::Type => "type",
             Kind::Account => "account",
+            Kind::Provider => "oauth_provider",
         }
     }
 
@@ -51,6 +53,7 @@ impl Kind {
                 ("SELECT count(*) FROM ticket WHERE type_id = $1", "ticket(s)"),
                 ("SELECT count(*) FROM group_type WHERE type_id = $1", "group(s)"),
             ],
+            Kind::Provider => &[("SELECT count(*) FROM oauth_grant WHERE provider_id = $1", "grant(s)")],
             Kind::Account => &[
                 ("SELECT count(*) FROM ticket WHERE assignee_id = $1", "ticket(s)"),
                 ("SELECT count(*) FROM group_member WHERE account_id = $1", "group(s)"),

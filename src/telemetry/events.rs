@@ -269,6 +269,26 @@ pub const EVENTS: &[Event] = &[
         &["arrival.id"],
         "The stored bytes of one message cannot be read. It has a try more, and becomes an error ticket after the last one.",
     ),
+    event("oauth.connected", Level::INFO, &["grant.owner"], "Somebody has signed in for a mailbox or relay."),
+    event(
+        "oauth.forgotten",
+        Level::INFO,
+        &["grant.owner"],
+        "A grant was given back, and its tokens are deleted.",
+    ),
+    event(
+        "oauth.not_looked_after",
+        Level::WARN,
+        &[],
+        "The grants could not be looked after just now; it is tried again in some seconds.",
+    ),
+    event("oauth.refreshed", Level::INFO, &["grant.owner"], "A new access token is durable."),
+    event(
+        "oauth.refused",
+        Level::WARN,
+        &["grant.owner", "code"],
+        "The identity provider gave no access token; the code stands in docs/oauth.md, with what to do.",
+    ),
     event(
         "lease.kept",
         Level::WARN,

@@ -39,6 +39,8 @@ ids! {
     BounceId,
     AlertId,
     SecretId,
+    GrantId,
+    ProviderId,
     /// The number of an event; decisions see what lies below theirs.
     EventNumber,
 }

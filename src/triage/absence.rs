@@ -229,17 +229,18 @@ pub fn evidence(message: &Message) -> Option<String> {
 fn by_subject(subject: &str) -> Option<String> {
     let said = subject.trim_start_matches(['[', '(', '"', '*', ' ', '<', '【']).to_lowercase();
     let is_said = |words: &&&str| {
-        // Some put the name of their office in front: `… automatiska atbilde: subject`.
         let Some(at) = said.find(**words) else { return false };
         let behind = said[at + words.len()..].trim_start();
         let is_closed = behind.is_empty() || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>']);
-        // In the middle only where a colon follows, and not behind the mark of an answer to it.
-        is_closed
-            && (at == 0
-                || (behind.starts_with(':') && words.contains("automat") && !said[..at].contains(':')))
+        is_closed && (at == 0 || is_behind_name(words, &said[..at], behind))
     };
     let words = SUBJECTS.iter().find(is_said)?;
     Some(format!("the subject begins with {words:?}"))
+}
+
+/// Outlook in some languages puts whose answer it is in front: `Anna automātiska atbilde: subject`.
+fn is_behind_name(words: &str, before: &str, behind: &str) -> bool {
+    words.ends_with("atbilde") && behind.starts_with(':') && !before.contains(':')
 }
 
 fn by_words(message: &Message) -> Option<String> {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use maildesk::mail::{self, Defect, Message};
+use maildesk::triage::{self, Clues, Kind, Rules};
 
 fn corpora() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a test has no config")]
@@ -75,6 +76,89 @@ fn subject_and_sender_are_what_the_collectors_expect() {
     }
     subjects.reaches(97, "subjects");
     senders.reaches(97, "senders");
+}
+
+/// What a decision without a desk says of a file: its kind, and the recipients of its report.
+fn decided(path: &Path) -> (Kind, Vec<String>) {
+    let decision = triage::decide(&read(path), &Rules::default(), &Clues::none());
+    let mut named: Vec<String> =
+        decision.bounces.iter().filter_map(|b| b.recipient.as_ref().map(ToString::to_string)).collect();
+    named.sort();
+    named.dedup();
+    (decision.kind, named)
+}
+
+fn rows(folder: &Path) -> Vec<serde_json::Value> {
+    let Ok(expected) = std::fs::read_to_string(folder.join("expected.jsonl")) else {
+        println!("skipped: no {}/expected.jsonl", folder.display());
+        return vec![];
+    };
+    expected.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn sorted<'v>(addresses: impl Iterator<Item = Option<&'v str>>) -> Vec<String> {
+    let mut all: Vec<String> = addresses.flatten().map(str::to_lowercase).filter(|a| !a.is_empty()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Which recipients a report names. The share of files whose whole set is right.
+#[test]
+fn reports_name_the_recipients_that_the_collectors_expect() {
+    let Some(root) = corpora() else { return };
+    let mut sets = Tally::default();
+    let folder = root.join("sisimai");
+    for row in rows(&folder).iter().filter(|r| r["group"] == "maildir/bsd") {
+        let expected = row["expected"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let is_report = |e: &serde_json::Value| {
+            !matches!(e["reason"].as_str(), Some("vacation" | "feedback" | "delivered"))
+        };
+        let is_sure = row["recipient_confidence"] != "sisimai-only"
+            && row["label"].as_str().unwrap_or_default().starts_with("gold");
+        if expected.is_empty() || !is_sure || !expected.iter().all(is_report) {
+            continue;
+        }
+        let file = row["file"].as_str().unwrap();
+        let want = sorted(expected.iter().map(|e| e["recipient"].as_str()));
+        sets.compare(file, &want.join(" "), &decided(&folder.join(file)).1.join(" "));
+    }
+    for name in ["php-bounce-handler", "phpmailer-bmh"] {
+        let folder = root.join(name);
+        for row in rows(&folder).iter().filter(|r| r["votes_agree"].as_i64() >= Some(2)) {
+            let want = sorted(row["consensus"].as_array().unwrap().iter().map(serde_json::Value::as_str));
+            if !want.is_empty() {
+                let file = row["file"].as_str().unwrap();
+                sets.compare(file, &want.join(" "), &decided(&folder.join(file)).1.join(" "));
+            }
+        }
+    }
+    sets.reaches(98, "sets of recipients");
+}
+
+#[test]
+fn ordinary_mail_is_no_report_and_its_writers_are_no_machines() {
+    let Some(root) = corpora() else { return };
+    let folder = root.join("spamassassin-ham-sample");
+    let is_ordinary =
+        |r: &&serde_json::Value| r["is_bounce"] != true && r["flags"].as_array().is_none_or(Vec::is_empty);
+    for row in rows(&folder).iter().filter(is_ordinary) {
+        let file = row["file"].as_str().unwrap();
+        assert_ne!(decided(&folder.join(file)).0, Kind::Bounce, "{file}");
+    }
+    let mut answers = Tally::default();
+    for row in rows(&root.join("autoreply-index")) {
+        let file = row["file"].as_str().unwrap();
+        if !root.join(file).exists() {
+            continue;
+        }
+        let kind = decided(&root.join(file)).0;
+        match row["is_auto_response"] == true {
+            true => answers.compare(file, "auto_reply", kind.as_str()),
+            false => assert_ne!(kind, Kind::AutoReply, "{file}"),
+        }
+    }
+    answers.reaches(90, "automatic answers");
 }
 
 fn spaced(text: &str) -> String {

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use maildesk::failure::Kind;
+use maildesk::failure::{Kind, TOKEN_PHRASES, TOKEN_STATUSES};
+use maildesk::mail::dsn::readers::{GENERAL, Layout, READERS};
 use maildesk::triage::Code;
-use maildesk::{alert, config, crash, telemetry};
+use maildesk::{alert, config, crash, oauth, telemetry};
 
 use crate::support::setting;
 
@@ -33,6 +34,32 @@ fn docs_list_every_reason_code() {
         table.push_str(&format!("| {act} | `{}` | {} |\n", code.as_str(), code.words()));
     }
     generated_part("docs/reason-codes.md", "codes", &table);
+}
+
+#[test]
+fn docs_list_every_reader_of_reports() {
+    let quoted = |words: &[&str]| words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ");
+    let place = |layout: &Layout| match layout {
+        Layout::Below(words) => format!("lines below {}", quoted(words)),
+        Layout::Behind(words) => format!("behind {}", quoted(words)),
+        Layout::Before(words) => format!("in front of {}", quoted(words)),
+        Layout::Line => "`<address>: words`".to_owned(),
+        Layout::Field(name) => format!("the field `{name}`"),
+        Layout::Only => "the only address there is".to_owned(),
+        Layout::Returned => "the To of the returned mail".to_owned(),
+    };
+    let mut table =
+        String::from("| reader | known by one of | the recipients stand |\n| --- | --- | --- |\n");
+    for reader in READERS.iter().chain([&GENERAL]) {
+        let places: Vec<String> = reader.layouts.iter().map(place).collect();
+        table.push_str(&format!(
+            "| {} | {} | {} |\n",
+            reader.name,
+            quoted(reader.words),
+            places.join("; else ")
+        ));
+    }
+    generated_part("docs/bounce-readers.md", "readers", &table);
 }
 
 #[test]
@@ -74,6 +101,35 @@ fn docs_say_what_an_alert_means_and_what_to_do() {
 }
 
 #[test]
+fn docs_say_what_a_refused_token_means() {
+    let mut table = String::from("| the server says | kind | what it means |\n| --- | --- | --- |\n");
+    let phrases = TOKEN_PHRASES.iter().map(|(phrase, kind)| (format!("`{phrase}` in its words"), kind));
+    let statuses = TOKEN_STATUSES.iter().map(|(status, kind)| (format!("status `{status}`"), kind));
+    for (said, kind) in phrases.chain(statuses) {
+        table.push_str(&format!("| {said} | `{}` | {} |\n", kind.word(), kind.meaning()));
+    }
+    generated_part("docs/quirks.md", "tokens", &table);
+}
+
+#[test]
+fn docs_say_what_an_identity_provider_refuses_and_what_to_do() {
+    let mut table = String::from(
+        "| code | the provider says | what it means | what to do |\n| --- | --- | --- | --- |\n",
+    );
+    for entry in oauth::refusal::TABLE {
+        let said: Vec<String> = entry.said.iter().map(|said| format!("`{said}`")).collect();
+        table.push_str(&format!(
+            "| `{}` | {} | {} | {} |\n",
+            entry.code,
+            said.join(" "),
+            entry.meaning,
+            entry.advice
+        ));
+    }
+    generated_part("docs/oauth.md", "refusals", &table);
+}
+
+#[test]
 fn docs_show_the_configuration_as_it_is_read() {
     generated("config.example.toml", &config::example::example());
 }
@@ -98,8 +154,9 @@ fn docs_name_the_crash_points_that_there_are() {
 }
 
 fn is_crash_point(name: &str) -> bool {
-    name.split_once('.')
-        .is_some_and(|(step, point)| ["keep", "decide", "ack", "send"].contains(&step) && !point.is_empty())
+    name.split_once('.').is_some_and(|(step, point)| {
+        ["keep", "decide", "ack", "oauth", "send"].contains(&step) && !point.is_empty()
+    })
 }
 
 #[test]

@@ -3,14 +3,14 @@
 mod habits;
 mod idle;
 mod login;
+mod token;
 
 use std::io::{Read as _, Seek as _};
 use std::time::Duration;
 
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
-use maildesk::net::Deadlines;
-use maildesk::sources::Password;
+use maildesk::net::{Deadlines, Login};
 use maildesk::sources::imap::{ImapSettings, ImapSource, Tls, examine};
 
 use crate::support::dovecot::{Account, Dovecot, PASSWORD, WITHOUT_MOVE, WITHOUT_MOVE_AND_UIDPLUS, dovecot};
@@ -22,8 +22,7 @@ fn settings(dovecot: &Dovecot, account: &Account) -> ImapSettings {
         host: "localhost".to_owned(),
         port: dovecot.imap,
         tls: Tls::Plain,
-        username: account.user.clone(),
-        password: Password::new(PASSWORD),
+        login: Login::password(&account.user, PASSWORD),
         folders: vec!["INBOX".to_owned()],
         extra_roots: Some(dovecot.ca_file.clone()),
         spool_dir: std::env::temp_dir(),
@@ -122,7 +121,8 @@ async fn an_untrusted_certificate_is_refused_with_advice() {
 async fn a_wrong_password_is_named_and_not_shown() {
     let Some(dovecot) = dovecot() else { return };
     let account = dovecot.account();
-    let wrong = ImapSettings { password: Password::new("hunter2"), ..settings(dovecot, &account) };
+    let wrong =
+        ImapSettings { login: Login::password(&account.user, "hunter2"), ..settings(dovecot, &account) };
     assert!(!format!("{wrong:?}").contains("hunter2"));
     let failure = refusal(wrong).await;
     assert_eq!(failure.lasting, Lasting::Permanent);

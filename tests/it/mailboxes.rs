@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::dovecot::{Account, Dovecot, PASSWORD, dovecot};
+use crate::support::dovecot::{Account, PASSWORD, dovecot};
 use crate::support::peer::Peer;
 use crate::support::program::{Desk, Running, Store};
 use crate::support::trial::make_maildir;
@@ -49,13 +49,6 @@ fn wait_for_tickets(desk: &Desk, count: usize) {
     });
 }
 
-/// What Dovecot's log says of a user, by the words.
-fn said(dovecot: &Dovecot, account: &Account, words: &str) -> usize {
-    let names = [format!("<{}>", account.user), format!("({})", account.user)];
-    let is_of_user = |line: &str| names.iter().any(|name| line.contains(name));
-    dovecot.log().lines().filter(|line| is_of_user(line) && line.contains(words)).count()
-}
-
 #[test]
 fn mail_is_taken_in_at_once_in_the_session_that_is_open() {
     let Some(dovecot) = dovecot() else { return };
@@ -68,9 +61,9 @@ fn mail_is_taken_in_at_once_in_the_session_that_is_open() {
         account.deliver(&message("one", n));
     }
     wait_for_tickets(&desk, 5);
-    assert_eq!(said(dovecot, &account, "Login:"), 1, "one login for all");
+    assert_eq!(dovecot.said(&account, "Login:"), 1, "one login for all");
     assert!(daemon.stop().success());
-    wait_until("DONE and LOGOUT", PATIENCE, || (said(dovecot, &account, "Logged out") == 1).then_some(()));
+    wait_until("DONE and LOGOUT", PATIENCE, || (dovecot.said(&account, "Logged out") == 1).then_some(()));
 }
 
 #[test]
@@ -100,8 +93,8 @@ fn without_idle_the_schedule_alone_counts() {
         account.deliver(&message("one", n));
         wait_for_tickets(&desk, n);
     }
-    let logins = said(dovecot, &account, "Login:");
-    assert!(logins >= 2 && said(dovecot, &account, "Logged out") >= logins - 1, "a session for each round");
+    let logins = dovecot.said(&account, "Login:");
+    assert!(logins >= 2 && dovecot.said(&account, "Logged out") >= logins - 1, "a session for each round");
     assert_eq!(desk.rows(&["mailbox", "list", "--json"])[0]["schedule"], "*/2 * * * * *");
     assert!(daemon.stop().success());
 }

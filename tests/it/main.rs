@@ -27,6 +27,7 @@ mod log_events;
 mod mailboxes;
 mod maildir;
 mod moving;
+mod oauth;
 mod outbound;
 mod pages;
 mod pop3;

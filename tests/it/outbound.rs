@@ -2,6 +2,7 @@
 
 mod desk;
 mod peer;
+mod token;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -12,8 +13,8 @@ use maildesk::clock::Pulse;
 use maildesk::config::{RelayKind, Tls};
 use maildesk::mail::compose::AttachedSpan;
 use maildesk::mail::{Encoding, Span};
+use maildesk::net::Login;
 use maildesk::outbound::{Deadlines, RelaySettings};
-use maildesk::seal::Secret;
 use maildesk::store::Member;
 use maildesk::store::delivery::Sender;
 use peer::{Do, Peer, Seen, polite};
@@ -351,8 +352,7 @@ async fn a_refused_login_defers_and_tells_no_password() {
             }
             other => polite(other),
         });
-        let settings =
-            RelaySettings { username: "me".into(), password: Secret::new("hunter2"), ..relay(peer.port) };
+        let settings = RelaySettings { login: Some(Login::password("me", "hunter2")), ..relay(peer.port) };
         assert!(!format!("{settings:?}").contains("hunter2"));
         for desk in desks(settings).await {
             let id = desk.queue(&["a@x.test"]).await;
@@ -377,8 +377,7 @@ async fn mail_goes_under_tls_to_whom_the_certificate_names() {
         let settings = RelaySettings {
             tls,
             host: "localhost".into(),
-            username: "me".into(),
-            password: Secret::new("hunter2"),
+            login: Some(Login::password("me", "hunter2")),
             ca_file: Some(ca_file),
             ..relay(peer.port)
         };

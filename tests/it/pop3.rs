@@ -5,15 +5,16 @@ mod cut;
 mod habits;
 mod login;
 mod operator;
+mod token;
 
 use std::io::Read as _;
 use std::time::Duration;
 
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
-use maildesk::net::Deadlines;
+use maildesk::net::{Deadlines, Login};
+use maildesk::sources::Tls;
 use maildesk::sources::pop3::{Pop3Settings, Pop3Source, examine};
-use maildesk::sources::{Password, Tls};
 
 use crate::support::dovecot::{Account, Dovecot, PASSWORD, WITH_POP3_LOCK, dovecot};
 
@@ -24,8 +25,7 @@ fn settings(dovecot: &Dovecot, account: &Account) -> Pop3Settings {
         host: "localhost".to_owned(),
         port: dovecot.pop3,
         tls: Tls::Plain,
-        username: account.user.clone(),
-        password: Password::new(PASSWORD),
+        login: Login::password(&account.user, PASSWORD),
         extra_roots: Some(dovecot.ca_file.clone()),
         spool_dir: std::env::temp_dir(),
         deadlines: Deadlines { dial: Duration::from_secs(5), ..Deadlines::USUAL },
@@ -119,7 +119,8 @@ async fn an_untrusted_certificate_is_refused_with_advice() {
 async fn a_wrong_password_is_named_and_not_shown() {
     let Some(dovecot) = dovecot() else { return };
     let account = dovecot.account();
-    let wrong = Pop3Settings { password: Password::new("hunter2"), ..settings(dovecot, &account) };
+    let wrong =
+        Pop3Settings { login: Login::password(&account.user, "hunter2"), ..settings(dovecot, &account) };
     assert!(!format!("{wrong:?}").contains("hunter2"));
     let failure = refusal(wrong).await;
     assert_eq!(failure.lasting, Lasting::Permanent);

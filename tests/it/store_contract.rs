@@ -17,6 +17,7 @@ mod counters;
 mod delivery;
 mod events;
 mod folders;
+mod grants;
 mod health;
 mod hold;
 mod jobs;

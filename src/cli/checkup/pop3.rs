@@ -1,7 +1,8 @@
 //! A look at a POP3 server: what it says, and what is known of large providers.
 
-use super::{Checkup, DEADLINE, SHORT, clear_text, in_time};
+use super::{Checkup, DEADLINE, SHORT, clear_text, in_time, signed_in};
 use crate::cli::Context;
+use crate::config::{Auth, MailboxSpec};
 use crate::failure::Failure;
 use crate::sources::pop3::{self, Pop3Settings, Report};
 use crate::store::MailboxRow;
@@ -14,7 +15,7 @@ pub async fn examine(row: &MailboxRow, context: &Context) -> Result<Report, Fail
 
 /// What its answers mean.
 pub(super) fn look(it: &mut Checkup, row: &MailboxRow, report: &Report) {
-    it.ok(format!("signed in as {}; the server says: {}", row.spec.username, report.greeting));
+    it.ok(signed_in(row, report.signed_in_by, &report.greeting));
     match report.unlisted.as_str() {
         "" => it.ok(format!("{} messages wait", report.messages)),
         words => it.fail(words, "read the mailbox by imap, if the server offers it"),
@@ -50,8 +51,8 @@ pub(super) fn look(it: &mut Checkup, row: &MailboxRow, report: &Report) {
 }
 
 /// What is known of a provider beforehand, also where the login fails.
-pub(super) fn provider(it: &mut Checkup, host: &str, username: &str) {
-    let host = host.to_ascii_lowercase();
+pub(super) fn provider(it: &mut Checkup, spec: &MailboxSpec) {
+    let (host, username) = (spec.host.to_ascii_lowercase(), spec.username.as_str());
     let is_at = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
     if is_at("gmail.com") || is_at("googlemail.com") {
         if !username.starts_with("recent:") {
@@ -67,10 +68,15 @@ pub(super) fn provider(it: &mut Checkup, host: &str, username: &str) {
         );
     }
     if is_at("office365.com") || is_at("outlook.com") {
+        if spec.auth == Auth::Password {
+            it.warn(
+                "Microsoft 365 refuses passwords for POP3",
+                "set `auth` to oauth2 and run `maildesk oauth login`",
+            );
+        }
         it.warn(
-            "Microsoft 365 refuses passwords for POP3, and may list only part of a large mailbox at a time",
-            "a refused login cannot be mended by another password: OAuth comes in a later version; what is not listed \
-             yet comes with the next rounds",
+            "Microsoft 365 may list only part of a large mailbox at a time",
+            "what is not listed yet comes with the next rounds",
         );
     }
 }
@@ -78,17 +84,32 @@ pub(super) fn provider(it: &mut Checkup, host: &str, username: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{MailboxSection, Protocol};
 
     #[test]
     fn large_providers_are_known_by_their_host() {
-        for (host, username, told) in [
-            ("pop.gmail.com", "joe@gmail.com", &["one POP3 client only", "is a setting of the account"][..]),
-            ("POP.gmail.com", "recent:joe@gmail.com", &["is a setting of the account"]),
-            ("outlook.office365.com", "joe@example.com", &["Microsoft 365 refuses passwords"]),
-            ("pop.notgmail.com", "joe", &[]),
+        for (host, username, auth, told) in [
+            (
+                "pop.gmail.com",
+                "joe@gmail.com",
+                Auth::Password,
+                &["one POP3 client only", "is a setting of the account"][..],
+            ),
+            ("POP.gmail.com", "recent:joe@gmail.com", Auth::Oauth2, &["is a setting of the account"]),
+            ("outlook.office365.com", "joe@example.com", Auth::Password, &["refuses passwords", "only part"]),
+            ("outlook.office365.com", "joe@example.com", Auth::Oauth2, &["only part"]),
+            ("pop.notgmail.com", "joe", Auth::Password, &[]),
         ] {
             let mut it = Checkup::of("mailbox");
-            provider(&mut it, host, username);
+            let section = MailboxSection {
+                name: "m".into(),
+                protocol: Protocol::Pop3,
+                host: host.into(),
+                username: username.into(),
+                auth,
+                ..MailboxSection::default()
+            };
+            provider(&mut it, &section.resolve(std::path::Path::new("/")).expect("a mailbox"));
             let words: Vec<&str> = it.findings.iter().map(|f| f.words.as_str()).collect();
             assert_eq!(words.len(), told.len(), "{words:?}");
             assert!(words.iter().zip(told).all(|(words, told)| words.contains(told)), "{words:?}");

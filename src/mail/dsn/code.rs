@@ -49,8 +49,7 @@ fn is_code(bytes: &[u8], at: usize) -> bool {
         (at.checked_sub(1).map_or(b' ', |at| bytes[at]), bytes.get(at + 3).copied().unwrap_or(b' '));
     let is_dotted = after == b'.' && bytes.get(at + 4).is_some_and(u8::is_ascii_digit);
     let is_joined = after.is_ascii_alphanumeric() || matches!(after, b'/' | b'@' | b'_') || is_dotted;
-    let is_tail =
-        before.is_ascii_alphanumeric() || matches!(before, b'.' | b'-' | b'/' | b'@' | b'=' | b'_' | b'[');
+    let is_tail = before.is_ascii_alphanumeric() || matches!(before, b'.' | b'-' | b'/' | b'@' | b'=' | b'_');
     (b'0'..b'8').contains(second) && third.is_ascii_digit() && !is_joined && !is_tail
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::{Address, Message, list};
-use super::page::{Page, addresses, first_address, leading};
+use super::page::{Page, addresses, first_address, leading, starts_answer};
 use super::readers::{GENERAL, Layout, READERS, Reader};
 use super::signs::Signs;
 
@@ -40,7 +40,7 @@ impl Desk<'_> {
 
     /// By what all reports have in common. Where the header leaves no doubt, a reading without recipients still says that
     /// it is a report; else a mail system must write, to nobody's list, and its words must name a recipient.
-    pub fn by_general_features(&self, signs: Signs) -> Option<Reading> {
+    pub fn by_general_features(&self, signs: Signs, with_returned: bool) -> Option<Reading> {
         let is_strong = signs.is_strong();
         let is_bulk = ["List-Id", "List-Unsubscribe"].iter().any(|name| self.message.has_header(name));
         if !is_strong && (!signs.is_daemon || is_bulk) {
@@ -48,8 +48,9 @@ impl Desk<'_> {
         }
         let by_header = || is_strong.then_some("sender and subject");
         let evidence = self.evidence(&GENERAL).or_else(by_header)?;
-        let named = self.first_of(&GENERAL, is_strong);
-        (is_strong || !named.is_empty()).then_some(Reading { reader: &GENERAL, evidence, named })
+        let named = self.first_of(&GENERAL, is_strong && with_returned);
+        let is_enough = !named.is_empty() || (is_strong && with_returned);
+        is_enough.then_some(Reading { reader: &GENERAL, evidence, named })
     }
 
     /// Each line that begins with an address, with what follows it.
@@ -79,6 +80,7 @@ impl Desk<'_> {
             Layout::Before(anchors) => self.before(anchors),
             Layout::Line => self.lines(0..self.page.lines.len(), true),
             Layout::Field(name) => self.of_field(name),
+            Layout::Only => self.only(),
             Layout::Returned => self.sent_to.iter().map(|a| Named::new(a.clone())).collect(),
         }
     }
@@ -98,16 +100,22 @@ impl Desk<'_> {
     /// Lines that begin with an address, each with the lines below it. `is_strict`: a colon or dots follow the address.
     fn lines(&self, range: Range<usize>, is_strict: bool) -> Vec<Named> {
         let mut found: Vec<Named> = vec![];
+        let mut is_open = true;
         for line in &self.page.lines[range] {
+            // A transcript turns to another host: what follows is not about him who stands above.
+            is_open &= !line.low.contains("while talking to");
             match leading(line.text) {
                 Some((address, rest)) if !is_strict || is_led_in(line.text, rest) => {
+                    is_open = true;
                     match found.iter_mut().find(|n| n.address == address) {
                         Some(known) => known.add(rest),
                         None => found.push(Named { address, words: rest.trim().to_owned() }),
                     }
                 }
+                // `550 host (smtp)... 550 Host unknown`: a transcript goes on with somebody else.
+                _ if starts_answer(&line.low) && line.low.contains("... ") => {}
                 _ => {
-                    if let Some(last) = found.last_mut() {
+                    if let Some(last) = found.last_mut().filter(|_| is_open) {
                         last.add(line.text);
                     }
                 }
@@ -123,14 +131,16 @@ impl Desk<'_> {
             for (at, words) in flat.match_indices(anchor) {
                 let start = at + words.len();
                 let piece = clip(&flat[start..], NEAR);
-                let gap = |range: &Range<usize>| range.start <= 40 && !piece[..range.start].contains(". ");
-                if let Some((address, _)) = first_address(piece).filter(|(_, range)| gap(range))
-                    && !found.iter().any(|n| n.address == address)
-                {
-                    let line = self.page.line_at(start);
-                    let words =
-                        self.page.lines[line..].iter().map(|l| l.text.trim()).collect::<Vec<_>>().join(" ");
-                    found.push(Named { address, words: clip(&words, WORDS_LIMIT).to_owned() });
+                let near = listed(piece);
+                let line = self.page.line_at(start);
+                let words = || {
+                    let lines = self.page.lines[line..].iter().map(|l| l.text.trim());
+                    clip(&lines.collect::<Vec<_>>().join(" "), WORDS_LIMIT).to_owned()
+                };
+                for address in near {
+                    if !found.iter().any(|n| n.address == address) {
+                        found.push(Named { address, words: words() });
+                    }
                 }
             }
             let found = self.wanted(found);
@@ -160,15 +170,29 @@ impl Desk<'_> {
         vec![]
     }
 
+    fn only(&self) -> Vec<Named> {
+        let named = self.wanted(addresses(&self.page.flat).into_iter().map(Named::new).collect());
+        let got = |n: &Named| self.message.to.iter().any(|to| to.address == n.address);
+        if named.len() == 1 && !got(&named[0]) { named } else { vec![] }
+    }
+
     fn of_field(&self, name: &str) -> Vec<Named> {
         let value = self.message.header(name).unwrap_or_default();
         list::addresses(value.as_bytes()).into_iter().map(|n| Named::new(n.address)).collect()
     }
 
-    /// Without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to himself.
+    /// Each once, without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to himself.
     fn wanted(&self, mut named: Vec<Named>) -> Vec<Named> {
         let is_sent_to = |address: &Address| self.sent_to.contains(address);
         named.retain(|n| is_sent_to(&n.address) || !self.is_system(&n.address));
+        let mut seen: Vec<Address> = vec![];
+        named.retain(|n| {
+            let is_new = !seen.contains(&n.address);
+            if is_new {
+                seen.push(n.address.clone());
+            }
+            is_new
+        });
         if named.len() > 1 {
             let got: Vec<&Address> = self.message.to.iter().map(|n| &n.address).collect();
             let is_other = |n: &Named| is_sent_to(&n.address) || !got.contains(&&n.address);
@@ -184,6 +208,22 @@ impl Desk<'_> {
         from == Some(address)
             || matches!(address.local(), "postmaster" | "mailer-daemon" | "abuse" | "hostmaster" | "helpdesk")
     }
+}
+
+/// The address right behind some words, and those that are listed with it: `<a@b>, <c@d> and <e@f>`.
+fn listed(piece: &str) -> Vec<Address> {
+    let (mut found, mut rest, mut gap) = (vec![], piece, 40);
+    while let Some((address, range)) = first_address(rest) {
+        if range.start > gap || rest[..range.start].contains(". ") {
+            break;
+        }
+        found.push(address);
+        rest = rest[range.end..].trim_start_matches(['>', '"', '\'', ',', ';', ' ']);
+        rest =
+            [" and ", "and ", "und ", "et ", "y "].iter().find_map(|w| rest.strip_prefix(w)).unwrap_or(rest);
+        gap = 1;
+    }
+    found
 }
 
 /// `<a@b>: words`, `<a@b>... words`, or `<a@b>` alone with its words below.

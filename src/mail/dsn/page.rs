@@ -61,6 +61,13 @@ const DIVIDERS: &[&str] = &[
     "the original message headers",
     "the message header",
     "message contents follow",
+    "message text follows",
+    "text of mail follows",
+    "start of returned message",
+    "old message:",
+    "next line original message",
+    "your returned mail",
+    "original message attached",
     "message is included below",
     "begin message header",
     "start of original message",
@@ -180,7 +187,7 @@ impl<'t> Line<'t> {
 }
 
 /// `550 …` or `<<< 550 …`: a line that begins with a server's answer.
-fn starts_answer(low: &str) -> bool {
+pub(super) fn starts_answer(low: &str) -> bool {
     let bare = low.trim_start_matches(['<', '>', ' ', '"', '#']);
     let bytes = bare.as_bytes();
     bytes.len() > 3
@@ -251,6 +258,12 @@ pub(super) fn leading(line: &str) -> Option<(Address, &str)> {
         line.trim_start_matches([' ', '\t', '<', '*', '-', '•', '·', '>', '"', '\'', '[', '(', '\u{a0}']);
     let (address, range) = first_address(bare)?;
     let rest = &bare[range.end..];
+    // RFC 5322 §3.4: what stands in front of `<address>` is a name, even if it looks like an address.
+    if let Some((named, behind)) =
+        rest.strip_prefix(" <").and_then(first_address).filter(|(_, r)| r.start == 0)
+    {
+        return Some((named, rest[2 + behind.end..].trim_start_matches('>')));
+    }
     (range.start == 0).then_some((address, rest.trim_start_matches(['>', '"', '\'', ']', ')'])))
 }
 

@@ -28,11 +28,13 @@ pub enum Layout {
     Line,
     /// In a field of the report's own header.
     Field(&'static str),
+    /// It is the only address that the words name.
+    Only,
     /// In the To field of the mail that is returned.
     Returned,
 }
 
-use Layout::{Before, Behind, Below, Field, Line, Returned};
+use Layout::{Before, Behind, Below, Field, Line, Only, Returned};
 
 pub const READERS: &[Reader] = &[
     Reader {
@@ -621,6 +623,7 @@ pub const GENERAL: Reader = Reader {
             "not accept",
         ]),
         Field("X-Failed-Recipients"),
+        Only,
         Returned,
     ],
 };

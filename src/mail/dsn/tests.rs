@@ -142,3 +142,154 @@ fn a_status_is_three_numbers_or_none() {
         assert_eq!(status(value), expected, "{value}");
     }
 }
+
+/// From, subject and words of a report without a machine-readable part.
+fn in_words(from: &str, subject: &str, text: &str) -> String {
+    format!("Return-Path: <>\nFrom: {from}\nTo: me@desk.test\nSubject: {subject}\n\n{text}\n")
+}
+
+const DAEMON: &str = "MAILER-DAEMON@mx.test";
+const ORIGINAL: &str = "Return-Path: <me@desk.test>\nReceived: from here by there; now\nFrom: me@desk.test\n\
+    To: To One <to1@x.test>\nSubject: [Support #1-2] hello\nMessage-ID: <1@y>\n\nhello";
+
+/// `address action status code` of each recipient.
+fn told(report: &Report) -> String {
+    let one = |r: &Recipient| {
+        let address = r.address.as_ref().map_or("-", |a| a.as_str());
+        let code = r.reply_code.map_or("-".into(), |c| c.to_string());
+        format!("{address} {} {} {code}", r.action, if r.status.is_empty() { "-" } else { &r.status })
+    };
+    report.recipients.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn reports_of_many_servers_are_read_in_their_own_words() {
+    for (reader, text, expected) in [
+        (
+            "qmail",
+            "Hi. This is the qmail-send program at mx.test.\nI'm afraid I wasn't able to deliver your message.\n\n\
+             <a@x.test>:\n192.0.2.1 does not like recipient.\nRemote host said: 550 5.1.1 unknown\nGiving up.\n\n\
+             <b@x.test>:\nSorry, no mailbox here by that name. (#5.1.2)\n\n--- Below this line is a copy of the message.\n\n",
+            "a@x.test failed 5.1.1 550, b@x.test failed 5.1.2 -",
+        ),
+        (
+            "Exim",
+            "This message was created automatically by mail delivery software.\n\nA message that you sent could not be \
+             delivered to one or more of its\nrecipients. This is a permanent error. The following address(es) failed:\n\n  \
+             a@x.test\n    SMTP error from remote mail server after RCPT TO:<a@x.test>:\n    host mx.x.test [192.0.2.2]: \
+             452 4.2.2 over quota\n\n------ This is a copy of the message, including all the headers. ------\n\n",
+            "a@x.test failed 4.2.2 452",
+        ),
+        (
+            "Postfix",
+            "This is the mail system at host mx.test.\n\nI'm sorry to have to inform you\n\n<a@x.test>: host \
+             mx.x.test[192.0.2.3] said: 550 5.7.1 <a@x.test>:\n    no (in reply to RCPT TO command)\n\n",
+            "a@x.test failed 5.7.1 550",
+        ),
+        (
+            "sendmail",
+            "   ----- The following addresses had permanent fatal errors -----\n<a@x.test>\n\n   ----- Transcript of session \
+             follows -----\n... while talking to mx.x.test.:\n>>> RCPT To:<a@x.test>\n<<< 553 5.3.0 <a@x.test>... gone\n\n   \
+             ----- Original message follows -----\n\n",
+            "a@x.test failed 5.3.0 553",
+        ),
+        (
+            "Exchange 5.5 and 2003",
+            "Your message\n\n  To:  A\n  Subject: hello\n\ndid not reach the following recipient(s):\n\na@x.test on Mon, 2 Nov \
+             2026 10:00:00 +0100\n    The recipient name is not recognized\n    MSEXCH:IMS:x 0 (000C05A6) Unknown Recipient\n\n",
+            "a@x.test failed - -",
+        ),
+        (
+            "Lotus Domino",
+            "Your message\n\n  Subject: hello\n\nwas not delivered to:\n\n  a@x.test\n\nbecause:\n\n  User a (a@x.test) not \
+             listed in public Name & Address Book\n\n",
+            "a@x.test failed - -",
+        ),
+        (
+            "GroupWise",
+            "The message that you sent was undeliverable to the following:\n\ta@x.test (mailbox is full)\n\n",
+            "a@x.test failed - -",
+        ),
+        (
+            "MailEnable",
+            "Message could not be delivered to some recipients.\nThe following recipient(s) could not be reached:\n\n\t\
+             Recipient: [SMTP:a@x.test]\n\tReason: no such user\n\n",
+            "a@x.test failed - -",
+        ),
+        ("XMail", "[<00>] XMail bounce: Rcpt=[a@x.test];Error=[550 unknown]\n\n", "a@x.test failed - 550"),
+        (
+            "Google",
+            "Delivery to the following recipient has been delayed:\n\n     a@x.test\n\nMessage will be retried for 2 more \
+             day(s)\n\n----- Original message -----\n\n",
+            "a@x.test delayed - -",
+        ),
+        (
+            "general",
+            "Nobody took what you sent.\nThe mail to a@x.test could not be delivered: the house is empty.\n\n",
+            "a@x.test failed - -",
+        ),
+        // It says nothing of whom: the To of what it returns.
+        ("general", "Undeliverable, sorry.\n\n", "to1@x.test failed - -"),
+    ] {
+        let report = report(&in_words(DAEMON, "Undelivered mail", &format!("{text}{ORIGINAL}"))).unwrap();
+        assert_eq!((report.reader.as_str(), told(&report).as_str()), (reader, expected), "{text}");
+        assert_eq!(report.original_message_id.as_ref().map(MessageId::as_str), Some("1@y"), "{text}");
+        assert_eq!(report.original_subject, "[Support #1-2] hello", "{text}");
+    }
+}
+
+#[test]
+fn who_writes_like_a_person_writes_no_report() {
+    let words = "A message that you sent could not be delivered to one or more of its recipients. \
+        The following address(es) failed:\n\n  a@x.test\n    550 no\n";
+    for raw in [
+        format!("From: Ann <ann@x.test>\nSubject: Undelivered mail\n\n{words}"),
+        format!("From: Ann <ann@x.test>\nSubject: Fwd: Mail delivery failed\n\n{words}{ORIGINAL}"),
+        "From: shop@x.test\nSubject: Your parcel\n\nYour parcel could not be delivered to ann@x.test.\n".to_owned(),
+        "Return-Path: <>\nFrom: Ann <ann@x.test>\nSubject: away\n\nI am away; ask bob@x.test.\n".to_owned(),
+        "From: postmaster@x.test\nList-Id: <news.x.test>\nSubject: News\n\nWhat bounced: a@x.test and b@x.test\n".to_owned(),
+    ] {
+        assert_eq!(report(&raw), None, "{raw}");
+    }
+}
+
+#[test]
+fn a_report_in_a_report_is_read() {
+    let inner = dsn(REPORT, &[WORDS, STATUS]);
+    let outer = format!(
+        "Return-Path: <>\nFrom: {DAEMON}\nSubject: Undelivered mail\nContent-Type: multipart/mixed; boundary=o\n\n\
+         --o\n\nA relay had trouble.\n\n--o\nContent-Type: message/rfc822\n\n{inner}\n--o--\n"
+    );
+    assert_eq!(report(&outer).unwrap().recipients.len(), 2);
+}
+
+#[test]
+fn complaints_are_known_whatever_their_part_is_called() {
+    let fields = "Feedback-Type: abuse\nUser-Agent: x/1\nVersion: 1\nOriginal-Rcpt-To: a@x.test";
+    for raw in [
+        dsn("multipart/mixed", &[WORDS, &format!("Content-Type: text/plain\n\n{fields}"), RETURNED]),
+        dsn("multipart/report", &[WORDS, &format!("Content-Type: application/octet-stream\n\n{fields}")]),
+        format!("From: staff@hotmail.com\nSubject: complaint about message from 192.0.2.1\n\n{ORIGINAL}"),
+        "From: x@y.amazonaws.com\n\n{\"notificationType\":\"Complaint\",\"mail\":{},\"complaint\":\
+         {\"complainedRecipients\":[{\"emailAddress\":\"a@x.test\"}]}}\n"
+            .to_owned(),
+    ] {
+        assert_eq!(report(&raw).map(|r| r.kind).as_deref(), Some("feedback-report"), "{raw}");
+    }
+}
+
+#[test]
+fn codes_stand_alone() {
+    for (words, status, reply) in [
+        ("host 192.0.2.5 said: 550 5.1.1 no", Some("5.1.1"), Some(550)),
+        ("mx [10.5.1.1] 5.1.10.2", None, None),
+        ("smtp; 5.0.0 then 5.7.1", Some("5.7.1"), None),
+        ("(#4.4.1)", Some("4.4.1"), None),
+        ("SIZE=550 reason: 452-full", None, Some(452)),
+        ("room 512, really: 421 later", None, Some(421)),
+        ("version 5.1.1-beta", None, None),
+    ] {
+        assert_eq!(code::status_in(words).as_deref(), status, "{words}");
+        assert_eq!(code::reply_in(words), reply, "{words}");
+    }
+}

@@ -9,6 +9,8 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
     pub greeting: String,
+    /// The way of the login: `LOGIN`, or a SASL mechanism. Empty where the server knew us already.
+    pub signed_in_by: &'static str,
     /// After login, in upper case.
     pub capabilities: Vec<String>,
     /// Single messages can be removed; without it handled mail is only flagged \Deleted.
@@ -44,6 +46,7 @@ pub async fn examine(settings: ImapSettings) -> Result<Report, Failure> {
     let has = |name| wire.capabilities.has(name);
     let report = Report {
         greeting,
+        signed_in_by: wire.signed_in_by,
         has_uidplus: has("UIDPLUS"),
         has_move: has("MOVE"),
         has_idle: has("IDLE"),

@@ -1,6 +1,6 @@
-//! From an address to a session that is logged in: greeting, STARTTLS, password, capabilities.
+//! From an address to a session that is logged in: greeting, STARTTLS, password or token, capabilities.
 //!
-//! The password goes out in the clear only when the settings ask for a connection without TLS.
+//! They go out in the clear only when the settings ask for a connection without TLS.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,17 +9,33 @@ use super::command::{Command, quoted};
 use super::wire::{Greeting, Wire};
 use super::{ImapSettings, Tls};
 use crate::failure::{Failure, Kind, Step};
-use crate::net::{self, Stream};
+use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
+use crate::net::{self, Bearer, Proof, Stream, Tries};
+
+/// RFC 2683 §3.2.1.5: servers should take command lines of 8000 octets. A longer token waits for the server's go.
+const LINE_LIMIT: usize = 7000;
 
 /// The session and the server's greeting.
 pub(super) async fn log_in(settings: &ImapSettings) -> Result<(Wire, String), Failure> {
+    let mut tries = Tries::of(&settings.login);
+    loop {
+        let proof = tries.proof().await?;
+        match log_in_with(settings, &proof).await {
+            Ok(done) => return Ok(done),
+            Err(failure) => tries.judge(failure).await?,
+        }
+    }
+}
+
+async fn log_in_with(settings: &ImapSettings, proof: &Proof) -> Result<(Wire, String), Failure> {
     let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
     let stream = match settings.tls {
         Tls::Tls => wrap(tcp, settings).await?,
         Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
     };
     let mut wire = Wire::new(stream, settings.deadlines);
-    wire.secrets = secrets(settings);
+    wire.secrets = secrets(proof, settings);
+    wire.leave_at = proof.leave_at();
     let greeting = greet(&mut wire, settings.tls).await?;
     if settings.tls == Tls::StartTls {
         wire = start_tls(wire, settings).await?;
@@ -28,7 +44,12 @@ pub(super) async fn log_in(settings: &ImapSettings) -> Result<(Wire, String), Fa
         if wire.capabilities.0.is_empty() {
             wire.tell(Command::new("CAPABILITY")).await?;
         }
-        authenticate(&mut wire, settings).await?;
+        match proof {
+            Proof::Password { user, password } => {
+                by_password(&mut wire, (user, password.expose()), settings.tls).await?;
+            }
+            Proof::Token(bearer) => by_token(&mut wire, bearer, settings).await?,
+        }
     }
     // RFC 3501 §6.2.3: capabilities change with the login; many servers state them in its answer.
     if wire.capabilities.0.is_empty() {
@@ -97,8 +118,7 @@ async fn start_tls(mut wire: Wire, settings: &ImapSettings) -> Result<Wire, Fail
     Ok(wire)
 }
 
-async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Failure> {
-    let (user, password) = (settings.username.as_str(), settings.password.reveal());
+async fn by_password(wire: &mut Wire, (user, password): (&str, &str), tls: Tls) -> Result<(), Failure> {
     if user.contains('\0') || password.contains('\0') {
         let words = "a user name or password with a NUL byte cannot be sent";
         return Err(Failure::permanent(words).kind(Kind::Settings));
@@ -107,12 +127,12 @@ async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Fa
     let can_login = !wire.capabilities.has("LOGINDISABLED");
     let can_plain = wire.capabilities.has("AUTH=PLAIN");
     // LOGIN knows no charset; RFC 4616 says UTF-8.
-    let command = match (can_login, can_plain) {
-        (true, false) => login(user, password),
-        (true, true) if is_ascii => login(user, password),
-        (_, true) => Command::new("AUTHENTICATE PLAIN").then_line(&plain(user, password)),
+    let (command, way) = match (can_login, can_plain) {
+        (true, false) => (login(user, password), "LOGIN"),
+        (true, true) if is_ascii => (login(user, password), "LOGIN"),
+        (_, true) => (Command::new("AUTHENTICATE PLAIN").then_line(&plain(user, password)), "PLAIN"),
         (false, false) => {
-            return Err(Failure::temporary(match settings.tls {
+            return Err(Failure::temporary(match tls {
                 Tls::Plain => {
                     "the server takes no password in the clear (LOGINDISABLED): use TLS or STARTTLS"
                 }
@@ -122,6 +142,7 @@ async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Fa
         }
     };
     wire.capabilities.0.clear();
+    wire.signed_in_by = way;
     let reply = wire.ask(command, &mut |_, _| Ok(())).await?;
     if reply.is_ok {
         return Ok(());
@@ -139,6 +160,36 @@ async fn authenticate(wire: &mut Wire, settings: &ImapSettings) -> Result<(), Fa
     Err(failure.said(Step::Login, &reply.words))
 }
 
+async fn by_token(wire: &mut Wire, bearer: &Bearer, settings: &ImapSettings) -> Result<(), Failure> {
+    let offered = std::mem::take(&mut wire.capabilities);
+    let mut mechanisms =
+        Mechanism::offered(|name| offered.has(&format!("AUTH={name}"))).into_iter().peekable();
+    while let Some(mechanism) = mechanisms.next() {
+        let response = mechanism.response(bearer, &settings.host, settings.port);
+        let command = Command::new(match mechanism {
+            Mechanism::Oauthbearer => "AUTHENTICATE OAUTHBEARER",
+            Mechanism::Xoauth2 => "AUTHENTICATE XOAUTH2",
+        });
+        // RFC 4959 §3.
+        let fits = offered.has("SASL-IR") && response.len() + 40 <= LINE_LIMIT;
+        let command = if fits { command.word(&response) } else { command.then_line(&response) };
+        let command = command.then_line(mechanism.farewell()).then_line(CANCEL);
+        wire.signed_in_by = mechanism.name();
+        let reply = wire.ask(command, &mut |_, _| Ok(())).await?;
+        if reply.is_ok {
+            return Ok(());
+        }
+        let refusal =
+            Refusal { mechanism, challenge: Challenge::parse(&reply.challenge), words: reply.words };
+        if !refusal.is_of_mechanism() || mechanisms.peek().is_none() {
+            return Err(refusal.failure(&bearer.user));
+        }
+    }
+    let offered: Vec<&str> =
+        offered.0.iter().filter(|c| c.starts_with("AUTH=")).map(String::as_str).collect();
+    Err(sasl::not_offered(&offered.join(" ")))
+}
+
 fn login(user: &str, password: &str) -> Command {
     Command::new("LOGIN").string(user).string(password)
 }
@@ -148,8 +199,13 @@ fn plain(user: &str, password: &str) -> String {
     STANDARD.encode(format!("\0{user}\0{password}"))
 }
 
-/// The password as it may be written on the wire, and so echoed by it.
-fn secrets(settings: &ImapSettings) -> Vec<String> {
-    let (user, password) = (settings.username.as_str(), settings.password.reveal());
-    vec![plain(user, password), quoted(password), password.to_owned()]
+/// Password or token as it may be written on the wire, and so echoed by it.
+fn secrets(proof: &Proof, settings: &ImapSettings) -> Vec<String> {
+    match proof {
+        Proof::Password { user, password } => {
+            let password = password.expose();
+            vec![plain(user, password), quoted(password), password.to_owned()]
+        }
+        Proof::Token(bearer) => sasl::secrets(bearer, &settings.host, settings.port),
+    }
 }

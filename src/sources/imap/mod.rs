@@ -24,24 +24,24 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 pub use super::Tls;
 pub use examine::{FolderReport, Report, examine};
 pub use rights::{Rights, rights};
 
 use self::command::Command;
 use self::wire::Wire;
-use super::Password;
 use crate::failure::{Failure, Kind};
 use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, Peeked, Source};
-use crate::net::Deadlines;
+use crate::net::{Deadlines, Login};
 
 #[derive(Clone, Debug)]
 pub struct ImapSettings {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
-    pub username: String,
-    pub password: Password,
+    pub login: Login,
     /// In clear text, as a person names them; read in this order.
     pub folders: Vec<String>,
     /// A PEM file of CAs trusted beside the system's.
@@ -77,6 +77,11 @@ impl ImapSource {
     /// Whether the server says that it tells of new mail by itself.
     pub fn offers_idle(&self) -> bool {
         self.wire.capabilities.has("IDLE")
+    }
+
+    /// When it is better left for another, as the token ends that opened it. Nothing where it was a password.
+    pub fn leave_at(&self) -> Option<Instant> {
+        self.wire.leave_at
     }
 
     /// Waits until there is new mail in the first folder (true), or `asked` comes (false): then the session is ready for

@@ -14,7 +14,7 @@ use async_imap::imap_proto::rfc4315::UidSetMember;
 use async_imap::imap_proto::{Capability, MailboxDatum, Outcome, Response, ResponseCode, Status};
 use futures_util::FutureExt as _;
 use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::bounds::Bounded;
 use super::command::Command;
@@ -35,8 +35,12 @@ pub(super) struct Wire {
     is_out_of_step: bool,
     pub(super) capabilities: Capabilities,
     pub(super) opened: OpenFolder,
-    /// What must not show in words: the password as it is written on this wire.
+    /// What must not show in words: password or token as it is written on this wire.
     pub(super) secrets: Vec<String>,
+    /// The way of the login, `LOGIN` or a SASL mechanism.
+    pub(super) signed_in_by: &'static str,
+    /// Of a session that a token opened: when it is better left for another.
+    pub(super) leave_at: Option<Instant>,
 }
 
 /// Upper case, `AUTH=PLAIN` among them.
@@ -107,6 +111,8 @@ pub(super) struct Reply {
     pub(super) is_read_only: bool,
     /// RFC 4315 §3: UIDVALIDITY and UID of a message that was appended.
     pub(super) appended: Option<(u32, u32)>,
+    /// What stood behind the last `+`.
+    pub(super) challenge: String,
     /// `NO [LIMIT] too many`.
     pub(super) words: String,
 }
@@ -143,7 +149,8 @@ pub(super) enum Greeting {
 
 enum Step {
     Untagged,
-    Continue,
+    /// With what stands behind the `+`.
+    Continue(String),
     Done(Reply),
     /// The end of another command, or a BYE.
     Lost(Failure),
@@ -160,6 +167,8 @@ impl Wire {
             capabilities: Capabilities::default(),
             opened: OpenFolder::default(),
             secrets: Vec::new(),
+            signed_in_by: "",
+            leave_at: None,
         }
     }
 
@@ -239,7 +248,7 @@ impl Wire {
             loop {
                 match self.idle_step(&tag).await? {
                     Step::Untagged => {}
-                    Step::Continue => return Ok(()),
+                    Step::Continue(_) => return Ok(()),
                     Step::Done(reply) => return Err(refused_to_idle(reply)),
                     Step::Lost(failure) => return Err(failure),
                 }
@@ -259,7 +268,7 @@ impl Wire {
                 () = &mut asked => break Woken::Asked,
             };
             match step {
-                Step::Untagged | Step::Continue => {}
+                Step::Untagged | Step::Continue(_) => {}
                 Step::Done(reply) => return Err(refused_to_idle(reply)),
                 Step::Lost(failure) => return Err(failure),
             }
@@ -269,7 +278,7 @@ impl Wire {
         let ended = async {
             loop {
                 match self.idle_step(&tag).await? {
-                    Step::Untagged | Step::Continue => {}
+                    Step::Untagged | Step::Continue(_) => {}
                     Step::Done(reply) => return reply.or_failure("DONE"),
                     Step::Lost(failure) => return Err(failure),
                 }
@@ -305,11 +314,15 @@ impl Wire {
         let tag = self.next_tag();
         let mut lines = command.into_lines(&tag);
         self.send(lines.next()).await?;
+        let mut challenge = String::new();
         loop {
             match self.step(&tag, name, each).await? {
                 Step::Untagged => {}
-                Step::Continue => self.send(lines.next()).await?,
-                Step::Done(reply) => return Ok(reply),
+                Step::Continue(said) => {
+                    challenge = said;
+                    self.send(lines.next()).await?;
+                }
+                Step::Done(reply) => return Ok(Reply { challenge, ..reply }),
                 Step::Lost(failure) => return Err(failure),
             }
         }
@@ -334,7 +347,9 @@ impl Wire {
                     let failure = Failure::temporary(format!("the server ended the session: {said}"));
                     Ok(Step::Lost(failure.said(Refused::Bye, &said)))
                 }
-                Response::Continue(_) => Ok(Step::Continue),
+                Response::Continue(outcome) => {
+                    Ok(Step::Continue(outcome.information.as_deref().unwrap_or_default().to_owned()))
+                }
                 Response::Capabilities(stated) => {
                     capabilities.note(stated);
                     Ok(Step::Untagged)
@@ -409,7 +424,8 @@ fn reply(status: &Status, outcome: &Outcome<'_>, secrets: &[String]) -> Reply {
     };
     let words = format!("{name} {}", text(outcome, secrets));
     let is_read_only = matches!(outcome.code, Some(ResponseCode::ReadOnly));
-    Reply { is_ok: *status == Status::Ok, wants_create, is_read_only, appended, words }
+    let challenge = String::new();
+    Reply { is_ok: *status == Status::Ok, wants_create, is_read_only, appended, challenge, words }
 }
 
 fn text(outcome: &Outcome<'_>, secrets: &[String]) -> String {

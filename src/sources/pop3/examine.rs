@@ -8,6 +8,8 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
     pub greeting: String,
+    /// The way of the login: `USER`, or a SASL mechanism.
+    pub signed_in_by: &'static str,
     /// After login, with their arguments; empty where the server knows no CAPA.
     pub capabilities: Vec<String>,
     pub messages: u64,
@@ -35,6 +37,7 @@ pub async fn examine(settings: Pop3Settings) -> Result<Report, Failure> {
     let shown = |(name, arguments): (&String, &String)| format!("{name} {arguments}").trim_end().to_owned();
     Ok(Report {
         greeting,
+        signed_in_by: session.signed_in_by,
         capabilities: capabilities.map(|c| c.0.iter().map(shown).collect()).unwrap_or_default(),
         messages,
         unlisted,

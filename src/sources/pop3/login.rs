@@ -1,6 +1,6 @@
-//! From an address to a session that is signed in: greeting, STLS, password, capabilities.
+//! From an address to a session that is signed in: greeting, STLS, password or token, capabilities.
 //!
-//! The password goes out in the clear only when the settings ask for a connection without TLS, and once a session:
+//! They go out in the clear only when the settings ask for a connection without TLS, and a password once a session:
 //! servers count failed tries.
 
 use base64::Engine as _;
@@ -10,7 +10,8 @@ use super::Pop3Settings;
 use super::session::{Command, Session};
 use super::wire::{Capabilities, code};
 use crate::failure::Failure;
-use crate::net::{self, Stream};
+use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
+use crate::net::{self, Bearer, Proof, Stream, Tries};
 use crate::sources::Tls;
 
 /// RFC 2449 §4: the longest command, its end included.
@@ -18,20 +19,36 @@ const COMMAND_LIMIT: usize = 255;
 
 /// The session and the server's greeting.
 pub(super) async fn log_in(settings: &Pop3Settings) -> Result<(Session, String), Failure> {
+    let mut tries = Tries::of(&settings.login);
+    loop {
+        let proof = tries.proof().await?;
+        match log_in_with(settings, &proof).await {
+            Ok(done) => return Ok(done),
+            Err(failure) => tries.judge(failure).await?,
+        }
+    }
+}
+
+async fn log_in_with(settings: &Pop3Settings, proof: &Proof) -> Result<(Session, String), Failure> {
     let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
     let stream = match settings.tls {
         Tls::Tls => wrap(tcp, settings).await?,
         Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
     };
     let mut session = Session::new(stream, settings.deadlines);
-    session.secrets = secrets(settings);
+    session.secrets = secrets(proof, settings);
     let greeting = greet(&mut session, settings.tls).await?;
     ask_capabilities(&mut session).await?;
     if settings.tls == Tls::StartTls {
         session = start_tls(session, settings).await?;
         ask_capabilities(&mut session).await?;
     }
-    authenticate(&mut session, settings).await?;
+    match proof {
+        Proof::Password { user, password } => {
+            by_password(&mut session, (user, password.expose()), settings.tls).await?;
+        }
+        Proof::Token(bearer) => by_token(&mut session, bearer, settings).await?,
+    }
     // RFC 2449 §5: they may differ once it is known who asks.
     if session.capabilities.is_some() {
         ask_capabilities(&mut session).await?;
@@ -93,8 +110,7 @@ async fn start_tls(mut session: Session, settings: &Pop3Settings) -> Result<Sess
     Ok(session)
 }
 
-async fn authenticate(session: &mut Session, settings: &Pop3Settings) -> Result<(), Failure> {
-    let (user, password) = (settings.username.as_str(), settings.password.reveal());
+async fn by_password(session: &mut Session, (user, password): (&str, &str), tls: Tls) -> Result<(), Failure> {
     if user.contains('\0') || password.contains('\0') {
         return Err(Failure::permanent("a user name or password with a NUL byte cannot be sent"));
     }
@@ -110,11 +126,12 @@ async fn authenticate(session: &mut Session, settings: &Pop3Settings) -> Result<
         }
         (true, true) if fits_user => by_user(session, user, password).await,
         (_, true) => {
+            session.signed_in_by = "PLAIN";
             let reply = session.ask(sasl("PLAIN", &plain(user, password))).await?;
             signed_in(user, reply.is_ok, &reply.words)
         }
         (true, false) => Err(Failure::permanent("a user name or password with a line end cannot be sent")),
-        (false, false) => Err(Failure::temporary(match settings.tls {
+        (false, false) => Err(Failure::temporary(match tls {
             Tls::Plain => {
                 "the server takes no password in the clear (no USER, no SASL PLAIN): use TLS or STLS"
             }
@@ -123,7 +140,38 @@ async fn authenticate(session: &mut Session, settings: &Pop3Settings) -> Result<
     }
 }
 
+async fn by_token(session: &mut Session, bearer: &Bearer, settings: &Pop3Settings) -> Result<(), Failure> {
+    let offered = session.capabilities.clone();
+    let mechanisms = match &offered {
+        Some(offered) => Mechanism::offered(|name| offered.has_mechanism(name)),
+        // A server without CAPA: the one that is in wide use.
+        None => vec![Mechanism::Xoauth2],
+    };
+    let mut mechanisms = mechanisms.into_iter().peekable();
+    while let Some(mechanism) = mechanisms.next() {
+        // Two lines, always: Exchange Online closes the connection where the response stands in the command, and of a
+        // real token it would be longer than RFC 2449 §4 allows.
+        let command = Command::new("AUTH")
+            .word(mechanism.name())
+            .then_line(&mechanism.response(bearer, &settings.host, settings.port))
+            .then_line(mechanism.farewell())
+            .then_line(CANCEL);
+        session.signed_in_by = mechanism.name();
+        let reply = session.ask(command).await?;
+        if reply.is_ok {
+            return Ok(());
+        }
+        let challenge = Challenge::parse(&reply.challenge);
+        let refusal = Refusal { mechanism, challenge, words: format!("-ERR {}", reply.words) };
+        if !refusal.is_of_mechanism() || mechanisms.peek().is_none() {
+            return Err(refusal.failure(&bearer.user));
+        }
+    }
+    Err(sasl::not_offered(offered.as_ref().map_or("", |offered| offered.mechanisms())))
+}
+
 async fn by_user(session: &mut Session, user: &str, password: &str) -> Result<(), Failure> {
+    session.signed_in_by = "USER";
     let named = session.ask(Command::new("USER").word(user)).await?;
     if !named.is_ok {
         return signed_in(user, false, &named.words);
@@ -164,10 +212,14 @@ fn plain(user: &str, password: &str) -> String {
     STANDARD.encode(format!("\0{user}\0{password}"))
 }
 
-/// The password as it may be written on the wire, and so echoed by it.
-fn secrets(settings: &Pop3Settings) -> Vec<String> {
-    let (user, password) = (settings.username.as_str(), settings.password.reveal());
-    vec![plain(user, password), password.to_owned()]
+/// Password or token as it may be written on the wire, and so echoed by it.
+fn secrets(proof: &Proof, settings: &Pop3Settings) -> Vec<String> {
+    match proof {
+        Proof::Password { user, password } => {
+            vec![plain(user, password.expose()), password.expose().to_owned()]
+        }
+        Proof::Token(bearer) => sasl::secrets(bearer, &settings.host, settings.port),
+    }
 }
 
 #[cfg(test)]

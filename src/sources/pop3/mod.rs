@@ -17,18 +17,17 @@ use std::path::PathBuf;
 pub use examine::{Report, examine};
 
 use self::session::{Command, Session};
-use super::{Password, Tls};
+use super::Tls;
 use crate::failure::Failure;
 use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, SessionLimit, Source};
-use crate::net::Deadlines;
+use crate::net::{Deadlines, Login};
 
 #[derive(Clone, Debug)]
 pub struct Pop3Settings {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
-    pub username: String,
-    pub password: Password,
+    pub login: Login,
     /// A PEM file of CAs trusted beside the system's.
     pub extra_roots: Option<PathBuf>,
     /// Where large messages lie while they are taken in.

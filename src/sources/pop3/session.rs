@@ -54,6 +54,8 @@ pub(super) struct Reply {
     pub(super) is_ok: bool,
     /// Without the `+OK` or `-ERR`.
     pub(super) words: String,
+    /// What stood behind the last `+` alone.
+    pub(super) challenge: String,
 }
 
 impl Reply {
@@ -74,14 +76,24 @@ pub(super) struct Session {
     is_cut: bool,
     /// None: the server knows no CAPA.
     pub(super) capabilities: Option<Capabilities>,
-    /// What must not show in words: the password as it is written on this wire.
+    /// What must not show in words: password or token as it is written on this wire.
     pub(super) secrets: Vec<String>,
+    /// The way of the login, `USER` or a SASL mechanism.
+    pub(super) signed_in_by: &'static str,
 }
 
 impl Session {
     pub(super) fn new(stream: Stream, deadlines: Deadlines) -> Session {
         let stream = BufReader::with_capacity(BUFFER, Patient::new(stream, deadlines.silence));
-        Session { stream, deadlines, due: 0, is_cut: false, capabilities: None, secrets: vec![] }
+        Session {
+            stream,
+            deadlines,
+            due: 0,
+            is_cut: false,
+            capabilities: None,
+            secrets: vec![],
+            signed_in_by: "",
+        }
     }
 
     /// The bare connection, to wrap in TLS. What came ahead of the handshake anyone may have said.
@@ -104,8 +116,8 @@ impl Session {
             ))
         })??;
         Ok(match status(&line) {
-            Some(Status::Ok(words)) => Ok(Reply { is_ok: true, words: clean(&words, &self.secrets) }),
-            Some(Status::Refused(words)) => Ok(Reply { is_ok: false, words: clean(&words, &self.secrets) }),
+            Some(Status::Ok(words)) => Ok(self.reply(true, &words)),
+            Some(Status::Refused(words)) => Ok(self.reply(false, &words)),
             _ => Err(clean(&String::from_utf8_lossy(&line), &self.secrets).chars().take(60).collect()),
         })
     }
@@ -210,15 +222,16 @@ impl Session {
     }
 
     async fn converse(&mut self, then: Vec<String>, each: Option<&mut Each<'_>>) -> Result<Reply, Failure> {
-        let mut then = then.into_iter();
+        let (mut then, mut challenge) = (then.into_iter(), String::new());
         let words = loop {
             let line = self.line().await?;
             match status(&line) {
                 Some(Status::Ok(words)) => break words,
                 Some(Status::Refused(words)) => {
-                    return Ok(Reply { is_ok: false, words: clean(&words, &self.secrets) });
+                    return Ok(Reply { challenge, ..self.reply(false, &words) });
                 }
-                Some(Status::Challenge) => {
+                Some(Status::Challenge(said)) => {
+                    challenge = said;
                     let next = then.next();
                     let next =
                         next.ok_or_else(|| Failure::temporary("the server asks for more than there is"))?;
@@ -236,7 +249,11 @@ impl Session {
         if let Some(each) = each {
             self.pieces(each).await?;
         }
-        Ok(Reply { is_ok: true, words: clean(&words, &self.secrets) })
+        Ok(self.reply(true, &words))
+    }
+
+    fn reply(&self, is_ok: bool, words: &str) -> Reply {
+        Reply { is_ok, words: clean(words, &self.secrets), challenge: String::new() }
     }
 
     async fn pieces(&mut self, each: &mut Each<'_>) -> Result<(), Failure> {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 pub(super) enum Status {
     Ok(String),
     Refused(String),
-    /// RFC 5034 §4: the server waits for more of an AUTH.
-    Challenge,
+    /// RFC 5034 §4: the server waits for more of an AUTH; what it says of it.
+    Challenge(String),
 }
 
 /// Reads `+OK …`, `-ERR …` or `+ …`; nothing where the line is none of them.
@@ -18,7 +18,7 @@ pub(super) fn status(line: &[u8]) -> Option<Status> {
     match word.to_ascii_uppercase().as_str() {
         "+OK" => Some(Status::Ok(rest.to_owned())),
         "-ERR" => Some(Status::Refused(rest.to_owned())),
-        "+" => Some(Status::Challenge),
+        "+" => Some(Status::Challenge(rest.to_owned())),
         _ => None,
     }
 }
@@ -43,9 +43,13 @@ impl Capabilities {
         self.0.contains_key(name)
     }
 
+    /// The SASL mechanisms, as the server names them.
+    pub(super) fn mechanisms(&self) -> &str {
+        self.0.get("SASL").map_or("", String::as_str)
+    }
+
     pub(super) fn has_mechanism(&self, name: &str) -> bool {
-        let offered = self.0.get("SASL").map_or("", String::as_str);
-        offered.split(' ').any(|mechanism| mechanism.eq_ignore_ascii_case(name))
+        self.mechanisms().split(' ').any(|mechanism| mechanism.eq_ignore_ascii_case(name))
     }
 
     /// RFC 2449 §6.5: the least seconds between two logins; 0 where there is no such limit. A second argument says that
@@ -233,7 +237,8 @@ mod tests {
         assert_eq!(status(b"+OK"), Some(Status::Ok(String::new())));
         assert_eq!(status(b"+OK 3 messages"), Some(Status::Ok("3 messages".to_owned())));
         assert_eq!(status(b"-err [IN-USE] busy"), Some(Status::Refused("[IN-USE] busy".to_owned())));
-        assert_eq!(status(b"+ "), Some(Status::Challenge));
+        assert_eq!(status(b"+ "), Some(Status::Challenge(String::new())));
+        assert_eq!(status(b"+ e30="), Some(Status::Challenge("e30=".to_owned())));
         assert_eq!(status(b"* OK IMAP4rev1 ready"), None);
         assert_eq!(status(b""), None);
         assert_eq!((code("[IN-USE] busy"), code("busy [x]"), code("[open")), ("IN-USE", "", ""));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
 use maildesk::net::Deadlines;
-use maildesk::sources::Password;
+use maildesk::net::Login;
 use maildesk::sources::imap::{ImapSettings, ImapSource, Tls};
 
 use super::{ids, whole};
@@ -32,8 +32,7 @@ pub(super) fn settings(peer: &Peer) -> ImapSettings {
         host: "localhost".to_owned(),
         port: peer.port,
         tls: Tls::Plain,
-        username: "joe".to_owned(),
-        password: Password::new(SECRET),
+        login: Login::password("joe", SECRET),
         folders: vec!["INBOX".to_owned()],
         extra_roots: None,
         spool_dir: std::env::temp_dir(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use maildesk::failure::Failure;
 use maildesk::intake::source::{Handled, Source as _};
-use maildesk::sources::Password;
+use maildesk::net::Login;
 use maildesk::sources::imap::{ImapSettings, ImapSource, Tls};
 
 use super::habits::{SECRET, settings};
@@ -72,7 +72,7 @@ async fn the_password_takes_the_way_that_the_server_allows() {
             .replace("IMAP4rev1 \n", "IMAP4rev1\n"),
         )
         .await;
-        let settings = ImapSettings { password: Password::new(unusual), ..settings(&peer) };
+        let settings = ImapSettings { login: Login::password("joe", unusual), ..settings(&peer) };
         drop(ImapSource::connect(settings).await.expect("logged in"));
         peer.finish().await;
     }

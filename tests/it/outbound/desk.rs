@@ -9,7 +9,6 @@ use maildesk::lease::Leases;
 use maildesk::mail::compose::{AttachedSpan, Auto, Draft, compose};
 use maildesk::mail::{Address, MessageId, NamedAddress};
 use maildesk::outbound::{Outbound, RelayBook, RelaySettings, Report};
-use maildesk::seal::Secret;
 use maildesk::store::delivery::AttemptRow;
 use maildesk::store::outbox::{NewOutbox, NewRecipient, OutboxRow, Purpose};
 use maildesk::store::{Counter, Store};
@@ -86,8 +85,7 @@ pub fn relay(port: u16) -> RelaySettings {
         host: "127.0.0.1".into(),
         port,
         tls: Tls::Plain,
-        username: String::new(),
-        password: Secret::default(),
+        login: None,
         ca_file: None,
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, Source as _};
-use maildesk::net::Deadlines;
+use maildesk::net::{Deadlines, Login};
+use maildesk::sources::Tls;
 use maildesk::sources::pop3::{Pop3Settings, Pop3Source};
-use maildesk::sources::{Password, Tls};
 
 use super::{ids, list, whole};
 use crate::support::peer::Peer;
@@ -45,8 +45,7 @@ pub(super) fn settings(peer: &Peer) -> Pop3Settings {
         host: "localhost".to_owned(),
         port: peer.port,
         tls: Tls::Plain,
-        username: "joe".to_owned(),
-        password: Password::new(SECRET),
+        login: Login::password("joe", SECRET),
         extra_roots: None,
         spool_dir: std::env::temp_dir(),
         deadlines: Deadlines {

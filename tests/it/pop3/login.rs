@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use maildesk::failure::{Failure, Lasting};
+use maildesk::net::Login;
+use maildesk::sources::Tls;
 use maildesk::sources::pop3::{Pop3Settings, Pop3Source};
-use maildesk::sources::{Password, Tls};
 
 use super::habits::{SECRET, settings};
 use super::refusal;
@@ -71,7 +72,7 @@ async fn the_password_takes_the_way_that_the_server_allows() {
     ] {
         let capa = format!("C: CAPA\nS: +OK\nS: {capabilities}\nS: .\n");
         let peer = Peer::start(&format!("S: +OK ready\n{capa}{dialogue}\nS: +OK welcome\n{capa}")).await;
-        let settings = Pop3Settings { password: Password::new(password), ..settings(&peer) };
+        let settings = Pop3Settings { login: Login::password("joe", password), ..settings(&peer) };
         drop(Pop3Source::connect(settings).await.expect("logged in"));
         peer.finish().await;
     }

@@ -1,6 +1,6 @@
 //! Mailboxes, relays, types, accounts and groups: created, looked up, edited by one at a time, deleted, provisioned.
 
-use maildesk::config::{AccountSpec, MailboxSpec, RelaySpec, TypeSpec};
+use maildesk::config::{AccountSpec, Auth, MailboxSpec, RelaySpec, TypeSpec};
 use maildesk::seal::{SealingKey, Secret};
 use maildesk::store::{Error, PasswordChange, Store, Unknown};
 use maildesk::ticket::{AccountId, MailboxId, RelayId, TypeId};
@@ -77,9 +77,12 @@ async fn an_edit_is_of_what_its_editor_saw(store: &Store) {
     tx.update_mailbox(laid.mailbox, 2, &otherwise, (&keep, &stamp)).await.unwrap();
     let row = tx.mailbox(laid.mailbox).await.unwrap();
     assert_eq!((row.epoch, &row.spec), (2, &otherwise), "the same account, read at other times");
-    let relay = RelaySpec { port: 2525, verp: false, ..of.relays[0].0.clone() };
-    tx.update_relay(laid.relay, 1, &relay, (&keep, &stamp)).await.unwrap();
-    assert_eq!(tx.relay(laid.relay).await.unwrap().spec, relay);
+    let user = "desk@example.com".to_owned();
+    let relay =
+        RelaySpec { port: 2525, verp: false, auth: Auth::Oauth2, username: user, ..of.relays[0].0.clone() };
+    tx.update_relay(laid.relay, 1, &relay, (&PasswordChange::Set(Secret::new("old")), &stamp)).await.unwrap();
+    let row = tx.relay(laid.relay).await.unwrap();
+    assert_eq!((&row.spec, row.password), (&relay, None), "a grant stands in the place of its password");
     let of_type = TypeSpec {
         patterns: vec!["z@example.com".into(), "a@example.com".into()],
         admin: None,

@@ -61,6 +61,13 @@ impl Dovecot {
         Account { user, maildir }
     }
 
+    /// What the server has written so far of a user, by the words.
+    pub fn said(&self, account: &Account, words: &str) -> usize {
+        let names = [format!("<{}>", account.user), format!("({})", account.user)];
+        let is_of_user = |line: &str| names.iter().any(|name| line.contains(name));
+        self.log().lines().filter(|line| is_of_user(line) && line.contains(words)).count()
+    }
+
     /// What the server has written so far.
     pub fn log(&self) -> String {
         fs::read(self.dir.join("log")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
@@ -133,6 +140,36 @@ fn make_maildir(root: &Path) {
 }
 
 fn start() -> Option<Dovecot> {
+    start_with(&|dir| {
+        let dir = dir.display();
+        format!(
+            "auth_mechanisms = plain login\npassdb {{\n  driver = passwd-file\n  args = {dir}/passwd\n}}\n"
+        )
+    })
+}
+
+/// One more server, which takes access tokens alone, by this mechanism, and asks about each at an introspection endpoint
+/// (RFC 7662). It ends when it is dropped.
+pub fn dovecot_with_tokens(mechanism: &str, introspection: &str) -> Option<Dovecot> {
+    start_with(&|dir| {
+        let file = dir.join("oauth2.conf");
+        let asked = format!(
+            "introspection_url = {introspection}\nintrospection_mode = auth\nusername_attribute = username\n\
+             active_attribute = active\nactive_value = true\n"
+        );
+        fs::write(&file, asked).expect("our own directory");
+        let file = file.display();
+        format!(
+            "auth_mechanisms = {mechanism}\npassdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  \
+             args = {file}\n}}\n"
+        )
+    })
+}
+
+/// `sign_in`: how users do.
+type SignIn<'a> = &'a dyn Fn(&Path) -> String;
+
+fn start_with(sign_in: SignIn<'_>) -> Option<Dovecot> {
     if !Path::new("/usr/sbin/dovecot").exists() {
         println!("skipped: install dovecot-imapd and dovecot-pop3d");
         return None;
@@ -142,7 +179,7 @@ fn start() -> Option<Dovecot> {
         return None;
     }
     for _ in 0..3 {
-        match start_once() {
+        match start_once(sign_in) {
             Ok(dovecot) => return Some(dovecot),
             Err(log) => println!("dovecot did not start, perhaps for a clash of ports: {log}"),
         }
@@ -155,7 +192,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
-fn start_once() -> Result<Dovecot, String> {
+fn start_once(sign_in: SignIn<'_>) -> Result<Dovecot, String> {
     let dir = tempfile::Builder::new().prefix("mddc").tempdir().expect("a temporary directory").keep();
     // The login processes and the mail's user pass through.
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("our own directory");
@@ -168,7 +205,8 @@ fn start_once() -> Result<Dovecot, String> {
     let users: String = (0..USERS).map(|n| format!("user{n}:{{PLAIN.b64}}{password}::::::\n")).collect();
     fs::write(dir.join("passwd"), users).expect("our own directory");
     let conf = dir.join("dovecot.conf");
-    fs::write(&conf, configuration(&dir, [imap, imaps, pop3, pop3s])).expect("our own directory");
+    fs::write(&conf, configuration(&dir, &sign_in(&dir), [imap, imaps, pop3, pop3s]))
+        .expect("our own directory");
     let mut shell = Command::new("sh")
         .args(["-c", r#"dovecot -F -c "$1" & pid=$!; cat >/dev/null; kill $pid; wait; rm -rf -- "$2""#, "sh"])
         .args([&conf, &dir])
@@ -204,7 +242,7 @@ fn greets(port: u16) -> bool {
     is_patient && BufReader::new(stream).read_line(&mut line).is_ok() && line.contains("OK")
 }
 
-fn configuration(dir: &Path, [imap, imaps, pop3, pop3s]: [u16; 4]) -> String {
+fn configuration(dir: &Path, sign_in: &str, [imap, imaps, pop3, pop3s]: [u16; 4]) -> String {
     let dir = dir.display();
     format!(
         r#"
@@ -227,14 +265,10 @@ ssl = yes
 ssl_cert = <{dir}/cert.pem
 ssl_key = <{dir}/key.pem
 disable_plaintext_auth = no
-auth_mechanisms = plain login
 auth_failure_delay = 0
 auth_verbose = yes
 imap_idle_notify_interval = 2 s
-passdb {{
-  driver = passwd-file
-  args = {dir}/passwd
-}}
+{sign_in}
 userdb {{
   driver = static
   args = uid=nobody gid=nogroup home={dir}/mail/%u allow_all_users=yes

@@ -5,6 +5,7 @@ pub mod clamd;
 pub mod cutter;
 pub mod dovecot;
 pub mod gen_mail;
+pub mod identity;
 pub mod inbox;
 pub mod listing;
 pub mod peer;
@@ -14,6 +15,7 @@ pub mod scripted_smtp;
 pub mod server;
 pub mod shelf;
 pub mod smtp;
+pub mod tokens;
 pub mod trial;
 pub mod web;
 

@@ -1,13 +1,15 @@
 //! An SMTP server whose every answer can be chosen: refusals for single recipients, stalls, cut connections.
 //!
 //! It records each envelope and the exact bytes. Blocking threads, so that a test which itself blocks on the program,
-//! or one whose tokio time is paused, cannot starve it. No TLS, no AUTH, no PIPELINING unless announced.
+//! or one whose tokio time is paused, cannot starve it. No TLS, no PIPELINING unless announced; no AUTH unless demanded.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
+
+use base64::Engine as _;
 
 use super::wait_until;
 
@@ -95,8 +97,12 @@ struct State {
     /// One line for each command seen, in order: `0 EHLO desk`.
     commands: Vec<String>,
     transactions: Vec<Transaction>,
+    /// Who wants to send has to show a token that this takes.
+    takes: Option<Takes>,
     closed: bool,
 }
+
+type Takes = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl ScriptedSmtp {
     /// Listens on a free port, and says yes to everything until told otherwise.
@@ -133,6 +139,13 @@ impl ScriptedSmtp {
     /// What EHLO announces. At first 8BITMIME and ENHANCEDSTATUSCODES.
     pub fn announce(&self, extensions: &[&str]) {
         self.shared.lock().extensions = extensions.iter().map(|e| (*e).to_owned()).collect();
+    }
+
+    /// From now on nobody sends without XOAUTH2 and a token that is taken.
+    pub fn demand_xoauth2(&self, takes: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        let mut state = self.shared.lock();
+        state.extensions.push("AUTH XOAUTH2".to_owned());
+        state.takes = Some(Arc::new(takes));
     }
 
     /// Every mail that got as far as DATA, in the order of their ends.
@@ -192,6 +205,7 @@ struct Conversation {
     reader: BufReader<TcpStream>,
     writer: TcpStream,
     envelope: Envelope,
+    is_signed_in: bool,
 }
 
 impl Conversation {
@@ -202,7 +216,8 @@ impl Conversation {
             state.connections - 1
         };
         let reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
-        Conversation { shared, number, reader, writer: stream, envelope: Envelope::default() }
+        let envelope = Envelope::default();
+        Conversation { shared, number, reader, writer: stream, envelope, is_signed_in: false }
     }
 
     fn hold(mut self) {
@@ -218,6 +233,10 @@ impl Conversation {
             let (verb, rest) = line.split_once([' ', ':']).unwrap_or((&line, ""));
             match verb.to_ascii_uppercase().as_str() {
                 "EHLO" | "HELO" => self.greet()?,
+                "AUTH" => self.sign_in(rest)?,
+                "MAIL" if !self.is_signed_in && self.takes().is_some() => {
+                    self.reply(530, "5.7.0 Authentication required")?;
+                }
                 "MAIL" => self.mail(rest)?,
                 "RCPT" => self.rcpt(rest)?,
                 "DATA" => self.data()?,
@@ -247,6 +266,36 @@ impl Conversation {
             words.push_str(&extension);
         }
         self.reply(250, &words)
+    }
+
+    fn takes(&self) -> Option<Takes> {
+        self.shared.lock().takes.clone()
+    }
+
+    /// As Google does it: a refusal says why in a challenge, and wants an empty line.
+    fn sign_in(&mut self, rest: &str) -> Result<(), Over> {
+        let Some(takes) = self.takes() else { return self.reply(502, "5.5.1 nobody signs in here") };
+        let (mechanism, response) = rest.split_once(' ').unwrap_or((rest, ""));
+        if mechanism != "XOAUTH2" {
+            return self.reply(504, "5.7.4 Unrecognized authentication type");
+        }
+        let mut response = response.to_owned();
+        if response.is_empty() {
+            self.reply(334, "")?;
+            response = self.command()?;
+        }
+        let said = base64::engine::general_purpose::STANDARD.decode(&response).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let token = said.strip_suffix("\u{1}\u{1}").and_then(|said| said.split_once("\u{1}auth=Bearer "));
+        self.is_signed_in = token.is_some_and(|(_, token)| takes(token));
+        if self.is_signed_in {
+            return self.reply(235, "2.7.0 Authentication successful");
+        }
+        self.reply(334, "eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIn0=")?;
+        match self.command()?.as_str() {
+            "" => self.reply(535, "5.7.8 Username and Password not accepted"),
+            _ => self.reply(501, "5.5.2 an empty line was due"),
+        }
     }
 
     fn mail(&mut self, rest: &str) -> Result<(), Over> {

@@ -1,0 +1,112 @@
+//! One HTTP request within a deadline: rustls with ring, the system's roots, no redirect followed, a bound on the answer.
+//!
+//! Certificates are read anew for each request over TLS, as for mail; there is no pool. A proxy that the environment names
+//! (HTTPS_PROXY) is used, but never towards this machine itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+
+use super::tls;
+use crate::failure::{Failure, Kind};
+
+/// Longest answer that is read: a token is a few KB.
+const ANSWER_LIMIT: usize = 1 << 20;
+
+/// Asks over HTTP. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Http {
+    /// A PEM file of CAs that are trusted beside the system's.
+    pub extra_roots: Option<PathBuf>,
+}
+
+/// What a peer has answered, whatever it is.
+pub struct Answer {
+    pub status: u16,
+    /// How long the peer wants to be left alone, where it says so in seconds.
+    pub retry_after: Option<Duration>,
+    /// Lower case; empty where there is none.
+    pub content_type: String,
+    pub body: Vec<u8>,
+}
+
+/// No answer came.
+#[derive(Debug)]
+pub struct NoAnswer {
+    pub failure: Failure,
+    /// The peer may have got the request, and done what it asks for.
+    pub may_be_done: bool,
+}
+
+impl Http {
+    /// Posts a form, its fields encoded already. The whole of it takes at most `deadline`.
+    pub async fn post_form(&self, url: &str, form: Vec<u8>, deadline: Duration) -> Result<Answer, NoAnswer> {
+        let never = |failure: Failure| NoAnswer { failure, may_be_done: false };
+        let client = self.client(url, deadline).await.map_err(never)?;
+        let request = client
+            .post(url)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(reqwest::header::ACCEPT, "application/json")
+            .body(form);
+        let mut response = request.send().await.map_err(|e| no_answer(url, e))?;
+        let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            retry_after: header(RETRY_AFTER).and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
+            content_type: header(CONTENT_TYPE).unwrap_or_default().to_lowercase(),
+            body: vec![],
+        };
+        while let Some(piece) = response.chunk().await.map_err(|e| no_answer(url, e))? {
+            if answer.body.len() + piece.len() > ANSWER_LIMIT {
+                let words = format!("{} answers more than {ANSWER_LIMIT} bytes", host(url));
+                let failure = Failure::temporary(words).kind(Kind::Garbage);
+                return Err(NoAnswer { failure, may_be_done: true });
+            }
+            answer.body.extend_from_slice(&piece);
+        }
+        Ok(answer)
+    }
+
+    async fn client(&self, url: &str, deadline: Duration) -> Result<reqwest::Client, Failure> {
+        let is_tls = url.starts_with("https:");
+        let file = self.extra_roots.clone();
+        let roots = match is_tls {
+            true => tokio::task::spawn_blocking(move || tls::roots(file.as_deref()))
+                .await
+                .map_err(|e| Failure::temporary("reading the CA certificates failed").because(e))??,
+            false => rustls::RootCertStore::empty(),
+        };
+        let mut builder = reqwest::Client::builder()
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .timeout(deadline)
+            .https_only(is_tls)
+            .pool_max_idle_per_host(0)
+            .user_agent(concat!("maildesk/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls::configuration(roots)?);
+        if !is_tls {
+            builder = builder.no_proxy();
+        }
+        builder.build().map_err(|e| Failure::temporary("no HTTP client can be made").because(e))
+    }
+}
+
+/// The words name the host, never what was sent.
+fn no_answer(url: &str, error: reqwest::Error) -> NoAnswer {
+    let host = host(url);
+    let error = error.without_url();
+    let (words, kind) = match () {
+        () if error.is_timeout() => (format!("{host} does not answer in time"), Kind::Silent),
+        () if error.is_connect() => (format!("no connection to {host} comes about"), Kind::Unreachable),
+        () => (format!("the connection to {host} broke before its answer was whole"), Kind::Cut),
+    };
+    let may_be_done = !error.is_connect();
+    NoAnswer { failure: Failure::temporary(words).kind(kind).because(error), may_be_done }
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or(rest)
+}

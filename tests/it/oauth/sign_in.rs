@@ -1,0 +1,106 @@
+//! A sign-in by each flow ends with tokens that are taken, and with a grant that refreshes.
+
+use maildesk::seal::Secret;
+
+use super::*;
+use crate::support::identity::Rotation;
+use crate::support::trial::on_both_stores;
+
+on_both_stores!(each_flow_ends_with_a_grant_that_refreshes);
+
+async fn each_flow_ends_with_a_grant_that_refreshes(url: String) {
+    let bench = Bench::new(&url, Style::Microsoft).await;
+    let mut now = 0;
+    for flow in ["code", "device", "client_credentials", "import"] {
+        match flow {
+            "code" => bench.sign_in().await,
+            "device" => by_device(&bench).await,
+            "client_credentials" => {
+                drop(bench.grants.connect_application(&bench.wish()).await.expect("connected"))
+            }
+            _ => {
+                let token = bench.identity.grant("someone@example.com", "mail offline_access");
+                let done = bench.grants.import(&bench.wish(), &Secret::new(token)).await.expect("imported");
+                assert_eq!(done.note.contains("not granted"), true, "{}", done.note);
+            }
+        }
+        assert!(bench.has_token().await, "{flow}");
+        let line = bench.grants.status(None).await.unwrap().remove(0);
+        assert_eq!(
+            (line.flow.as_str(), line.state.as_str(), line.user.as_str()),
+            (flow, "working", "someone@example.com")
+        );
+        // Fresh, it is not asked for again; later it is.
+        let asked = bench.identity.asked();
+        assert!(bench.has_token().await);
+        assert_eq!(bench.identity.asked(), asked, "{flow}");
+        for _ in 0..3 {
+            now += 3600;
+            bench.clock.set(second(now));
+            assert!(bench.has_token().await, "{flow}");
+        }
+        assert_eq!(bench.identity.asked(), asked + 3, "{flow}");
+    }
+    assert_eq!(bench.identity.desk().overlaps, 0);
+}
+
+async fn by_device(bench: &Bench) {
+    let mut begun = bench.grants.begin_device(&bench.wish()).await.expect("a code");
+    let user_code = begun.user_code.clone();
+    // The double counts real seconds between two polls: the second one comes too soon.
+    for pause in [1, 6] {
+        let polled = bench.grants.poll_device(&begun.pending).await.expect("polled");
+        let Polled::Waiting(next) = polled else { panic!("nobody has entered the code") };
+        assert_eq!(next.pause.as_secs(), pause);
+        begun = next;
+    }
+    bench.identity.desk().interval = 1;
+    bench.identity.enter_code(&user_code, Ok("someone@example.com"));
+    tokio::time::sleep(begun.pause).await;
+    assert!(matches!(bench.grants.poll_device(&begun.pending).await, Ok(Polled::Connected(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_does_not_rotate_keeps_its_token() {
+    let bench = Bench::new("sqlite:desk.db", Style::Google).await;
+    assert_eq!(bench.identity.desk().rotation, Rotation::Never);
+    bench.sign_in().await;
+    let rotated = bench.grants.status(None).await.unwrap().remove(0).last_rotation;
+    for n in 1..5 {
+        bench.clock.set(second(n * 3600));
+        assert!(bench.has_token().await);
+    }
+    let line = bench.grants.status(None).await.unwrap().remove(0);
+    assert_eq!(line.last_rotation, rotated);
+    assert_eq!(line.refresh_days_left, Some(180));
+    // Google does not allow mail by device code, and gives tokens back.
+    let refused = bench.grants.begin_device(&bench.wish()).await.unwrap_err().to_string();
+    assert!(refused.starts_with("the provider does not know a scope"), "{refused}");
+    assert_eq!(bench.grants.revoke(&bench.owner).await.unwrap(), "the provider has revoked it");
+    let none = bench.grants.access_token(&bench.owner).await.unwrap_err();
+    assert!(none.to_string().contains("maildesk oauth login mailbox:"), "{none}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_odd_about_a_sign_in_is_told() {
+    let bench = Bench::with("sqlite:desk.db", Style::Microsoft, "scopes = [\"mail\"]\n").await;
+    let begun = bench.grants.begin_code(&bench.wish(), "http://localhost:1234").await.unwrap();
+    let answer = bench.identity.sign_in(&begun.page);
+    let said = |result: Result<maildesk::oauth::Connected, maildesk::failure::Failure>| {
+        result.unwrap_err().to_string()
+    };
+    // Without offline_access nothing lasts.
+    assert!(said(bench.grants.finish_code(&begun.pending, &answer).await).contains("no refresh token"));
+    assert!(
+        said(bench.grants.finish_code(&begun.pending, &answer).await)
+            .starts_with("the code of this sign-in was used")
+    );
+    let other = bench.grants.begin_code(&bench.wish(), "http://localhost:1234").await.unwrap();
+    assert!(
+        said(bench.grants.finish_code(&other.pending, &answer).await)
+            .contains("does not belong to this sign-in")
+    );
+    assert!(said(bench.grants.finish_code("AAAA", &answer).await).contains("begin it anew"));
+    bench.clock.set(second(2 * 3600));
+    assert!(said(bench.grants.finish_code(&other.pending, &answer).await).contains("took too long"));
+}
