@@ -227,6 +227,9 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
         pulse.beat();
         let reports = std::mem::take(&mut *works.heard.lock().expect("nobody panics while holding it"));
         for report in reports {
+            if shutdown.is_cancelled() {
+                return;
+            }
             // A store that is away keeps each step waiting for a while.
             pulse.beat();
             if let Err(e) = works.state_relays(&report).await {
