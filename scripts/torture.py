@@ -77,6 +77,8 @@ class Torture:
     # --- the house
 
     def set_up(self):
+        # A build during the run is not to put another program into it.
+        self.a.program = shutil.copy(self.a.program, os.path.join(self.folder, "maildesk"))
         server_boxes = [name for name, (protocol, _) in BOXES.items() if protocol != "maildir"]
         self.dovecot = Dovecot(self.mail_folder, server_boxes)
         self.sink = Sink(self.loop, self.folder)
@@ -107,7 +109,7 @@ class Torture:
     def config(self, d):
         url = "sqlite:../desk.db" if self.a.store == "sqlite" else self.postgres.url(port=self.proxies["db-%d" % d].port)
         out = ['[store]\nurl = "%s"\n\n[keys]\nfile = "../maildesk.key"\n\n[web]\nlisten = ""\n\n[backup]\nschedule = ""\n\n'
-               '[run]\nsocket = "maildesk.sock"\nmin_free_mb = 0\ntries = 100\n%s' % (url, "lease_s = %d\n" % self.a.lease_s if self.a.lease_s else "")]
+               '[run]\nsocket = "maildesk.sock"\nmin_free_mb = 0\ntries = 100\nlease_s = %d\n' % (url, self.a.lease_s)]
         for relay in ("smtp-a", "smtp-b"):
             out.append('[[relay]]\nname = "%s"\nhost = "127.0.0.1"\nport = %d\ntls = "plain"\nsender = "desk@example.com"\nverp = true\n'
                        % (relay, self.proxies[relay].port))
@@ -336,6 +338,9 @@ class Torture:
         self.dovecot.require_up()
         met = sum(proxy.done for proxy in self.proxies.values())
         say("calm: %d messages delivered, %d mails sent so far; %d cuts and garbles on the wire" % (self.delivered(), len(self.sink.taken), met))
+        # One that stands still may hold what another waits for.
+        for daemon in self.daemons:
+            daemon.go_on()
         for daemon in self.daemons:
             code = daemon.stop()
             if code is None:
@@ -474,8 +479,8 @@ def main():
     p.add_argument("--daemons", type=int, default=1)
     p.add_argument("--faults", type=int, default=20)
     p.add_argument("--seed", default="1")
-    p.add_argument("--stop-s", type=float, default=4, help="how long a daemon is stopped, about")
-    p.add_argument("--lease-s", type=int, default=0, help="the lease of mailboxes and mails; 0: as it is by default")
+    p.add_argument("--stop-s", type=float, default=4, help="how long a daemon is stopped: half to one and a half times")
+    p.add_argument("--lease-s", type=int, default=3, help="how long what a daemon holds stays its own")
     p.add_argument("--calm-s", type=float, default=120, help="how long the calm may take")
     p.add_argument("--keep", action="store_true")
     p.add_argument("--plants", action="store_true")

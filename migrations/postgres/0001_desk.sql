@@ -494,7 +494,7 @@ CREATE TABLE outbox (
   literal BYTEA NOT NULL,              -- the literal segments one after the other
   segments TEXT NOT NULL,             -- JSON: [{"literal": n} | {"raw": {arrival, offset, length, encoding}}]
   size BIGINT NOT NULL,
-  digest BYTEA NOT NULL,               -- SHA-256 of all bytes as they go out
+  digest BYTEA NOT NULL,               -- SHA-256 of the literal bytes and the segments
   operation TEXT NOT NULL,            -- what caused it; the same operation queues nothing twice
   state TEXT NOT NULL,                -- queued, held, done, cancelled
   number BIGINT NOT NULL,

@@ -185,7 +185,8 @@ async fn decide_pending(works: &Works, shutdown: &CancellationToken) -> Result<(
                 tracing::info!(decided = fates.total(), "daemon.started");
                 return Ok(());
             }
-            Err(failure) if failure.kind.is_store_away() => {
+            // Away, or our turn was over before we were done: neither ends a daemon.
+            Err(failure) if failure.kind.is_store_away() || failure.is_temporary() => {
                 if !works.store_watch.has_told(&failure) {
                     tracing::warn!("daemon.waiting {failure}");
                 }
@@ -252,6 +253,9 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
         pulse.beat();
         let reports = std::mem::take(&mut *works.heard.lock().expect("nobody panics while holding it"));
         for report in reports {
+            if shutdown.is_cancelled() {
+                return;
+            }
             // A store that is away keeps each step waiting for a while.
             pulse.beat();
             if let Err(e) = works.state_relays(&report).await {

@@ -15,11 +15,12 @@ impl Desk {
     /// Queues a mail for each alert that nobody was told of, or nobody that it is over; gives their number. `failing`: names of alerts about relays
     /// that do not work are known by `relay:`, and such a relay is not chosen while another works.
     pub async fn tell_alerts(&self) -> Result<usize, Error> {
-        let untold = self.store.read().await?.untold_alerts().await?;
-        if untold.is_empty() {
+        if self.store.read().await?.untold_alerts().await?.is_empty() {
             return Ok(0);
         }
         let mut tx = self.store.desk().await?;
+        // Again, now that nobody else can: another daemon may have told them meanwhile.
+        let untold = tx.untold_alerts().await?;
         let rules = tx.load_rules().await?;
         let to = admins(&rules);
         let mut relay = rules.relays.first();

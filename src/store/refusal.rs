@@ -73,7 +73,8 @@ fn kind_of(code: &str) -> Kind {
         (Some(CORRUPT | NOT_A_DATABASE), _) | (_, "XX001" | "XX002") => Kind::StoreDamaged,
         (Some(IO | CANNOT_OPEN), _) => Kind::StoreGone,
         // A database that takes no connections. Connections, login, resources, shutdown, errors of the system below.
-        (_, "55000" | "3D000") => Kind::StoreGone,
+        // 25P03, 25P04: it has ended our connection, since a transaction stood still in it, or took too long.
+        (_, "55000" | "3D000" | "25P03" | "25P04") => Kind::StoreGone,
         (None, code) if ["08", "28", "53", "57", "58"].contains(&code.get(..2).unwrap_or_default()) => {
             Kind::StoreGone
         }
@@ -302,6 +303,7 @@ mod tests {
             ("53300", Kind::StoreGone),
             ("08006", Kind::StoreGone),
             ("55000", Kind::StoreGone),
+            ("25P03", Kind::StoreGone),
             ("1", Kind::Other),
             ("42601", Kind::Other),
             ("", Kind::Other),
