@@ -23,6 +23,8 @@ pub struct Health {
     pub arrivals: Vec<Count>,
     pub queue: QueueHealth,
     pub relays: Vec<RelayHealth>,
+    /// What mailboxes and relays sign in with at identity providers.
+    pub grants: Vec<GrantHealth>,
     pub alerts_open: u64,
     /// RFC 3339.
     pub last_backup: Option<String>,
@@ -101,6 +103,22 @@ pub struct RelayHealth {
     pub failing_since: Option<String>,
 }
 
+/// The OAuth clock (M9).
+#[derive(Clone, Debug, Serialize)]
+pub struct GrantHealth {
+    /// mailbox, relay.
+    pub kind: String,
+    pub name: String,
+    /// working, failing (it is tried again by itself), stopped (somebody has to act).
+    pub state: String,
+    /// The code of what is wrong, as in docs/oauth.md; empty: nothing.
+    pub error: String,
+    /// Of the access token.
+    pub access_left_s: Option<i64>,
+    pub refresh_days_left: Option<i64>,
+    pub secret_days_left: Option<i64>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
     pub state: String,
@@ -113,7 +131,8 @@ impl Health {
         let hangs = self.tasks.iter().any(|task| task.is_late);
         let fails = self.alerts_open > 0
             || self.mailboxes.iter().any(|m| m.state == "failing")
-            || self.relays.iter().any(|r| r.state == "failing");
+            || self.relays.iter().any(|r| r.state == "failing")
+            || self.grants.iter().any(|g| g.state == "stopped");
         self.status = match () {
             () if self.store.state != StoreState::Ok || !self.desk_is_ours || hangs => Status::Down,
             () if fails => Status::Attention,

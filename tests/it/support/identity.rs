@@ -880,11 +880,12 @@ pub struct Fetched {
 #[track_caller]
 pub fn fetch(url: &str) -> Fetched {
     let rest = url.strip_prefix("http://").expect("an address without TLS");
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let host_port = host.replace("localhost", "127.0.0.1");
     let mut stream = TcpStream::connect(host_port).expect("somebody listens there");
-    let path = if path.is_empty() { "/" } else { path };
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("it is sent");
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    write!(stream, "GET {slash}{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+        .expect("it is sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
