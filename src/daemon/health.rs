@@ -12,7 +12,9 @@ use crate::lease::Sight;
 use crate::store::listing::ALL;
 use crate::store::{Error, Ping};
 use crate::telemetry::Health;
-use crate::telemetry::health::{Count, DaemonHealth, MailboxHealth, QueueHealth, RelayHealth, StoreState};
+use crate::telemetry::health::{
+    Count, DaemonHealth, GrantHealth, MailboxHealth, QueueHealth, RelayHealth, StoreState,
+};
 
 /// How long the store may take to say that it is there. The watchdog is not fed meanwhile.
 const PING: Duration = Duration::from_secs(5);
@@ -93,6 +95,15 @@ impl Vitals {
             }
         });
         let daemons = daemons(&self.works).await?;
+        let grants = self.works.grants.status(None).await?.into_iter().map(|line| GrantHealth {
+            kind: line.kind,
+            name: line.name,
+            state: line.state,
+            error: line.error_code,
+            access_left_s: line.access_seconds_left,
+            refresh_days_left: line.refresh_days_left,
+            secret_days_left: line.secret_days_left,
+        });
         let owed = tx.owed().await?;
         let last_backup = tx.setting(LAST_BACKUP).await?.and_then(|text| text.parse().ok()).map(Micros);
         let counts = |counts: Vec<(String, u64)>| {
@@ -102,6 +113,7 @@ impl Vitals {
             daemons,
             mailboxes: mailboxes.collect(),
             relays: relays.collect(),
+            grants: grants.collect(),
             arrivals: counts(owed.arrivals),
             queue: QueueHealth {
                 recipients: counts(owed.recipients),

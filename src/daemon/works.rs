@@ -548,7 +548,7 @@ impl Works {
         for relay in &report.working {
             self.desk.alerts.state(&format!("relay:{relay}:failing"), None).await?;
         }
-        for RelayFailure { relay, kind, words } in &report.failing {
+        for RelayFailure { relay, kind, words } in report.failing.iter().filter(|f| f.kind != Kind::Grant) {
             let alarm = Alarm {
                 kind: Some(*kind),
                 words: format!("mail waits: {words}"),
@@ -664,6 +664,8 @@ impl Works {
         let name = format!("mailbox:{}:failing", mailbox.id);
         match failure {
             None => self.desk.alerts.keep_in(&mut tx, &name, None).await?,
+            // The grant has an alert of its own, with what to do.
+            Some(failure) if failure.kind == Kind::Grant => {}
             // What may pass is not told the first time; what stands is kept up to date.
             Some(failure)
                 if failure.kind.is_told_after(failures) || tx.open_alert(&name).await?.is_some() =>

@@ -25,7 +25,13 @@ impl Desk {
         let to = admins(&rules);
         let mut relay = rules.relays.first();
         for candidate in &rules.relays {
-            if tx.open_alert(&format!("relay:{}:failing", candidate.id)).await?.is_none() {
+            let names =
+                [format!("relay:{}:failing", candidate.id), format!("oauth:relay:{}:failing", candidate.id)];
+            let mut fails = false;
+            for name in &names {
+                fails |= tx.open_alert(name).await?.is_some();
+            }
+            if !fails {
                 relay = Some(candidate);
                 break;
             }

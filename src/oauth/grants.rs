@@ -174,7 +174,7 @@ impl Grants {
         let grant = self.store.read().await?.grant_of(owner.kind.as_str(), owner.id).await?;
         grant.ok_or_else(|| {
             let words = format!("nobody has signed in for it yet: `maildesk oauth login {owner}`");
-            Failure::permanent(words).kind(Kind::Grant)
+            Failure::permanent(words).kind(Kind::Settings)
         })
     }
 

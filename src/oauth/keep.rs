@@ -76,7 +76,7 @@ impl Grants {
         }
         let grants = self.store.read().await?.grants().await?;
         let now = self.clock.now();
-        let next = grants.iter().filter_map(|grant| next_time(grant)).min().unwrap_or(Micros(i64::MAX));
+        let next = grants.iter().filter_map(next_time).min().unwrap_or(Micros(i64::MAX));
         let pause = Duration::from_micros(u64::try_from(next.0.saturating_sub(now.0)).unwrap_or(0));
         Ok(pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
     }

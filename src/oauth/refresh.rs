@@ -26,6 +26,8 @@ use crate::ticket::SecretId;
 const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 /// What only a person can mend is tried again so seldom.
 const MEND_PAUSE: Duration = Duration::from_secs(6 * 3600);
+/// A pause that the provider asks for is kept up to this.
+const LONGEST_WANTED: Duration = Duration::from_secs(24 * 3600);
 /// What nobody can mend without signing in again is not tried.
 const NEVER: Micros = Micros(i64::MAX);
 
@@ -42,7 +44,7 @@ pub(super) enum Why {
 
 /// How it ended.
 pub(super) enum Turn {
-    Done(GrantRow),
+    Done(Box<GrantRow>),
     Refused(Failure),
     /// Another has it in hand, for so long at most.
     Busy {
@@ -69,7 +71,7 @@ impl Grants {
         if self.is_settled(&claimed, why) {
             tx.release_grant(&claimed).await?;
             tx.commit().await?;
-            return Ok(Turn::Done(claimed));
+            return Ok(Turn::Done(Box::new(claimed)));
         }
         let tokens = [claimed.refresh_token, claimed.previous_token];
         let mut presented: Vec<(Option<SecretId>, Secret)> = vec![];
@@ -157,7 +159,7 @@ impl Grants {
         let begun = Instant::now();
         loop {
             match self.commit_tokens(claimed, presented, &tokens).await {
-                Ok(Some(grant)) => return Ok(Turn::Done(grant)),
+                Ok(Some(grant)) => return Ok(Turn::Done(Box::new(grant))),
                 Ok(None) => return Ok(Turn::Busy { at_most: LONGEST_COMMIT }),
                 // What the provider has given is nowhere else: the store may be back in a moment.
                 Err(failure) if failure.is_temporary() && begun.elapsed() < LONGEST_COMMIT => {
@@ -201,7 +203,8 @@ impl Grants {
             Next::SignIn => NEVER,
             Next::Mend => now.plus(MEND_PAUSE),
             Next::Wait | Next::Poll => {
-                now.plus(failure.pause(u32::try_from(claimed.failures + 1).unwrap_or(u32::MAX)))
+                let pause = failure.pause(u32::try_from(claimed.failures + 1).unwrap_or(u32::MAX));
+                now.plus(pause.max(refusal.retry_after.unwrap_or_default().min(LONGEST_WANTED)))
             }
         };
         let told = refusal.told();

@@ -47,6 +47,7 @@ const COUNTED: &[(&str, &str)] = &[
     ("mailbox", "protocol"),
     ("relay", "kind"),
     ("ticket_type", "flow"),
+    ("oauth_grant", "state"),
     ("secret", "purpose"),
     ("ticket_event", "kind"),
     ("raw_mail", "''"),

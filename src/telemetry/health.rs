@@ -28,6 +28,8 @@ pub struct Health {
     pub arrivals: Vec<Count>,
     pub queue: QueueHealth,
     pub relays: Vec<RelayHealth>,
+    /// What mailboxes and relays sign in with at identity providers.
+    pub grants: Vec<GrantHealth>,
     pub alerts_open: u64,
     /// RFC 3339.
     pub last_backup: Option<String>,
@@ -126,6 +128,22 @@ pub struct RelayHealth {
     pub failing_since: Option<String>,
 }
 
+/// The OAuth clock (M9).
+#[derive(Clone, Debug, Serialize)]
+pub struct GrantHealth {
+    /// mailbox, relay.
+    pub kind: String,
+    pub name: String,
+    /// working, failing (it is tried again by itself), stopped (somebody has to act).
+    pub state: String,
+    /// The code of what is wrong, as in docs/oauth.md; empty: nothing.
+    pub error: String,
+    /// Of the access token.
+    pub access_left_s: Option<i64>,
+    pub refresh_days_left: Option<i64>,
+    pub secret_days_left: Option<i64>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Count {
     pub state: String,
@@ -139,7 +157,8 @@ impl Health {
         let fails = self.alerts_open > 0
             || self.desk_is_held
             || self.mailboxes.iter().any(|m| m.state == "failing")
-            || self.relays.iter().any(|r| r.state == "failing");
+            || self.relays.iter().any(|r| r.state == "failing")
+            || self.grants.iter().any(|g| g.state == "stopped");
         self.status = match () {
             () if self.store.state != StoreState::Ok || !self.desk_is_ours || hangs => Status::Down,
             () if fails => Status::Attention,

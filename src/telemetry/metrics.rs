@@ -93,6 +93,30 @@ const RELAY_FAILING: Definition = Definition {
     labels: &[("relay", "its name")],
     about: "1 where nothing goes through the relay, else 0; active relays",
 };
+const GRANT_FAILING: Definition = Definition {
+    name: "maildesk_oauth_grant_failing",
+    kind: "gauge",
+    labels: &[("owner", "mailbox:NAME, relay:NAME")],
+    about: "1 where the identity provider gives no access token, else 0",
+};
+const GRANT_ACCESS: Definition = Definition {
+    name: "maildesk_oauth_access_token_seconds",
+    kind: "gauge",
+    labels: &[("owner", "mailbox:NAME, relay:NAME")],
+    about: "Time until the access token ends",
+};
+const GRANT_REFRESH: Definition = Definition {
+    name: "maildesk_oauth_refresh_token_days",
+    kind: "gauge",
+    labels: &[("owner", "mailbox:NAME, relay:NAME")],
+    about: "Days until the refresh token ends if it is not used before, where that is known",
+};
+const GRANT_SECRET: Definition = Definition {
+    name: "maildesk_oauth_client_secret_days",
+    kind: "gauge",
+    labels: &[("owner", "mailbox:NAME, relay:NAME")],
+    about: "Days until the client secret ends, where its day was entered",
+};
 const ALERTS: Definition =
     Definition { name: "maildesk_alert_open", kind: "gauge", labels: &[], about: "Alerts that stand" };
 const DAEMONS: Definition = Definition {
@@ -138,6 +162,10 @@ pub const ALL: &[Definition] = &[
     RECIPIENTS,
     OLDEST,
     RELAY_FAILING,
+    GRANT_FAILING,
+    GRANT_ACCESS,
+    GRANT_REFRESH,
+    GRANT_SECRET,
     ALERTS,
     DAEMONS,
     DAEMON_MAILBOXES,
@@ -221,6 +249,13 @@ fn gauges(registry: &mut Registry, health: &Health) {
     let active = health.relays.iter().filter(|r| r.state != "off");
     let failing = active.map(|r| (r.name.as_str(), f64::from(u8::from(r.state == "failing"))));
     labelled(registry, &RELAY_FAILING, failing);
+    let owners: Vec<String> = health.grants.iter().map(|g| format!("{}:{}", g.kind, g.name)).collect();
+    let grants = || owners.iter().map(String::as_str).zip(&health.grants);
+    labelled(registry, &GRANT_FAILING, grants().map(|(o, g)| (o, f64::from(u8::from(g.state != "working")))));
+    let of = |(owner, left): (_, Option<i64>)| left.map(|left| (owner, left as f64));
+    labelled(registry, &GRANT_ACCESS, grants().map(|(o, g)| (o, g.access_left_s)).filter_map(of));
+    labelled(registry, &GRANT_REFRESH, grants().map(|(o, g)| (o, g.refresh_days_left)).filter_map(of));
+    labelled(registry, &GRANT_SECRET, grants().map(|(o, g)| (o, g.secret_days_left)).filter_map(of));
     let is_up = health.store.state == StoreState::Ok;
     if is_up {
         plain(registry, &OLDEST, health.queue.oldest_s.unwrap_or(0) as f64);

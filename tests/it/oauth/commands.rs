@@ -72,11 +72,6 @@ fn a_person_signs_in_by_each_flow_alone_and_beside_a_daemon_sqlite() {
     by_each_flow(Store::Sqlite);
 }
 
-#[test]
-fn a_person_signs_in_by_each_flow_alone_and_beside_a_daemon_postgres() {
-    by_each_flow(Store::Postgres);
-}
-
 fn by_each_flow(store: Store) {
     let identity = Identity::start(Style::Microsoft);
     let Some(desk) = desk(store, &identity) else { return };

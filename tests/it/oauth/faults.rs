@@ -58,7 +58,7 @@ async fn each_refusal_has_its_words_and_nothing_loops() {
             true,
             1,
         ),
-        (Fault::Throttled(1800), "throttled", "the provider limits requests", false, 2),
+        (Fault::Throttled(1800), "throttled", "the provider limits requests", false, 3),
         (Fault::Html(200), "not_json", "what answers is no identity provider", false, 8),
         (Fault::Html(503), "unavailable", "the provider says that it cannot now", false, 8),
         (Fault::Silent, "no_answer", "the provider cannot be reached, or gives no answer", false, 1),
@@ -150,6 +150,8 @@ async fn a_token_that_a_mail_server_refuses_is_replaced_once() {
         .await
         .unwrap();
     let second = bench.grants.access_token(&bench.owner).await.unwrap();
+    bench.identity.void_access_tokens();
+    assert!(!bench.identity.takes(second.secret.expose()));
     assert_ne!(first.secret, second.secret);
     // It is not the token, then.
     bench.grants.refused(&bench.owner, &second, "NO AUTHENTICATE failed").await.unwrap();

@@ -21,7 +21,7 @@ async fn each_flow_ends_with_a_grant_that_refreshes(url: String) {
             _ => {
                 let token = bench.identity.grant("someone@example.com", "mail offline_access");
                 let done = bench.grants.import(&bench.wish(), &Secret::new(token)).await.expect("imported");
-                assert_eq!(done.note.contains("not granted"), true, "{}", done.note);
+                assert!(done.note.contains("not granted"), "{}", done.note);
             }
         }
         assert!(bench.has_token().await, "{flow}");
@@ -41,7 +41,36 @@ async fn each_flow_ends_with_a_grant_that_refreshes(url: String) {
         }
         assert_eq!(bench.identity.asked(), asked + 3, "{flow}");
     }
-    assert_eq!(bench.identity.desk().overlaps, 0);
+    let desk = bench.identity.desk();
+    assert_eq!(desk.overlaps, 0);
+    let refused: Vec<_> = desk
+        .seen
+        .iter()
+        .filter(|seen| !["ok", "slow_down", "authorization_pending"].contains(&seen.answer.as_str()))
+        .collect();
+    assert!(refused.is_empty(), "the double takes each request but those that poll: {refused:?}");
+    for grant_type in ["authorization_code", "refresh_token", "client_credentials"] {
+        assert!(desk.seen.iter().any(|seen| seen.grant_type == grant_type), "{grant_type}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_server_may_ask_the_provider_about_a_token() {
+    let bench = Bench::new("sqlite:desk.db", Style::Microsoft).await;
+    bench.sign_in().await;
+    let token = bench.grants.access_token(&bench.owner).await.unwrap();
+    let asked = bench.identity.introspection();
+    assert!(asked.starts_with(bench.identity.url()));
+    let form = format!("token={}", token.secret.expose()).into_bytes();
+    let http = Http::default();
+    let answer = http.post_form(&asked, form, std::time::Duration::from_secs(20)).await.expect("an answer");
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((&json["active"], &json["username"]), (&true.into(), &"someone@example.com".into()));
+    assert_eq!(json["scope"], "https://outlook.office.com/IMAP.AccessAsUser.All");
+    bench.clock.set(second(4000));
+    let answer =
+        http.post_form(&asked, b"token=x".to_vec(), std::time::Duration::from_secs(20)).await.unwrap();
+    assert_eq!(answer.body, br#"{"active":false}"#);
 }
 
 async fn by_device(bench: &Bench) {
