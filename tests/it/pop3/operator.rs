@@ -90,7 +90,7 @@ async fn doctor_tells_what_a_server_lacks() {
     let found = tokio::task::spawn_blocking(move || findings(&desk)).await.expect("doctor ends").join("\n");
     peer.finish().await;
     for words in [
-        "ok signed in as joe; the server says: POP3 of old",
+        "ok signed in as joe by USER; the server says: POP3 of old",
         "fail the server refused UIDL: -ERR unknown command. A server without UIDL",
         "warn the server has no TOP",
         "warn the server wants 900 s between two logins, and the mailbox is read every 600 s",
