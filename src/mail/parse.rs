@@ -3,7 +3,7 @@
 use super::field::{Field, fields};
 use super::message::Header;
 use super::{Address, Defect, Message, MessageId, NamedAddress, ReturnPath, Skeleton};
-use super::{body, charset, date, dsn, list, words};
+use super::{body, charset, content, date, dsn, list, words};
 
 /// More fields than this are noise; each costs memory.
 const MAX_HEADERS: usize = 2000;
@@ -37,6 +37,7 @@ fn read(skeleton: &Skeleton) -> Message {
     message.hints = body.hints;
     message.attachments = body.attachments;
     message.report = dsn::read(skeleton);
+    message.content = content::of(skeleton, &message);
     let found = std::mem::take(&mut message.defects);
     message.defects = without_doubles([&skeleton.defects[..], &found, &body.defects].concat());
     message

@@ -63,6 +63,13 @@ pub struct Split {
     pub rules: Vec<&'static str>,
 }
 
+impl Split {
+    /// Nothing but new words was found.
+    pub fn is_all_new(&self) -> bool {
+        self.pieces.iter().all(|piece| piece.role == Role::New)
+    }
+}
+
 /// A mail passed on with so few words above it is the sender's message itself.
 const FEW_WORDS: usize = 3;
 /// A greeting has so many words at most.

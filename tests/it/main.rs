@@ -25,6 +25,7 @@ mod intake;
 mod log_events;
 mod mailboxes;
 mod maildir;
+mod new_words;
 mod outbound;
 mod pages;
 mod pop3;
