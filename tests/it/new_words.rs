@@ -1,5 +1,5 @@
 //! The new words of a mail: in HTML as mail programs build it, in replies that others collected, and in what nobody would
-//! write. `MAILDESK_FUZZ_SECONDS=600 scripts/test fuzz` lets each of the readers meet mutated mail for ten minutes.
+//! write. `MAILDESK_FUZZ_SECONDS=600 scripts/test fuzz_message` lets the readers meet mutated mail for ten minutes.
 
 mod programs;
 
@@ -131,7 +131,9 @@ fn collected_replies_are_told_apart() {
 
 #[test]
 fn hostile_texts_take_little_time() {
-    let all = |piece: &str| piece.repeat((2 << 20) / piece.len());
+    // A debug build would make the landing tier wait.
+    let size = if cfg!(debug_assertions) { 64 << 10 } else { 1 << 20 };
+    let all = |piece: &str| piece.repeat(size / piece.len());
     for piece in [
         ">",
         "> ",
@@ -163,10 +165,10 @@ fn hostile_texts_take_little_time() {
         let whole = all(piece);
         let started = Instant::now();
         text(&whole);
-        assert!(started.elapsed() < TIME_LIMIT * 20, "{piece:?} took {:?}", started.elapsed());
+        assert!(started.elapsed() < TIME_LIMIT, "{piece:?} took {:?}", started.elapsed());
         let started = Instant::now();
         page(&whole).split();
-        assert!(started.elapsed() < TIME_LIMIT * 20, "{piece:?} as a page took {:?}", started.elapsed());
+        assert!(started.elapsed() < TIME_LIMIT, "{piece:?} as a page took {:?}", started.elapsed());
     }
 }
 
