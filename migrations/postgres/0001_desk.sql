@@ -418,6 +418,7 @@ CREATE TABLE log_entry (
   subject TEXT NOT NULL,
   body TEXT NOT NULL,
   body_truncated BIGINT NOT NULL DEFAULT 0,
+  pieces TEXT NOT NULL DEFAULT '',    -- JSON: [{role, start, end}] in bytes of the body; empty where all of it is new words
   message_id TEXT NOT NULL DEFAULT '',
   id_hash BYTEA,                       -- keyed hash of the Message-ID, for threading; NULL where there is none
   receivers TEXT NOT NULL,            -- JSON: [{address, name, contact}]
@@ -441,7 +442,7 @@ CREATE TABLE attachment (
   arrival_id BIGINT NOT NULL REFERENCES arrival (id),
   raw_offset BIGINT NOT NULL,
   raw_length BIGINT NOT NULL,
-  encoding TEXT NOT NULL,             -- identity, base64, quoted_printable
+  encoding TEXT NOT NULL,             -- identity, base64, quoted_printable, uuencode, within base64 START LENGTH
   PRIMARY KEY (log_entry_id, position)
 );
 

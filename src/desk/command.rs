@@ -283,6 +283,7 @@ impl Desk {
             subject: &ticket.subject,
             body: said.words.text,
             body_truncated: false,
+            pieces: &[],
             message_id: "",
             id_hash: None,
             receivers: said.receivers,

@@ -43,6 +43,7 @@ pub async fn failed(tx: &mut Tx, given_up: &GivenUp<'_>, now: Micros) -> Result<
         subject: "",
         body: &words,
         body_truncated: false,
+        pieces: &[],
         message_id: "",
         id_hash: None,
         receivers: &[],

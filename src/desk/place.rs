@@ -193,6 +193,7 @@ impl Desk {
         receivers: &[Receiver],
     ) -> Result<(), Error> {
         let message = it.message;
+        let split = message.split();
         let entry = NewEntry {
             id,
             ticket,
@@ -202,6 +203,7 @@ impl Desk {
             subject: &message.subject,
             body: &message.text,
             body_truncated: message.text_truncated,
+            pieces: if split.is_all_new() { &[] } else { &split.pieces },
             message_id: message.message_id.as_ref().map_or("", |m| m.as_str()),
             id_hash: it.key.id_hash.as_deref(),
             receivers,

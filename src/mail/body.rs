@@ -7,7 +7,9 @@ use super::decode::decode_span;
 use super::message::TEXT_LIMIT;
 use super::quoting::Hint;
 use super::scan::Part;
-use super::{Attachment, Defect, Encoding, Skeleton, charset, field, html, words};
+use super::{
+    Attachment, Defect, Encoding, Skeleton, Span, charset, field, flowed, html, tnef, uuencode, words,
+};
 
 /// File systems take names of this many bytes.
 const MAX_NAME: usize = 255;
@@ -152,9 +154,79 @@ impl Reader<'_> {
         let defects = defect.into_iter().chain(is_bad.then_some(Defect::BadEncoding));
         self.body.defects.extend(defects);
         let text = normal(text);
-        match is_plain && !html::is_page(&text) {
-            true => html::Read { text, hints: Vec::new() },
-            false => html::read(&text),
+        if !is_plain || html::is_page(&text) {
+            return html::read(&text);
+        }
+        let text = match uuencode::begins(&text) {
+            true => self.without_uuencoded(index, text),
+            false => text,
+        };
+        let kind = field::first(self.block(index), "content-type").unwrap_or_default();
+        let flow = flowed::Flow::of(kind);
+        html::Read {
+            text: match flow {
+                Some(flow) => flow.unwrapped(&text),
+                None => text,
+            },
+            hints: Vec::new(),
+        }
+    }
+
+    /// Files that stand as lines in the text become attachments: their lines are nobody's words.
+    fn without_uuencoded(&mut self, index: usize, text: String) -> String {
+        let skeleton = self.skeleton;
+        let part = &skeleton.parts[index];
+        if !part.is_whole || part.span.encoding != Encoding::Identity {
+            // Their place in the raw message cannot be said.
+            return text;
+        }
+        let kept = &skeleton.bytes[part.body.clone()];
+        let found: Vec<Attachment> = uuencode::files(kept)
+            .into_iter()
+            .map(|file| {
+                let (offset, length) = (part.span.offset + file.range.start as u64, file.range.len() as u64);
+                Attachment {
+                    name: file_name(&charset::utf8_or_western(file.name)),
+                    content_type: "application/octet-stream".into(),
+                    size: file.size,
+                    is_inline: false,
+                    content_id: String::new(),
+                    span: Span { offset, length, encoding: Encoding::Uuencode },
+                }
+            })
+            .collect();
+        self.body.attachments.extend(found);
+        uuencode::without_files(&text)
+    }
+
+    /// Outlook's winmail.dat holds the files that a person attached, and sometimes the only text.
+    fn open_tnef(&mut self, index: usize) {
+        let skeleton = self.skeleton;
+        let part = &skeleton.parts[index];
+        let (Some(outer), true) = (part.span.encoding.outer(), part.is_whole) else { return };
+        let bytes = decode_span(&skeleton.bytes[part.body.clone()], part.span.encoding);
+        let Some(found) = tnef::read(&bytes) else { return };
+        for file in found.files {
+            let encoding =
+                Encoding::Within { outer, start: file.range.start as u64, length: file.range.len() as u64 };
+            self.body.attachments.push(Attachment {
+                name: file_name(&words::clean(&file.name)),
+                content_type: file.content_type,
+                size: file.range.len() as u64,
+                is_inline: !file.content_id.is_empty(),
+                content_id: file.content_id,
+                span: Span { encoding, ..part.span },
+            });
+        }
+        if self.body.text.trim().is_empty()
+            && let Some(text) = found.text
+        {
+            let read = match found.is_html {
+                true => html::read(&normal(text)),
+                false => html::Read { text: normal(text), hints: Vec::new() },
+            };
+            (self.body.text, self.body.hints) = (read.text, read.hints);
+            self.body.text.truncate(self.body.text.floor_char_boundary(TEXT_LIMIT));
         }
     }
 
@@ -187,9 +259,13 @@ impl Reader<'_> {
     }
 
     fn attach(&mut self) {
-        for (index, part) in self.skeleton.parts.iter().enumerate() {
+        let skeleton = self.skeleton;
+        for (index, part) in skeleton.parts.iter().enumerate() {
             if !part.is_multipart && self.uses[index] != Use::Text {
                 self.body.attachments.push(attachment(self.block(index), part));
+            }
+            if part.content_type == "application/ms-tnef" || part.content_type == "application/vnd.ms-tnef" {
+                self.open_tnef(index);
             }
         }
     }

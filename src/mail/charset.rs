@@ -6,14 +6,22 @@ use mail_parser::decoders::charsets::map::charset_decoder;
 
 use super::Defect;
 
-/// Decodes by the declared name. Never fails: where the name is unknown or cannot be true, what is UTF-8 is read as
-/// UTF-8 and every other byte as windows-1252.
+/// Decodes by the declared name. Never fails: where there is none, or it cannot be true, the bytes themselves are asked:
+/// what is UTF-8 is read as UTF-8, else as the charset that chardetng finds likeliest.
 pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> (String, Option<Defect>) {
     match named(label.unwrap_or_default()) {
         Named::Utf8 => lenient(bytes, true),
         Named::Unstated => lenient(bytes, false),
         Named::Unknown => (lenient(bytes, false).0, Some(Defect::UnknownCharset)),
         Named::Other(decoder) => (decoder(bytes), None),
+        Named::Shifted(unshift) => match encoding_rs::Encoding::decode(unshift.of, &(unshift.bytes)(bytes)) {
+            (text, _, false) => (text.into_owned(), None),
+            (text, _, true) => (text.into_owned(), Some(Defect::BadEncoding)),
+        },
+        // In a charset of single bytes nothing is an error. But UTF-8 by chance is as good as impossible.
+        Named::Known(encoding) if encoding.is_single_byte() && is_plainly_utf8(bytes) => {
+            (String::from_utf8_lossy(bytes).into_owned(), Some(Defect::BadEncoding))
+        }
         Named::Known(encoding) => {
             let (text, _, has_errors) = encoding.decode(bytes);
             if !has_errors {
@@ -37,6 +45,30 @@ fn likelier_than(
     std::iter::once(encoding_rs::UTF_8).chain(japanese)
 }
 
+/// UTF-8 throughout, with two characters or more that no charset of single bytes would write so.
+fn is_plainly_utf8(bytes: &[u8]) -> bool {
+    !bytes.is_ascii()
+        && std::str::from_utf8(bytes).is_ok_and(|t| t.chars().filter(|c| !c.is_ascii()).nth(1).is_some())
+}
+
+/// Bytes that are mostly no UTF-8: what else they are is a matter of how often which bytes occur.
+/// Of a few bytes nothing can be told; most of them are western.
+fn likeliest(bytes: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+    const ENOUGH: usize = 8;
+    const LOOKED_AT: usize = 64 << 10;
+    let near = &bytes[..bytes.len().min(LOOKED_AT)];
+    let high = near.iter().filter(|b| !b.is_ascii()).count();
+    let is_utf8 =
+        near.utf8_chunks().map(|c| c.valid().len() - c.valid().chars().filter(char::is_ascii).count());
+    if high < ENOUGH || is_utf8.sum::<usize>() * 2 > high {
+        return None;
+    }
+    let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
+    detector.feed(near, true);
+    let encoding = detector.guess(None, chardetng::Utf8Detection::Deny);
+    (encoding != encoding_rs::WINDOWS_1252).then_some(encoding)
+}
+
 /// UTF-8 where it is, windows-1252 where it is not: a message of one kind with a few bytes of the other stays readable.
 pub(super) fn utf8_or_western(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
@@ -50,10 +82,75 @@ enum Named {
     /// Nothing said, or nothing that tells what 8-bit bytes mean.
     Unstated,
     Known(&'static encoding_rs::Encoding),
+    /// Seven bits wide: escapes say which bytes are meant with their eighth bit set.
+    Shifted(&'static Shifted),
     /// What the Encoding Standard leaves out and the mail parser has: UTF-7, IBM code pages.
     Other(fn(&[u8]) -> String),
     Unknown,
 }
+
+struct Shifted {
+    of: &'static encoding_rs::Encoding,
+    /// The same text with its eighth bits set, without escapes.
+    bytes: fn(&[u8]) -> Vec<u8>,
+}
+
+/// RFC 1843: `~{` and `~}` around pairs of GB 2312.
+static HZ: Shifted = Shifted {
+    of: encoding_rs::GB18030,
+    bytes: |bytes| {
+        let (mut out, mut is_shifted, mut rest) = (Vec::with_capacity(bytes.len()), false, bytes);
+        while let [first, tail @ ..] = rest {
+            let taken = match (first, tail.first()) {
+                (b'~', Some(b'{')) => {
+                    is_shifted = true;
+                    2
+                }
+                (b'~', Some(b'}')) => {
+                    is_shifted = false;
+                    2
+                }
+                (b'~', Some(b'\n')) if is_shifted => 2,
+                (b'~', Some(b'~')) if !is_shifted => {
+                    out.push(b'~');
+                    2
+                }
+                (b'\n', _) => {
+                    is_shifted = false;
+                    out.push(b'\n');
+                    1
+                }
+                (byte, _) => {
+                    out.push(if is_shifted { byte | 0x80 } else { *byte });
+                    1
+                }
+            };
+            rest = &rest[taken..];
+        }
+        out
+    },
+};
+
+/// RFC 1557: SO and SI around pairs of KS X 1001.
+static ISO_2022_KR: Shifted = Shifted {
+    of: encoding_rs::EUC_KR,
+    bytes: |bytes| {
+        let mut is_shifted = false;
+        let mut out = Vec::with_capacity(bytes.len());
+        for piece in bytes.strip_prefix(b"\x1b$)C").unwrap_or(bytes) {
+            match piece {
+                0x0e => is_shifted = true,
+                0x0f => is_shifted = false,
+                b'\n' => {
+                    is_shifted = false;
+                    out.push(b'\n');
+                }
+                byte => out.push(if is_shifted && *byte > b' ' { byte | 0x80 } else { *byte }),
+            }
+        }
+        out
+    },
+};
 
 fn named(label: &str) -> Named {
     // RFC 2231 §5: a language may stand behind a star. ISO registrations carry a year behind a colon.
@@ -63,10 +160,24 @@ fn named(label: &str) -> Named {
         "" | "us-ascii" | "ascii" | "ansi_x3.4-1968" | "unknown-8bit" | "x-unknown" | "unknown"
         | "binary" | "8bit" | "7bit" | "default" | "default_charset" | "none" => return Named::Unstated,
         "utf-8" | "utf8" | "unicode-1-1-utf-8" | "utf8mb4" | "utf_8" => return Named::Utf8,
-        // hz-gb-2312 and its like are refused by the Encoding Standard, and the mail parser answers U+FFFD for them.
-        "hz-gb-2312" | "iso-2022-kr" | "iso-2022-cn" | "iso-2022-cn-ext" | "replacement" => {
-            return Named::Unknown;
+        // Refused by the Encoding Standard, because they can hide markup; here what they say is read as text first.
+        "hz-gb-2312" | "hz" => return Named::Shifted(&HZ),
+        "iso-2022-kr" | "csiso2022kr" => return Named::Shifted(&ISO_2022_KR),
+        "iso-2022-cn" | "iso-2022-cn-ext" | "replacement" => return Named::Unknown,
+        // What says GB 2312 or GBK has characters of GB 18030 in it, which holds them all.
+        "gb2312" | "gb_2312-80" | "gbk" | "x-gbk" | "gb-2312" | "gb2312-80" | "chinese" | "csgb2312" => {
+            Some(encoding_rs::GB18030)
         }
+        "big5-hkscs" | "x-x-big5" | "big-5" => Some(encoding_rs::BIG5),
+        "ks_c_5601-1987" | "ks_c_5601" | "euc_kr" | "ksc5601" => Some(encoding_rs::EUC_KR),
+        "latin1"
+        | "latin-1"
+        | "iso8859-1"
+        | "iso_8859-1"
+        | "ansi"
+        | "western"
+        | "iso-8859-1-windows-3.1-latin-1" => Some(encoding_rs::WINDOWS_1252),
+        "shift-jis" | "shiftjis" | "x-sjis" | "ms_kanji" => Some(encoding_rs::SHIFT_JIS),
         "cp932" | "ms932" | "windows-932" => Some(encoding_rs::SHIFT_JIS),
         "cp936" | "ms936" | "euc-cn" => Some(encoding_rs::GB18030),
         "cp949" | "ms949" | "uhc" => Some(encoding_rs::EUC_KR),
@@ -85,9 +196,13 @@ fn named(label: &str) -> Named {
 
 fn lenient(bytes: &[u8], is_stated: bool) -> (String, Option<Defect>) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match utf8_or_western(bytes) {
-        Cow::Borrowed(text) => (text.to_owned(), None),
-        Cow::Owned(text) => (text, is_stated.then_some(Defect::BadEncoding)),
+    let defect = is_stated.then_some(Defect::BadEncoding);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => match likeliest(bytes) {
+            Some(encoding) => (encoding.decode_without_bom_handling(bytes).0.into_owned(), defect),
+            None => (mixed(bytes), defect),
+        },
     }
 }
 
@@ -118,12 +233,22 @@ mod tests {
             (b"+AOk-", "utf-7", "é"),
             (b"+AOk-", "unicode-1-1-utf-7", "é"),
             (b"\x82", "ibm850", "é"),
+            (b"~{VPND~} ~~", "hz-gb-2312", "中文 ~"),
+            (b"\x1b$)C\x0eGQ1[\x0f ok", "iso-2022-kr", "한글 ok"),
+            (b"\x81\x30\x81\x33", "gb2312", "\u{83}"),
+            (b"\xa3\xa0", "gbk", "\u{3000}"),
+            (b"\xcb\xe6", "gb_2312-80", "随"),
+            (b"\xb0\xa1\x81A", "ks_c_5601-1987", "가갂"),
+            (b"\xfd", "iso-8859-9", "ı"),
+            (b"\xa1", "tis-620", "ก"),
             (b"caf\xe9", "\"iso-8859-1\"", "café"),
             (b"caf\xe9", "iso-8859-1*fr", "café"),
         ] {
             assert_eq!(decode(bytes, Some(label)), (expected.to_owned(), None), "{label}");
         }
     }
+
+    const WINDOWS_1251: [u8; 34] = *b"\xc7\xe4\xf0\xe0\xe2\xf1\xf2\xe2\xf3\xe9\xf2\xe5, \xec\xee\xe9 \xef\xf0\xe8\xed\xf2\xe5\xf0 \xf1\xeb\xee\xec\xe0\xeb\xf1\xff";
 
     #[test]
     fn a_wrong_or_unknown_charset_is_a_defect_and_the_text_is_read() {
@@ -136,6 +261,10 @@ mod tests {
             (b"caf\xc3\xa9", Some("us-ascii"), "café", None),
             ("日本".as_bytes(), Some("iso-2022-jp"), "日本", Some(Defect::BadEncoding)),
             (b"\xc6\xfc\xcb\xdc", Some("iso-2022-jp"), "日本", Some(Defect::BadEncoding)),
+            ("Zürich, Köln".as_bytes(), Some("iso-8859-1"), "Zürich, Köln", Some(Defect::BadEncoding)),
+            ("Привет".as_bytes(), Some("koi8-r"), "Привет", Some(Defect::BadEncoding)),
+            (&WINDOWS_1251, Some("utf-8"), "Здравствуйте, мой принтер сломался", Some(Defect::BadEncoding)),
+            (&WINDOWS_1251, None, "Здравствуйте, мой принтер сломался", None),
         ] {
             assert_eq!(decode(bytes, label), (expected.to_owned(), defect), "{label:?}");
         }

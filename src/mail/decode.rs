@@ -2,7 +2,7 @@
 //!
 //! The two readers agree to the byte: `Counter` says during the scan how long a span will be once `Decoder` opened it.
 
-use super::{Encoding, Span};
+use super::{Encoding, Span, uuencode};
 
 /// The bytes of a span, decoded in one go.
 pub fn decode_span(bytes: &[u8], encoding: Encoding) -> Vec<u8> {
@@ -20,8 +20,26 @@ pub struct Decoder(State);
 #[derive(Debug)]
 enum State {
     Identity,
-    Base64 { bits: u32, digits: u8 },
+    Base64 {
+        bits: u32,
+        digits: u8,
+    },
     QuotedPrintable(Escape),
+    Uuencode(uuencode::Lines),
+    /// Of what `outer` gives, so much is not wanted, and so much then is.
+    Within {
+        outer: Box<Decoder>,
+        skip: u64,
+        left: u64,
+    },
+}
+
+fn take(piece: &[u8], skip: &mut u64, left: &mut u64, out: &mut Vec<u8>) {
+    let start = piece.len().min(usize::try_from(*skip).unwrap_or(usize::MAX));
+    let end = start + (piece.len() - start).min(usize::try_from(*left).unwrap_or(usize::MAX));
+    out.extend_from_slice(&piece[start..end]);
+    *skip -= start as u64;
+    *left -= (end - start) as u64;
 }
 
 /// Where a quoted-printable reader stands.
@@ -43,6 +61,10 @@ impl Decoder {
             Encoding::Identity => State::Identity,
             Encoding::Base64 => State::Base64 { bits: 0, digits: 0 },
             Encoding::QuotedPrintable => State::QuotedPrintable(Escape::None),
+            Encoding::Uuencode => State::Uuencode(uuencode::Lines::default()),
+            Encoding::Within { outer, start, length } => {
+                State::Within { outer: Box::new(Decoder::new(outer.into())), skip: start, left: length }
+            }
         })
     }
 
@@ -51,6 +73,12 @@ impl Decoder {
             State::Identity => out.extend_from_slice(piece),
             State::Base64 { bits, digits } => feed_base64(piece, bits, digits, out),
             State::QuotedPrintable(escape) => feed_quoted(piece, escape, &mut |b| out.extend_from_slice(b)),
+            State::Uuencode(lines) => lines.feed(piece, out),
+            State::Within { outer, skip, left } => {
+                let mut inside = Vec::new();
+                outer.feed(piece, &mut inside);
+                take(&inside, skip, left, out);
+            }
         }
     }
 
@@ -60,6 +88,12 @@ impl Decoder {
             State::Identity => {}
             State::Base64 { bits, digits } => flush_base64(bits, digits, out),
             State::QuotedPrintable(escape) => finish_quoted(escape, &mut |b| out.extend_from_slice(b)),
+            State::Uuencode(lines) => lines.finish(out),
+            State::Within { outer, mut skip, mut left } => {
+                let mut inside = Vec::new();
+                outer.finish(&mut inside);
+                take(&inside, &mut skip, &mut left, out);
+            }
         }
     }
 }
@@ -183,6 +217,8 @@ impl Counter {
         match &mut self.state {
             State::Identity => *bytes += piece.len() as u64,
             State::QuotedPrintable(escape) => feed_quoted(piece, escape, &mut |b| *bytes += b.len() as u64),
+            // No part of a message comes in these: they are found in parts.
+            State::Uuencode(_) | State::Within { .. } => {}
             State::Base64 { .. } => {
                 while let Some(at) = memchr::memchr(b'=', piece) {
                     *bytes += bytes_of_digits(self.digits + count_digits(&piece[..at]));

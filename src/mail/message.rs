@@ -39,6 +39,8 @@ pub struct Message {
     /// A multipart/report's machine part (RFC 3464), with what it returns of the original.
     pub report: Option<Report>,
     pub defects: Vec<Defect>,
+    /// What it is besides words, for people: a calendar invitation, an encrypted mail.
+    pub content: Vec<String>,
 }
 
 /// One header field: the name as written, the value decoded.
@@ -79,6 +81,7 @@ pub struct Span {
     pub encoding: Encoding,
 }
 
+/// How a span becomes the bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
@@ -86,15 +89,74 @@ pub enum Encoding {
     Identity,
     Base64,
     QuotedPrintable,
+    /// Lines from `begin 644 name` to `end`, as old programs put files into a text.
+    Uuencode,
+    /// Bytes of what the span holds once it is decoded: a file in a winmail.dat.
+    Within {
+        outer: Outer,
+        start: u64,
+        length: u64,
+    },
+}
+
+/// The transfer encoding around what holds files itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outer {
+    Identity,
+    Base64,
+    QuotedPrintable,
 }
 
 impl Encoding {
-    pub fn as_str(self) -> &'static str {
+    /// As the outer one of what lies within; none within another.
+    pub fn outer(self) -> Option<Outer> {
         match self {
-            Encoding::Identity => "identity",
-            Encoding::Base64 => "base64",
-            Encoding::QuotedPrintable => "quoted_printable",
+            Encoding::Identity => Some(Outer::Identity),
+            Encoding::Base64 => Some(Outer::Base64),
+            Encoding::QuotedPrintable => Some(Outer::QuotedPrintable),
+            Encoding::Uuencode | Encoding::Within { .. } => None,
         }
+    }
+}
+
+impl From<Outer> for Encoding {
+    fn from(outer: Outer) -> Encoding {
+        match outer {
+            Outer::Identity => Encoding::Identity,
+            Outer::Base64 => Encoding::Base64,
+            Outer::QuotedPrintable => Encoding::QuotedPrintable,
+        }
+    }
+}
+
+/// As the store has it: `base64`, `within base64 120 4000`.
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Encoding::Identity => f.write_str("identity"),
+            Encoding::Base64 => f.write_str("base64"),
+            Encoding::QuotedPrintable => f.write_str("quoted_printable"),
+            Encoding::Uuencode => f.write_str("uuencode"),
+            Encoding::Within { outer, start, length } => {
+                write!(f, "within {} {start} {length}", Encoding::from(outer))
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Encoding {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Encoding, ()> {
+        if let Some(rest) = text.strip_prefix("within ") {
+            let mut words = rest.split(' ');
+            let outer = words.next().ok_or(())?.parse::<Encoding>()?.outer().ok_or(())?;
+            let mut number = || words.next().and_then(|n| n.parse().ok()).ok_or(());
+            return Ok(Encoding::Within { outer, start: number()?, length: number()? });
+        }
+        let all = [Encoding::Identity, Encoding::Base64, Encoding::QuotedPrintable, Encoding::Uuencode];
+        all.into_iter().find(|encoding| encoding.to_string() == text).ok_or(())
     }
 }
 

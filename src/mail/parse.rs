@@ -3,7 +3,7 @@
 use super::field::{Field, fields};
 use super::message::Header;
 use super::{Address, Defect, Message, MessageId, NamedAddress, ReturnPath, Skeleton};
-use super::{body, charset, date, dsn, list, words};
+use super::{body, charset, content, date, dsn, list, words};
 
 /// More fields than this are noise; each costs memory.
 const MAX_HEADERS: usize = 2000;
@@ -38,6 +38,7 @@ pub(super) fn at_depth(skeleton: &Skeleton, depth: usize) -> Message {
     message.hints = body.hints;
     message.attachments = body.attachments;
     message.report = dsn::read(skeleton, &message, depth);
+    message.content = content::of(skeleton, &message);
     let found = std::mem::take(&mut message.defects);
     message.defects = without_doubles([&skeleton.defects[..], &found, &body.defects].concat());
     message

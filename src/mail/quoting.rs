@@ -63,8 +63,17 @@ pub struct Split {
     pub rules: Vec<&'static str>,
 }
 
+impl Split {
+    /// Nothing but new words was found.
+    pub fn is_all_new(&self) -> bool {
+        self.pieces.iter().all(|piece| piece.role == Role::New)
+    }
+}
+
 /// A mail passed on with so few words above it is the sender's message itself.
 const FEW_WORDS: usize = 3;
+/// So many lines that may be marks are looked at closely; more of them are a log or a table, or meant to take time.
+const MANY_MARKS: usize = 500;
 /// A greeting has so many words at most.
 const GREETING: usize = 4;
 /// Quoted lines of so many characters may have been wrapped on their way.
@@ -133,6 +142,7 @@ impl<'t> Sheet<'t> {
     fn walk(&mut self) {
         let mut at = 0;
         let mut has_words = false;
+        let mut looked_at = 0;
         while at < self.lines.len() {
             let line = &self.lines[at];
             if line.is_blank() || !line.is_free() {
@@ -141,6 +151,12 @@ impl<'t> Sheet<'t> {
             }
             if line.is_quoted() {
                 at = self.quoted(at);
+                continue;
+            }
+            looked_at += usize::from(line.looks_marked());
+            if !line.looks_marked() || looked_at > MANY_MARKS {
+                has_words = true;
+                at += 1;
                 continue;
             }
             if let Some(found) = divider::at(&self.lines, at) {

@@ -30,6 +30,8 @@ const BODIES_LIMIT: usize = SKELETON_LIMIT / 4 * 3;
 /// Kept of a report's machine-readable part, of what a report returns.
 const REPORT_LIMIT: usize = 256 << 10;
 const RETURNED_LIMIT: usize = 64 << 10;
+/// Kept of a winmail.dat, which may hold the only text there is; a bigger one stays closed.
+const TNEF_LIMIT: usize = 1 << 20;
 const MAX_DEPTH: usize = 100;
 const MAX_PARTS: usize = 1000;
 /// RFC 2046 §5.1.1 allows 70 characters in a boundary; longer ones occur.
@@ -233,6 +235,7 @@ impl<R: BufRead> Scanner<'_, R> {
         let is_report = self.has_status || parent_type == "multipart/report";
         self.room(match entity.content_type.as_str() {
             "text/plain" | "text/html" if !entity.is_attachment => TEXT_LIMIT,
+            "application/ms-tnef" | "application/vnd.ms-tnef" => TNEF_LIMIT,
             "message/delivery-status"
             | "message/global-delivery-status"
             | "message/feedback-report"

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Encoding;
+use super::decode::Decoder;
 
 /// RFC 2045 §6.7 and §6.8: encoded lines have at most 76 characters.
 const LINE: usize = 76;
@@ -19,24 +20,29 @@ const LONGEST_PENDING: usize = 1024;
 pub fn on_the_wire(encoding: Encoding) -> Encoding {
     match encoding {
         Encoding::QuotedPrintable => Encoding::QuotedPrintable,
-        Encoding::Base64 | Encoding::Identity => Encoding::Base64,
+        _ => Encoding::Base64,
     }
 }
 
 /// How many bytes a span becomes: exact for what is encoded here, else an estimate.
 pub fn size_on_the_wire(length: u64, encoding: Encoding) -> u64 {
     match encoding {
-        Encoding::Base64 | Encoding::QuotedPrintable => length,
-        Encoding::Identity => {
-            let characters = length.div_ceil(3) * 4;
-            characters + characters.div_ceil(LINE as u64).saturating_sub(1) * 2
-        }
+        Encoding::Base64 | Encoding::QuotedPrintable | Encoding::Uuencode => length,
+        Encoding::Identity => as_base64(length),
+        Encoding::Within { length, .. } => as_base64(length),
     }
+}
+
+fn as_base64(length: u64) -> u64 {
+    let characters = length.div_ceil(3) * 4;
+    characters + characters.div_ceil(LINE as u64).saturating_sub(1) * 2
 }
 
 /// Turns the bytes of one span, as they come, into lines for the wire. No CRLF is added behind the last one.
 pub struct Recoder {
     encoding: Encoding,
+    /// Opens what no mail program would know, so that it goes out as base64.
+    opener: Option<Decoder>,
     /// Characters on the line begun.
     column: usize,
     /// Identity: bytes that do not fill a line yet. Quoted-printable: the line begun.
@@ -47,7 +53,9 @@ pub struct Recoder {
 
 impl Recoder {
     pub fn new(encoding: Encoding) -> Recoder {
-        Recoder { encoding, column: 0, pending: Vec::new(), after_cr: false }
+        let opener = matches!(encoding, Encoding::Uuencode | Encoding::Within { .. });
+        let opener = opener.then(|| Decoder::new(encoding));
+        Recoder { encoding, opener, column: 0, pending: Vec::new(), after_cr: false }
     }
 
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -60,6 +68,11 @@ impl Recoder {
                 }
             }
             Encoding::Identity => self.push_identity(bytes, out),
+            Encoding::Uuencode | Encoding::Within { .. } => {
+                let mut opened = Vec::with_capacity(bytes.len());
+                self.opener.iter_mut().for_each(|opener| opener.feed(bytes, &mut opened));
+                self.push_identity(&opened, out);
+            }
             Encoding::QuotedPrintable => bytes.iter().for_each(|&byte| self.push_quoted(byte, out)),
         }
     }
@@ -67,7 +80,12 @@ impl Recoder {
     pub fn finish(mut self, out: &mut Vec<u8>) {
         match self.encoding {
             Encoding::Base64 => {}
-            Encoding::Identity => {
+            Encoding::Identity | Encoding::Uuencode | Encoding::Within { .. } => {
+                let mut opened = Vec::new();
+                if let Some(opener) = self.opener.take() {
+                    opener.finish(&mut opened);
+                }
+                self.push_identity(&opened, out);
                 let last = std::mem::take(&mut self.pending);
                 STANDARD.encode(last).bytes().for_each(|byte| self.put(byte, out));
             }
@@ -204,6 +222,18 @@ mod tests {
         assert_eq!(recoded(Encoding::Identity, b""), "");
         let line = recoded(Encoding::Identity, &bytes[..57]);
         assert_eq!(line.len() as u64, size_on_the_wire(57, Encoding::Identity));
+    }
+
+    #[test]
+    fn files_within_files_and_uuencoded_ones_become_base64() {
+        let within = Encoding::Within { outer: crate::mail::Outer::Base64, start: 3, length: 70 };
+        let raw = STANDARD.encode([&b"abc"[..], &[b'x'; 70], b"rest"].concat());
+        let text = recoded(within, raw.as_bytes());
+        assert_legal(&text);
+        assert_eq!(STANDARD.decode(text.replace("\r\n", "")).unwrap(), [b'x'; 70]);
+        assert_eq!(text.len() as u64, size_on_the_wire(raw.len() as u64, within));
+        let text = recoded(Encoding::Uuencode, b"begin 644 a.txt\r\n#8V%T\r\n`\r\nend\r\n");
+        assert_eq!(STANDARD.decode(text).unwrap(), b"cat");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::tx::placeholders;
 use super::{Counter, Error, Statement, Tx};
 use crate::clock::Micros;
+use crate::mail::quoting::Piece;
 use crate::mail::{Address, Attachment, NamedAddress};
 use crate::ticket::{AccountId, ArrivalId, ContactId, EventNumber, LogEntryId, Status, TicketId, TypeId};
 
@@ -98,6 +99,8 @@ pub struct NewEntry<'a> {
     pub subject: &'a str,
     pub body: &'a str,
     pub body_truncated: bool,
+    /// What the pieces of the body are; empty where all of it is new words.
+    pub pieces: &'a [Piece],
     pub message_id: &'a str,
     pub id_hash: Option<&'a [u8]>,
     pub receivers: &'a [Receiver],
@@ -189,8 +192,8 @@ impl Tx {
     pub async fn insert_entry(&mut self, entry: &NewEntry<'_>, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "INSERT INTO log_entry (id, ticket_id, kind, arrival_id, author_address, author_name, subject, body, \
-             body_truncated, message_id, id_hash, receivers, code, number, sent_us, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             body_truncated, pieces, message_id, id_hash, receivers, code, number, sent_us, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         )
         .bind(entry.id.0)
         .bind(entry.ticket.0)
@@ -201,6 +204,10 @@ impl Tx {
         .bind(entry.subject)
         .bind(entry.body)
         .bind(i64::from(entry.body_truncated))
+        .bind(match entry.pieces {
+            [] => String::new(),
+            pieces => serde_json::to_string(pieces)?,
+        })
         .bind(entry.message_id)
         .bind(entry.id_hash)
         .bind(serde_json::to_string(entry.receivers)?)
@@ -232,7 +239,7 @@ impl Tx {
             .bind(arrival.0)
             .bind(attachment.span.offset as i64)
             .bind(attachment.span.length as i64)
-            .bind(attachment.span.encoding.as_str());
+            .bind(attachment.span.encoding.to_string());
             self.later(query)?;
         }
         Ok(())

@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::trace::Trace;
 use super::{Act, Code, Decision, Finding, Kind, Step};
+use crate::mail::quoting::Split;
 use crate::mail::{Attachment, Message, MessageId, NamedAddress};
 use crate::ticket::{LogEntryId, TicketId};
 
@@ -84,6 +86,7 @@ pub struct Place<'a> {
 impl Explanation {
     pub fn of(message: &Message, decision: &Decision, place: &Place) -> Explanation {
         let split = message.split();
+        let trace = decision.trace.iter().cloned().chain(read(message, &split)).collect();
         Explanation {
             file: place.file.map(str::to_owned),
             kind: decision.kind,
@@ -106,9 +109,26 @@ impl Explanation {
             attachments: message.attachments.iter().map(attachment).collect(),
             bounces: decision.bounces.iter().map(bounce).collect(),
             trust: Trust { grade: "neutral".into(), spf: None, dkim: None, dmarc: None },
-            trace: decision.trace.clone(),
+            trace,
         }
     }
+}
+
+/// What the reading found, after what was decided: parts of a kind, and what is not the sender's new words.
+fn read(message: &Message, split: &Split) -> Vec<Step> {
+    let mut trace = Trace::default();
+    if !message.content.is_empty() {
+        trace.note("content", message.content.join(", "), "named");
+    }
+    if !split.is_all_new() {
+        let (shown, all) = (split.visible.len(), message.text.len());
+        trace.note(
+            "new_words",
+            split.rules.join(", "),
+            format!("{shown} of {all} bytes of text are shown as new"),
+        );
+    }
+    trace.into_steps()
 }
 
 /// An invalid ticket's is the one that it merely named: that stands in reason and trace.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use maildesk::mail::{self, Defect, Message};
 use maildesk::triage::{self, Clues, Kind, Rules};
 
-fn corpora() -> Option<PathBuf> {
+pub fn corpora() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "a test has no config")]
     let named = std::env::var("MAILDESK_CORPORA");
     let root = PathBuf::from(

@@ -27,6 +27,7 @@ mod log_events;
 mod mailboxes;
 mod maildir;
 mod moving;
+mod new_words;
 mod oauth;
 mod one_run;
 mod outbound;

@@ -98,7 +98,9 @@ fn is_attribution(said: &str, lines: &[Line], last: usize) -> bool {
     let is_over_quote = below.is_some_and(Line::is_quoted);
     let words = said.split_whitespace().count();
     let starts = is_start(said);
-    if has_verb && has_date && (has_colon || starts) && words <= 40 {
+    // A verb in the middle may be anybody's sentence, unless a day or an address stands by it.
+    let is_sure = has_verb_last || has_address || is_over_quote || has_day(said);
+    if has_verb && has_date && is_sure && (has_colon || starts) && words <= 40 {
         return true;
     }
     if has_verb && has_address && has_colon && words <= 25 {

@@ -5,6 +5,9 @@ use super::Role;
 /// Longer lines are somebody's words or garbage: no program marks anything with so long a line.
 pub(super) const MARK_LIMIT: usize = 600;
 
+/// Lines that are told apart; what follows is one more, however long. Nobody writes so many.
+const MAX_LINES: usize = 20_000;
+
 #[derive(Clone, Debug)]
 pub(super) struct Line<'t> {
     /// In the text.
@@ -36,6 +39,15 @@ impl Line<'_> {
         self.text.len() <= MARK_LIMIT && !self.text.is_empty()
     }
 
+    /// It has what every mark has: a digit, a colon, an address or dashes. Cheap, for it is asked of every line.
+    pub fn looks_marked(&self) -> bool {
+        let bytes = self.text.as_bytes();
+        let near = &bytes[..bytes.len().min(MARK_LIMIT)];
+        near.iter().any(|b| b.is_ascii_digit() || matches!(b, b':' | b'@' | b'-' | b'_'))
+            || self.text.contains(['：', '—', '–', '─', '﹕', '▼', '↑'])
+            || matches!(self.text.trim_start().as_bytes().first(), Some(b'=' | b'*' | b'#' | b'~' | b'<'))
+    }
+
     pub fn is_free(&self) -> bool {
         self.role == Role::New
     }
@@ -45,6 +57,10 @@ pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
     let mut lines = Vec::with_capacity(text.len() / 40 + 1);
     let mut start = 0;
     for piece in text.split_inclusive('\n') {
+        if lines.len() == MAX_LINES {
+            lines.push(Line { start, text: text[start..].trim_end(), role: Role::New });
+            break;
+        }
         let words = piece.trim_end();
         lines.push(Line { start, text: words, role: Role::New });
         start += piece.len();

@@ -6,6 +6,8 @@ use super::line::{Line, begins_with, ends_with, is_ruler};
 
 /// Lines with words that may stand below a ruler for it to be a footer's.
 const MAX_FOOTER: usize = 12;
+/// A signature begins within so many lines of the end.
+const LOOKED_AT: usize = 200;
 /// Below the `-- ` line and a mobile program's.
 const MAX_LINE: usize = 160;
 /// A paragraph shorter than this is no disclaimer.
@@ -14,8 +16,13 @@ const SHORTEST_DISCLAIMER: usize = 100;
 /// Where a signature begins among lines of new words, and by which rule.
 pub(super) fn find(lines: &[&Line]) -> Option<(usize, &'static str)> {
     let mut has_words = false;
+    let from = lines.len().saturating_sub(LOOKED_AT);
     for (at, line) in lines.iter().enumerate() {
         if line.is_blank() {
+            continue;
+        }
+        if at < from {
+            has_words = true;
             continue;
         }
         let rule = (has_words && line.may_be_mark()).then(|| rule_of(lines, at)).flatten();

@@ -178,9 +178,8 @@ impl Tx {
         let mut row = super::Reader::new(&row);
         let (name, size, arrival) = (row.text()?, row.whole()?, ArrivalId(row.int()?));
         let (offset, length, word) = (row.whole()?, row.whole()?, row.text()?);
-        let encodings = [Encoding::Identity, Encoding::Base64, Encoding::QuotedPrintable];
-        let encoding = encodings.into_iter().find(|encoding| encoding.as_str() == word);
-        let encoding = encoding.ok_or_else(|| Error::Corrupt(format!("transfer encoding {word:?}")))?;
+        let encoding = word.parse::<Encoding>();
+        let encoding = encoding.map_err(|()| Error::Corrupt(format!("transfer encoding {word:?}")))?;
         Ok(AttachmentPlace { name, size, arrival, span: Span { offset, length, encoding } })
     }
 }

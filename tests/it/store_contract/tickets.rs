@@ -146,6 +146,7 @@ async fn entries_make_a_thread(store: &Store) {
         subject: "",
         body: "",
         body_truncated: true,
+        pieces: &[],
         message_id: "",
         id_hash: None,
         receivers: &receivers,

@@ -299,6 +299,7 @@ pub async fn write_entry(
         subject: "printer",
         body: "on fire",
         body_truncated: false,
+        pieces: &[],
         message_id: &message_id,
         id_hash: Some(&id_hash(&message_id)),
         receivers: &[],

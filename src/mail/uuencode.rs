@@ -1,0 +1,158 @@
+//! Files that old programs put into a text as lines (POSIX uuencode): `begin 644 name`, lines, `end`.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+/// The longest line that a program writes: 45 bytes make 61 characters, and some add a checksum.
+const MAX_LINE: usize = 100;
+const MAX_FILES: usize = 100;
+
+pub(super) struct File<'b> {
+    pub name: &'b [u8],
+    /// From `begin` to the end of the `end` line.
+    pub range: Range<usize>,
+    /// Decoded bytes.
+    pub size: u64,
+}
+
+/// Whether there may be a file in it: cheap, for every text is asked.
+pub(super) fn begins(text: &str) -> bool {
+    memmem::find(text.as_bytes(), b"begin ").is_some() && memmem::find(text.as_bytes(), b"\nend").is_some()
+}
+
+/// The files in a text, in order.
+pub(super) fn files(text: &[u8]) -> Vec<File<'_>> {
+    let mut files: Vec<File> = Vec::new();
+    let mut at = 0;
+    for begin in memmem::find_iter(text, b"begin ") {
+        if begin < at || (begin > 0 && text[begin - 1] != b'\n') || files.len() == MAX_FILES {
+            continue;
+        }
+        match file(text, begin) {
+            Ok(file) => {
+                at = file.range.end;
+                files.push(file);
+            }
+            Err(looked_at) => at = looked_at,
+        }
+    }
+    files
+}
+
+/// The same text without them; a file's place keeps its first line, so that a reader sees what was there.
+pub(super) fn without_files(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut at = 0;
+    for file in files(text.as_bytes()) {
+        kept.push_str(&text[at..file.range.start]);
+        at = file.range.end;
+    }
+    kept.push_str(&text[at..]);
+    kept
+}
+
+/// The file that begins at `begin`, or up to where there is none.
+fn file(text: &[u8], begin: usize) -> Result<File<'_>, usize> {
+    let mut lines = text[begin..].split_inclusive(|b| *b == b'\n');
+    let head = lines.next().unwrap_or_default();
+    let mut end = begin + head.len();
+    let words = head[6..].trim_ascii();
+    let mode = words.iter().take_while(|b| (b'0'..=b'7').contains(b)).count();
+    let name = words[mode..].trim_ascii();
+    if !(3..=4).contains(&mode) || words.get(mode) != Some(&b' ') || name.is_empty() {
+        return Err(end);
+    }
+    let mut size = 0;
+    for line in lines {
+        end += line.len();
+        let line = line.trim_ascii_end();
+        if line == b"end" {
+            return Ok(File { name, range: begin..end, size });
+        }
+        match length_of(line) {
+            Some(bytes) => size += bytes as u64,
+            None => return Err(end),
+        }
+    }
+    Err(end)
+}
+
+/// How many bytes a line says that it holds; none if it is no such line.
+fn length_of(line: &[u8]) -> Option<usize> {
+    let Some(first) = line.first() else { return Some(0) };
+    let is_line = line.len() <= MAX_LINE && line.iter().all(|b| (b' '..=b'`').contains(b));
+    let length = usize::from(first.wrapping_sub(b' ') & 0x3f);
+    let room = (line.len() - 1).div_ceil(4) * 3;
+    // Blanks at the end of a line get lost on the way: a line may be shorter than it says.
+    (is_line && (*first >= b' ') && (room + 24 >= length || length == 0)).then_some(length)
+}
+
+/// Opens such lines, from `begin` to `end`, as they come.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pending: Vec<u8>,
+    has_ended: bool,
+}
+
+impl Lines {
+    pub fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        for part in piece.split_inclusive(|b| *b == b'\n') {
+            let room = (MAX_LINE * 4).saturating_sub(self.pending.len());
+            self.pending.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                self.line(out);
+            }
+        }
+    }
+
+    pub fn finish(mut self, out: &mut Vec<u8>) {
+        self.line(out);
+    }
+
+    fn line(&mut self, out: &mut Vec<u8>) {
+        let line = std::mem::take(&mut self.pending);
+        let line = line.trim_ascii_end();
+        if self.has_ended || line.is_empty() || line.starts_with(b"begin ") {
+            return;
+        }
+        self.has_ended = line == b"end";
+        let Some(length) = length_of(line).filter(|_| !self.has_ended) else { return };
+        let digit = |at: usize| line.get(at).map_or(0, |b| b.wrapping_sub(b' ') & 0x3f);
+        for at in 0..length {
+            let from = 1 + at / 3 * 4 + at % 3;
+            let (high, low) = (digit(from), digit(from + 1));
+            out.push(match at % 3 {
+                0 => high << 2 | low >> 4,
+                1 => high << 4 | low >> 2,
+                _ => high << 6 | low,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Encoding;
+    use super::super::decode::decode_span;
+    use super::*;
+
+    const TEXT: &str =
+        "Here it is\n\nbegin 644 a file.txt\n#8V%T\n`\nend\nand on\nbegin 644 words\nof mine\nend\n";
+
+    #[test]
+    fn files_are_told_from_words() {
+        let files = files(TEXT.as_bytes());
+        assert_eq!(files.len(), 1);
+        assert_eq!((files[0].name, files[0].size), (&b"a file.txt"[..], 3));
+        assert_eq!(decode_span(&TEXT.as_bytes()[files[0].range.clone()], Encoding::Uuencode), b"cat");
+        assert_eq!(without_files(TEXT), "Here it is\n\nand on\nbegin 644 words\nof mine\nend\n");
+        assert!(begins(TEXT) && !begins("I begin to see"));
+    }
+
+    #[test]
+    fn a_text_of_many_beginnings_takes_linear_time() {
+        let text = "begin 644 x\n".repeat(100_000);
+        assert!(super::files(text.as_bytes()).is_empty());
+    }
+}
