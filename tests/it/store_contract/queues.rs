@@ -104,6 +104,7 @@ async fn a_bounce_is_resolved_once(store: &Store) {
         hard: true,
         action: "failed".into(),
         diagnostic: "550 no such\u{0}user".into(),
+        reply_code: Some(550),
         original_message_id: "m@x".into(),
         is_attributed: true,
     };
