@@ -106,13 +106,13 @@ impl Intake {
             }
             let kept = page.into_iter().map(|pending| Kept { pending, bytes: Held::Store }).collect();
             // Before any is in hand: what waits for the scanner has killed nobody.
-            let batch = self.scan(kept).await?;
+            let batch = Box::pin(self.scan(kept)).await?;
             if one_by_one && let Some(one) = batch.scanned.first() {
                 let mut tx = self.desk.store.write().await?;
                 tx.take_in_hand(one.kept.pending.id).await?;
                 tx.commit().await?;
             }
-            let decided = self.decide_scanned(batch.scanned, true).await?;
+            let decided = Box::pin(self.decide_scanned(batch.scanned, true)).await?;
             fates.merge(&decided.fates);
             // What has tries left has them at once; what waits for the scanner is passed by.
             after = decided.waiting.first().map_or(end, |id| ArrivalId(id.0 - 1));
@@ -151,8 +151,9 @@ impl Intake {
     /// First all together, with few trips to the store; where anything of it fails, one by one, each with a savepoint, so
     /// that the one that fails is found out and the others go on.
     pub(super) async fn decide(&self, batch: Vec<Kept>, is_owed: bool) -> Result<Decided, Failure> {
-        let ScannedBatch { scanned, unscanned } = self.scan(batch).await?;
-        let decided = self.decide_scanned(scanned, is_owed).await?;
+        // On the heap: a round's future is deep as it is.
+        let ScannedBatch { scanned, unscanned } = Box::pin(self.scan(batch)).await?;
+        let decided = Box::pin(self.decide_scanned(scanned, is_owed)).await?;
         Ok(Decided { unscanned, ..decided })
     }
 

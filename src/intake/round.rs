@@ -138,7 +138,7 @@ impl Intake {
 
     async fn round_on<S: Source>(&self, mailbox: &MailboxRow, source: &mut S) -> Result<Ended, Failure> {
         let mut report = RoundReport {
-            fates: self.decide_pending(Of::Mailbox(mailbox.id), false).await?,
+            fates: Box::pin(self.decide_pending(Of::Mailbox(mailbox.id), false)).await?,
             ..RoundReport::default()
         };
         let owing = ArrivalState::AckPending;
@@ -154,7 +154,7 @@ impl Intake {
                 not_given: &mut not_given,
                 report: &mut report,
             };
-            match self.folder_round(mailbox, folder, source, seen).await {
+            match Box::pin(self.folder_round(mailbox, folder, source, seen)).await {
                 Ok(()) if report.is_held => break,
                 Ok(()) => {}
                 // One folder is missing or closed to us: the others are read all the same.
@@ -215,7 +215,7 @@ impl Intake {
             is_shadow,
             report,
         };
-        folder_round.run(source, work).await?;
+        Box::pin(folder_round.run(source, work)).await?;
         if !is_shadow {
             self.settle_gone(&place, &listing).await?;
         }
@@ -224,7 +224,7 @@ impl Intake {
 
     /// A round over a mailbox that an MTA fills: what it has brought is decided. Nobody is to be told.
     pub async fn round_of_pipe(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
-        let fates = self.decide_pending(Of::Mailbox(mailbox.id), false).await?;
+        let fates = Box::pin(self.decide_pending(Of::Mailbox(mailbox.id), false)).await?;
         let balance = self.check_balance(mailbox).await?;
         Ok(RoundReport {
             listed: fates.total(),
@@ -346,16 +346,16 @@ struct FolderRound<'a> {
 impl FolderRound<'_> {
     async fn run<S: Source>(&mut self, source: &mut S, mut work: Work) -> Result<(), Failure> {
         // Older than what is new: a reply finds its parent.
-        self.out_of_shadow(&mut work).await?;
+        Box::pin(self.out_of_shadow(&mut work)).await?;
         for (item, known) in &work.too_big {
             if self.has_room() {
-                self.leave(source, item, *known).await?;
+                Box::pin(self.leave(source, item, *known)).await?;
             }
         }
         for (item, known) in &work.wanted {
             if self.has_room() {
                 self.intake.pulse.progress();
-                self.take_in_left(source, item, known).await?;
+                Box::pin(self.take_in_left(source, item, known)).await?;
             }
         }
         let (new, resized) = if self.has_room() { (work.new, work.resized) } else { (vec![], vec![]) };
@@ -384,7 +384,7 @@ impl FolderRound<'_> {
                 Ok::<_, Failure>((told, fetched))
             };
             let deciding = async {
-                let decided = self.take_in(fetched, &confirmed).await;
+                let decided = Box::pin(self.take_in(fetched, &confirmed)).await;
                 drop(share);
                 decided
             };
@@ -552,7 +552,7 @@ impl FolderRound<'_> {
             Err(failure) => return Err(failure),
         };
         let left = Left { item, headers, known: Some(known.id), why: Why::Refused(words) };
-        if let Some(fates) = self.intake.leave(self.place, &left).await? {
+        if let Some(fates) = Box::pin(self.intake.leave(self.place, &left)).await? {
             self.report.left += 1;
             self.report.fates.merge(&fates);
         }
