@@ -143,7 +143,9 @@ impl Works {
             if let Some(lease) = self.leases.held(&name) {
                 return Ok(self.under(&lease));
             }
-            if let Some(holder) = self.leases.sight().await?.holder(&name) {
+            let (sight, us) = (self.leases.sight().await?, self.leases.owner());
+            let is_another = sight.leases.iter().any(|lease| lease.name == name && lease.owner != us);
+            if let Some(holder) = sight.holder(&name).filter(|_| is_another) {
                 break format!("{holder}, reads it: ask there");
             }
             // A daemon that has just started is about to take it.
