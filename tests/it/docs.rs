@@ -98,8 +98,9 @@ fn docs_name_the_crash_points_that_there_are() {
 }
 
 fn is_crash_point(name: &str) -> bool {
-    name.split_once('.')
-        .is_some_and(|(step, point)| ["keep", "decide", "ack", "send", "lease"].contains(&step) && !point.is_empty())
+    name.split_once('.').is_some_and(|(step, point)| {
+        ["keep", "decide", "ack", "send", "lease"].contains(&step) && !point.is_empty()
+    })
 }
 
 #[test]
