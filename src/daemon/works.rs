@@ -39,6 +39,8 @@ use crate::ticket::{ArrivalId, MailboxId};
 
 /// No shorter silence of a mailbox is told, so none is looked at.
 const LEAST_SILENCE_US: i64 = 24 * 3600 * Micros::SECOND;
+/// How long a mailbox that nobody has is waited for.
+const FREE_FOR: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long an import waits for a batch of another one, and how often it looks.
 const IMPORT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 const IMPORT_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
@@ -164,12 +166,21 @@ impl Works {
             return Ok(self.clone());
         }
         let name = lease_of(mailbox.id);
-        if let Some(lease) = self.leases.held(&name) {
-            return Ok(self.under(&lease));
-        }
-        let words = match self.leases.sight().await?.holder(&name) {
-            Some(holder) => format!("{holder}, reads it: ask there"),
-            None => "no daemon has it at this moment: try again in a minute".to_owned(),
+        let begun = tokio::time::Instant::now();
+        let words = loop {
+            if let Some(lease) = self.leases.held(&name) {
+                return Ok(self.under(&lease));
+            }
+            let (sight, us) = (self.leases.sight().await?, self.leases.owner());
+            let is_another = sight.leases.iter().any(|lease| lease.name == name && lease.owner != us);
+            if let Some(holder) = sight.holder(&name).filter(|_| is_another) {
+                break format!("{holder}, reads it: ask there");
+            }
+            // A daemon that has just started is about to take it.
+            if begun.elapsed() > FREE_FOR {
+                break "no daemon has it at this moment: try again in a minute".to_owned();
+            }
+            tokio::time::sleep(IMPORT_LOOK).await;
         };
         Err(Failure::temporary(words).kind(Kind::Other).of(format!("mailbox {:?}", mailbox.spec.name)))
     }
