@@ -98,11 +98,9 @@ async fn a_message_that_alone_is_refused_is_told_from_the_others() {
     assert!(matches!(fetched[1].bytes, Bytes::Memory(_)), "{fetched:?}");
     // One that is refused in the midst of it, after pieces that were given.
     let large = SPOOL_FROM + 9;
-    let script = format!(
-        "C: $tag UID FETCH 1 *\nS: * 1 FETCH (UID 1 BODY[]<0> \"123456789\")\nS: $tag OK\n\
-         C: $tag UID FETCH 1 (UID BODY.PEEK[]<9.*\nS: $tag NO cannot read it"
-    );
-    let fetched = fetch(&script, &[item(1, large)]).await.expect("a session that goes on");
+    let script = "C: $tag UID FETCH 1 *\nS: * 1 FETCH (UID 1 BODY[]<0> \"123456789\")\nS: $tag OK\n\
+         C: $tag UID FETCH 1 (UID BODY.PEEK[]<9.*\nS: $tag NO cannot read it";
+    let fetched = fetch(script, &[item(1, large)]).await.expect("a session that goes on");
     assert!(matches!(fetched[0].bytes, Bytes::Refused(_)), "{fetched:?}");
 }
 

@@ -100,7 +100,6 @@ async fn a_bounce_is_resolved_once(store: &Store) {
         status: "5.1.1".into(),
         status_stated: true,
         class: "user_unknown".into(),
-        reply_code: Some(550),
         hard: true,
         action: "failed".into(),
         diagnostic: "550 no such\u{0}user".into(),
