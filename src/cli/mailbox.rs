@@ -169,7 +169,7 @@ fn shown(row: &MailboxRow, alert: Option<&AlertLine>) -> Result<serde_json::Valu
         "failing_since": row.failing_since.map(Micros::rfc3339),
         "failures": row.failures,
         "last_error": row.last_error,
-        "failure": alert.map(|a| &a.kind),
+        "failure": (!row.failure_kind.is_empty()).then_some(&row.failure_kind),
         "advice": alert.map(|a| &a.advice),
         "shown": row.shown,
     });

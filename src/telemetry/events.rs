@@ -281,6 +281,24 @@ pub const EVENTS: &[Event] = &[
         &["arrival.id"],
         "The stored bytes of one message cannot be read. It has a try more, and becomes an error ticket after the last one.",
     ),
+    event(
+        "lease.kept",
+        Level::WARN,
+        &[],
+        "A mailbox or job could not be given back to the other daemons; they have it when this daemon's lease is over.",
+    ),
+    event(
+        "lease.life_over",
+        Level::WARN,
+        &["daemon.id"],
+        "The lease could not be renewed in time: others may have what this daemon held. It stopped that, and begins anew.",
+    ),
+    event(
+        "lease.unrenewed",
+        Level::DEBUG,
+        &[],
+        "The lease could not be renewed this time; it is tried again.",
+    ),
     event("oauth.connected", Level::INFO, &["grant.owner"], "Somebody has signed in for a mailbox or relay."),
     event(
         "oauth.forgotten",
@@ -300,24 +318,6 @@ pub const EVENTS: &[Event] = &[
         Level::WARN,
         &["grant.owner", "code"],
         "The identity provider gave no access token; the code stands in docs/oauth.md, with what to do.",
-    ),
-    event(
-        "lease.kept",
-        Level::WARN,
-        &[],
-        "A mailbox or job could not be given back to the other daemons; they have it when this daemon's lease is over.",
-    ),
-    event(
-        "lease.life_over",
-        Level::WARN,
-        &["daemon.id"],
-        "The lease could not be renewed in time: others may have what this daemon held. It stopped that, and begins anew.",
-    ),
-    event(
-        "lease.unrenewed",
-        Level::DEBUG,
-        &[],
-        "The lease could not be renewed this time; it is tried again.",
     ),
     event(
         "outbound.deferred",

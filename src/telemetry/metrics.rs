@@ -297,7 +297,7 @@ fn register(registry: &mut Registry, definition: &Definition, metric: impl Metri
 
 #[cfg(test)]
 mod tests {
-    use super::super::health::{Count, MailboxHealth, RelayHealth};
+    use super::super::health::{Count, GrantHealth, MailboxHealth, RelayHealth};
     use super::*;
 
     fn filled() -> String {
@@ -321,6 +321,15 @@ mod tests {
         health.arrivals.push(Count { state: "kept".into(), count: 2 });
         health.queue.recipients.push(Count { state: "queued".into(), count: 7 });
         health.relays.push(RelayHealth { name: "out".into(), state: "ok", failing_since: None });
+        health.grants.push(GrantHealth {
+            kind: "mailbox".into(),
+            name: "support".into(),
+            state: "working".into(),
+            error: String::new(),
+            access_left_s: Some(3000),
+            refresh_days_left: Some(89),
+            secret_days_left: Some(30),
+        });
         metrics.text(&health)
     }
 

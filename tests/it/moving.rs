@@ -12,7 +12,7 @@ use crate::support::trial::{Letter, SUPPORT, make_maildir};
 use crate::support::{postgres, setting};
 
 /// What a copy does not carry, and the tables that belong to the store itself.
-const NOT_CARRIED: &[&str] = &["_sqlx_migrations", "daemon_mark", "lease", "moving", "session"];
+const NOT_CARRIED: &[&str] = &["_sqlx_migrations", "daemon", "daemon_mark", "lease", "moving", "session"];
 const CONFIGURATION: u8 = 78;
 
 /// How many tickets: `MAILDESK_MOVE_TICKETS`, else 300.

@@ -362,13 +362,17 @@ fn a_server_that_does_not_answer_is_unavailable() {
 }
 
 #[test]
-fn a_desk_on_postgres_is_held_by_one() {
+fn a_desk_on_postgres_is_held_by_one_where_it_has_to_be_alone() {
     let Some(url) = crate::support::postgres::database() else { return };
     let desk = Desk::new(&format!("[store]\nurl = \"{url}\"\n"));
     desk.add_mailbox().ok();
     let daemon = desk.daemon();
     let pid = daemon.0.id();
-    desk.run(&["run"]).refused(69, &format!("this desk is held by `maildesk run`, pid {pid} on "));
+    desk.run(&["run"]).refused(69, "a daemon answers there");
+    let backup = desk.folder.path().join("desk.backup").display().to_string();
+    desk.run(&["backup", "--without-key", &backup]).ok();
+    desk.run(&["restore", &backup])
+        .refused(69, &format!("this desk is held by `maildesk run`, pid {pid} on "));
     assert_eq!(desk.run(&["mailbox", "list", "--json"]).json()[0]["name"], "support");
     assert_eq!(daemon.stop(), 0);
     // The server notices the end of a connection a moment later.

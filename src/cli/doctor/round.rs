@@ -66,6 +66,11 @@ async fn round(
         }
     };
     it.ok(format!("relay {} took a mail to {address}: {}", relay.name, sent.words));
+    if !context.is_daemon
+        && let Err(e) = context.works.take_free(std::slice::from_ref(mailbox)).await
+    {
+        return it.fail(e.to_string(), "check the store");
+    }
     loop {
         if let Err(e) = context.works.poll(mailbox).await {
             return it.fail(e.to_string(), "the mailbox cannot be read; the mail may still come");

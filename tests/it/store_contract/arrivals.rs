@@ -17,6 +17,7 @@ on_both!(
     what_is_decided_is_owed_to_its_source,
     only_what_was_in_hand_counts_as_a_try,
     what_was_left_is_taken_in_or_let_go,
+    what_is_refused_is_counted_and_what_was_left_stays_left,
     what_was_left_is_known_under_a_new_number,
 );
 
@@ -219,6 +220,24 @@ async fn what_was_left_is_taken_in_or_let_go(store: &Store) {
     let again = new_error(left[0], EventNumber(50));
     let id = tx.insert_error(&again, at(5)).await.unwrap();
     assert_eq!(tx.error_ticket(id).await.unwrap(), (left[0], "open".to_owned()));
+}
+
+async fn what_is_refused_is_counted_and_what_was_left_stays_left(store: &Store) {
+    let laid = lay_down(store).await;
+    let mut tx = store.desk().await.unwrap();
+    let id = arrive(&mut tx, laid.mailbox, "1", b"x").await;
+    assert_eq!(tx.mark_refused(id).await.unwrap(), 1);
+    assert_eq!(tx.mark_refused(id).await.unwrap(), 2);
+    assert_eq!(state_of(&mut tx, laid.mailbox, &["1"]).await, [ArrivalState::Refused]);
+    assert!(tx.refused().await.unwrap().is_empty(), "it has no error ticket yet");
+    let error = NewError { code: "refused", ..new_error(id, EventNumber(50)) };
+    tx.insert_error(&error, at(5)).await.unwrap();
+    assert_eq!(tx.refused().await.unwrap().into_iter().collect::<Vec<_>>(), [id]);
+    tx.settle_error_of(id, "fetched", at(6)).await.unwrap();
+    let row = NewArrival { state: ArrivalState::Left, ..new_arrival("2", b"") };
+    let left = tx.insert_arrivals(&place(laid.mailbox), &[row], at(0)).await.unwrap()[0];
+    tx.mark_refused(left).await.unwrap();
+    assert_eq!(state_of(&mut tx, laid.mailbox, &["2"]).await, [ArrivalState::Left]);
 }
 
 async fn what_was_left_is_known_under_a_new_number(store: &Store) {
