@@ -14,7 +14,7 @@ pub use metrics::Metrics;
 
 use line::{Prefixed, Text};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::{EnvFilter, FilterExt as _, Targets};
+use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
@@ -43,9 +43,10 @@ pub struct Log {
 /// Starts the log. What is wrong with `levels` is said in words; a second start is none.
 pub fn init(log: &Log) -> Result<(), String> {
     let levels = EnvFilter::try_new(&log.levels).map_err(|e| format!("log levels {:?}: {e}", log.levels))?;
-    let layer = layer(log.is_journal, log.is_json, std::io::stderr).with_filter(levels.and(caps()));
-    // A test's process may have one already.
-    if tracing_subscriber::registry().with(layer).try_init().is_err() {
+    let layer = layer(log.is_journal, log.is_json, std::io::stderr);
+    // As layers and not as a filter of the one layer: there sqlx's question whether a level is on would swallow the next
+    // event of its thread. A test's process may have a log already.
+    if tracing_subscriber::registry().with(levels).with(caps()).with(layer).try_init().is_err() {
         tracing::debug!("telemetry.started_already");
     }
     Ok(())

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use maildesk::telemetry::events::{self, EVENTS};
 
-use crate::support::sources;
+use crate::support::program::{Desk, Store};
+use crate::support::{sources, wait_until};
 
 /// One call: where, its level, its fields, and what its message begins with.
 #[derive(Debug, PartialEq)]
@@ -160,4 +162,21 @@ fn calls_are_read_as_they_are_written() {
             call("x.rs:3", "INFO", &[], "room.ended"),
         ]
     );
+}
+
+#[test]
+fn at_the_finest_level_no_event_is_missing() {
+    for store in [Store::Sqlite, Store::Postgres] {
+        let Some(desk) = Desk::new(store) else { continue };
+        desk.configure("");
+        let mut daemon = desk.spawn(&["-vv", "run"]);
+        wait_until("the start in the log", Duration::from_secs(30), || {
+            daemon.log().contains("daemon.started").then_some(())
+        });
+        assert!(daemon.stop().success());
+        let log = daemon.log();
+        for event in ["daemon.starting", "daemon.stopping", "daemon.stopped"] {
+            assert!(log.contains(event), "{store:?}: {event} is not in {log}");
+        }
+    }
 }
