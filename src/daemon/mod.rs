@@ -1,5 +1,6 @@
 //! The process on one screen: what it starts, what it looks after, and in which order it stops.
 
+mod alarms;
 mod bounces;
 mod clock_watch;
 mod health;
@@ -9,6 +10,7 @@ mod mailboxes;
 mod notify;
 mod pipes;
 mod put_back;
+mod rounds;
 mod space;
 mod spread;
 mod store_watch;

@@ -5,48 +5,37 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Heard;
 use super::store_watch::StoreWatch;
 use super::supervise::{Care, Tasks};
 use super::tokens;
-use crate::alert::{self, Alarm, silence};
-use crate::clock::{Clock, Micros, Pulse};
-use crate::config::{Auth, Mode, Protocol, Run, Tls, VirusScanner};
+use crate::clock::{Clock, Pulse};
+use crate::config::{Auth, Protocol, Run, VirusScanner};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
-use crate::intake::{Fates, Intake, RoundReport, SCANNER_ALERT, Scanning, Settings, Shares};
+use crate::intake::{Fates, Intake, Scanning, Settings, Shares};
 use crate::lease::{Lease, Leases};
-use crate::letters::{Letter, Letters};
+use crate::letters::Letters;
 use crate::net::{Deadlines, Http, Login};
 use crate::oauth::Grants;
-use crate::outbound::{Outbound, RelayBook, RelayFailure, RelaySettings, Relays, Report};
+use crate::outbound::{Outbound, RelayBook, RelaySettings, Relays};
 use crate::scanner::Scanner;
 use crate::seal::SealingKey;
-use crate::sources;
-use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
-use crate::sources::maildir::MaildirSource;
-use crate::sources::pop3::{Pop3Settings, Pop3Source};
+use crate::sources::imap::{ImapSettings, ImapSource};
 use crate::store::arrival::Of;
-use crate::store::listing::ALL;
-use crate::store::{MailboxRow, Quiet, Restored, Space, Store, free_bytes};
+use crate::store::{MailboxRow, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
-use crate::ticket::{ArrivalId, MailboxId};
+use crate::ticket::MailboxId;
 
-/// No shorter silence of a mailbox is told, so none is looked at.
-const LEAST_SILENCE_US: i64 = 24 * 3600 * Micros::SECOND;
 /// How long a mailbox that nobody has is waited for.
 const FREE_FOR: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long an import waits for a batch of another one, and how often it looks.
 const IMPORT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 const IMPORT_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
-/// So many messages of the past say how often mail comes.
-const TIMES_OF_MAIL: i64 = 3000;
-
 /// A desk at work. Cheap to clone.
 #[derive(Clone)]
 pub struct Works {
@@ -233,43 +222,6 @@ impl Works {
         Ok(mailboxes)
     }
 
-    /// One round over one mailbox in a session of its own.
-    pub async fn poll(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
-        self.visit(mailbox, None, false).await.map(|(report, _)| report)
-    }
-
-    /// One round over one mailbox, on a task of its own: a panic in a parser of the wire ends the round, nothing else.
-    /// How it went is written on the mailbox, and an alert is raised or cleared. Too little disk is no fault of its.
-    /// `session`: of an earlier round, still open. `keeps`: the session is handed back where the server offers IDLE.
-    pub(super) async fn visit(
-        &self,
-        mailbox: &MailboxRow,
-        session: Option<ImapSource>,
-        keeps: bool,
-    ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
-        self.require_live().await?;
-        self.intake.space.require()?;
-        let turn = self.turn(mailbox);
-        let _turn = turn.lock().await;
-        let (ours, mut row) = (self.on_mailbox(mailbox).await?, mailbox.clone());
-        if self.is_shadow() {
-            row.spec.mode = Mode::Shadow;
-        }
-        let works = ours.clone();
-        let mut task = JoinSet::new();
-        let begun = tokio::time::Instant::now();
-        task.spawn(async move { works.round(&row, session, keeps).await });
-        let ended = match task.join_next().await {
-            Some(Ok(ended)) => ended,
-            Some(Err(e)) => Err(broken_off("the round", e)),
-            None => Err(Failure::temporary("the round never began")),
-        };
-        self.metrics.round(begun.elapsed(), ended.is_ok());
-        let ended = ended.map_err(|f| f.of(format!("mailbox {:?}", mailbox.spec.name)));
-        ours.record(mailbox, ended.as_ref().map(|(report, _)| report)).await?;
-        ended
-    }
-
     /// Takes in one batch of old mail, between the rounds over its mailbox: two imports of one file double nothing.
     pub async fn import(
         &self,
@@ -348,128 +300,9 @@ impl Works {
     }
 
     /// A desk that was restored does nothing before somebody lets it.
-    async fn require_live(&self) -> Result<(), Failure> {
+    pub(super) async fn require_live(&self) -> Result<(), Failure> {
         let held = self.store.read().await?.held().await?;
         held.map_or(Ok(()), |words| Err(Failure::temporary(words)))
-    }
-
-    async fn round(
-        &self,
-        mailbox: &MailboxRow,
-        session: Option<ImapSource>,
-        keeps: bool,
-    ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
-        self.reread(mailbox).await?;
-        let report = match mailbox.spec.protocol {
-            Protocol::Imap => return self.imap_round(mailbox, session, keeps).await,
-            Protocol::Maildir => self.intake.round(mailbox, MaildirSource::new(&mailbox.spec.host)).await,
-            Protocol::Pop3 => self.pop3_round(mailbox).await,
-            Protocol::Pipe => self.intake.round_of_pipe(mailbox).await,
-        };
-        report.map(|report| (report, None))
-    }
-
-    async fn imap_round(
-        &self,
-        mailbox: &MailboxRow,
-        session: Option<ImapSource>,
-        keeps: bool,
-    ) -> Result<(RoundReport, Option<ImapSource>), Failure> {
-        if let Some(mut session) = session {
-            match self.intake.open_round(mailbox, &mut session).await {
-                Ok(report) => return Ok((report, Some(session))),
-                // Sessions grow old; whether the mailbox fails, a new one says.
-                Err(e) => tracing::debug!(mailbox.name = mailbox.spec.name, "intake.session_ended {e}"),
-            }
-        }
-        let mut source = ImapSource::connect(self.imap_settings(mailbox).await?).await?;
-        if !keeps || !source.offers_idle() {
-            return Ok((self.intake.round(mailbox, source).await?, None));
-        }
-        let report = self.intake.open_round(mailbox, &mut source).await?;
-        Ok((report, Some(source)))
-    }
-
-    /// Session after session, until all is taken in: each is short, for it deletes only at its end.
-    async fn pop3_round(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
-        let mut report = RoundReport { is_cut: true, ..RoundReport::default() };
-        while report.is_cut {
-            let source = Pop3Source::connect(self.pop3_settings(mailbox).await?).await?;
-            report.add(self.intake.round(mailbox, source).await?);
-        }
-        Ok(report)
-    }
-
-    /// After a restore: what was handled since the backup lies where it was moved to, and is read again once.
-    async fn reread(&self, mailbox: &MailboxRow) -> Result<(), Failure> {
-        let restored = self.store.read().await?.restored().await?;
-        let is_due = |r: &Restored| r.rereads.contains(&mailbox.id) && !self.is_shadow();
-        let Some(restored) = restored.filter(is_due) else { return Ok(()) };
-        let (folder, since) = (&mailbox.spec.move_to, restored.since());
-        let fates = match mailbox.spec.protocol {
-            Protocol::Imap => {
-                let settings =
-                    ImapSettings { folders: vec![folder.clone()], ..self.imap_settings(mailbox).await? };
-                let looked = imap::examine(settings.clone()).await?;
-                match looked.folders.first().filter(|f| is_absent(f)) {
-                    // Nothing was ever moved there.
-                    Some(absent) => {
-                        tracing::warn!("intake.nothing_to_read_again {}", absent.words);
-                        Fates::default()
-                    }
-                    None => self.intake.reread(mailbox, ImapSource::connect(settings).await?, since).await?,
-                }
-            }
-            Protocol::Maildir => {
-                let source = MaildirSource::beside(&mailbox.spec.host, folder);
-                self.intake.reread(mailbox, source, since).await?
-            }
-            _ => Fates::default(),
-        };
-        tracing::info!(mailbox.name = mailbox.spec.name, "intake.read_again messages={}", fates.total());
-        let mut tx = self.store.write().await?;
-        tx.reread_done(mailbox.id).await?;
-        Ok(tx.commit().await?)
-    }
-
-    pub async fn imap_settings(&self, mailbox: &MailboxRow) -> Result<ImapSettings, Failure> {
-        let spec = &mailbox.spec;
-        Ok(ImapSettings {
-            host: spec.host.clone(),
-            port: spec.port,
-            tls: protection(spec.tls),
-            login: self.login_of(mailbox).await?,
-            folders: spec.folders.clone(),
-            extra_roots: self.extra_roots.clone(),
-            spool_dir: self.intake.settings.spool.clone(),
-            deadlines: self.deadlines,
-        })
-    }
-
-    pub async fn pop3_settings(&self, mailbox: &MailboxRow) -> Result<Pop3Settings, Failure> {
-        let spec = &mailbox.spec;
-        Ok(Pop3Settings {
-            host: spec.host.clone(),
-            port: spec.port,
-            tls: protection(spec.tls),
-            login: self.login_of(mailbox).await?,
-            extra_roots: self.extra_roots.clone(),
-            spool_dir: self.intake.settings.spool.clone(),
-            deadlines: self.deadlines,
-        })
-    }
-
-    async fn login_of(&self, mailbox: &MailboxRow) -> Result<Login, Failure> {
-        let user = mailbox.spec.username.clone();
-        if mailbox.spec.auth == Auth::Oauth2 {
-            return Ok(tokens::login(&self.grants, &self.clock, mailbox.id.into(), &user));
-        }
-        let Some(id) = mailbox.password else {
-            let words = "it has no password: set one with `maildesk mailbox edit`";
-            return Err(Failure::permanent(words).kind(Kind::Settings));
-        };
-        let password = self.store.read().await?.open_secret(id, &self.key).await?;
-        Ok(Login::Password { user, password })
     }
 
     /// What was kept and not decided and is nobody else's, before anything else. After an unclean stop one by one (M10).
@@ -553,158 +386,11 @@ impl Works {
         }
         Ok(book)
     }
-
-    /// Raises an alert for each relay that fails, clears it for each that works.
-    pub async fn state_relays(&self, report: &Report) -> Result<(), Failure> {
-        for relay in &report.working {
-            self.desk.alerts.state(&format!("relay:{relay}:failing"), None).await?;
-        }
-        for RelayFailure { relay, kind, words } in report.failing.iter().filter(|f| f.kind != Kind::Grant) {
-            let alarm = Alarm {
-                kind: Some(*kind),
-                words: format!("mail waits: {words}"),
-                advice: format!(
-                    "{} It is tried again by itself; `maildesk queue list` shows what waits, and `maildesk doctor` \
-                     tries the relay.",
-                    kind.advice()
-                ),
-            };
-            self.desk.alerts.keep(&format!("relay:{relay}:failing"), Some(&alarm)).await?;
-        }
-        Ok(())
-    }
-
-    /// Raises an alert for each mailbox that is silent for much longer than is usual for it (L8). The next message clears
-    /// it.
-    pub async fn state_silence(&self) -> Result<(), Failure> {
-        let quiet = self.store.read().await?.quiet_mailboxes(LEAST_SILENCE_US).await?;
-        for Quiet { id, name, last_mail, last_ok } in quiet {
-            let times = self.store.read().await?.times_of_mail(id, TIMES_OF_MAIL).await?;
-            let Some(limit) = silence::longest_usual(&times) else { continue };
-            if last_mail.plus(limit) >= last_ok {
-                continue;
-            }
-            let alarm = Alarm {
-                kind: None,
-                words: format!(
-                    "mailbox {name:?}: it is read without trouble, but no mail has come since {}; after its last \
-                     messages up to {} h are usual for it",
-                    last_mail.rfc3339(),
-                    limit.as_secs() / 3600
-                ),
-                advice: "Send a message there and see whether it arrives. If not, look at what lies before the mailbox: \
-                         address, forwarding, MX records, spam filters."
-                    .into(),
-            };
-            self.desk.alerts.keep(&format!("mailbox:{id}:silent"), Some(&alarm)).await?;
-        }
-        Ok(())
-    }
-
-    /// Alerts about mailboxes that are not read any more are over: nobody will find out otherwise.
-    pub async fn clear_left_over(&self) -> Result<(), Failure> {
-        let standing = self.store.read().await?.list_alerts(false, ALL).await?;
-        let mut names: Vec<String> = standing.into_iter().map(|alert| alert.name).collect();
-        names.retain(|name| name.starts_with("mailbox:"));
-        if names.is_empty() {
-            return Ok(());
-        }
-        for mailbox in self.mailboxes_to_read().await? {
-            names.retain(|name| !name.starts_with(&format!("mailbox:{}:", mailbox.id)));
-        }
-        for name in names {
-            self.desk.alerts.keep(&name, None).await?;
-        }
-        Ok(())
-    }
-
-    /// Alerts about templates are over once these work: they are read at the start, and may have been mended since.
-    pub async fn clear_mended_templates(&self) -> Result<(), Failure> {
-        let mut tx = self.store.read().await?;
-        let mut standing: Vec<String> =
-            tx.list_alerts(false, ALL).await?.into_iter().map(|a| a.name).collect();
-        standing.retain(|name| name.starts_with("template:"));
-        if standing.is_empty() {
-            return Ok(());
-        }
-        let rules = tx.load_rules().await?;
-        drop(tx);
-        let languages = || rules.types.iter().map(|of| of.language.as_str()).chain(["en"]);
-        for letter in Letter::samples() {
-            let name = format!("template:{}", letter.name());
-            let works = || languages().all(|tag| self.desk.letters.render(&letter, tag).1.is_none());
-            if standing.contains(&name) && works() {
-                self.desk.alerts.keep(&name, None).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Alerts of the virus scanner are over where there is none any more, or what waited for it was decided without it.
-    pub async fn clear_unscanned(&self) -> Result<(), Failure> {
-        if self.intake.scanning.is_none() {
-            self.desk.alerts.keep(SCANNER_ALERT, None).await?;
-        }
-        let mut tx = self.store.read().await?;
-        let standing = tx.list_alerts(false, ALL).await?;
-        let of = |name: &str| name.strip_prefix("unscanned:")?.parse().ok().map(ArrivalId);
-        let ids: Vec<ArrivalId> = standing.iter().filter_map(|alert| of(&alert.name)).collect();
-        let waiting = tx.still_kept(&ids).await?;
-        drop(tx);
-        for id in ids.iter().filter(|id| !waiting.contains(id)) {
-            self.desk.alerts.keep(&format!("unscanned:{id}"), None).await?;
-        }
-        Ok(())
-    }
-
-    async fn record(
-        &self,
-        mailbox: &MailboxRow,
-        ended: Result<&RoundReport, &Failure>,
-    ) -> Result<(), Failure> {
-        let failure = ended.err();
-        // The store's trouble is not the mailbox's, and cannot be written either.
-        if failure.is_some_and(|f| f.kind.is_store_away()) {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let mut tx = self.store.write().await?;
-        let words = failure.map(|f| (f.kind, f.to_string()));
-        let failed = words.as_ref().map(|(kind, words)| (*kind, words.as_str()));
-        let (failures, since) = tx.record_round(mailbox.id, failed, now).await?;
-        let name = format!("mailbox:{}:failing", mailbox.id);
-        match failure {
-            None => self.desk.alerts.keep_in(&mut tx, &name, None).await?,
-            // The grant has an alert of its own, with what to do.
-            Some(failure) if failure.kind == Kind::Grant => {}
-            // What may pass is not told the first time; what stands is kept up to date.
-            Some(failure)
-                if failure.kind.is_told_after(failures) || tx.open_alert(&name).await?.is_some() =>
-            {
-                let alarm = alert::alarm(failure, since.unwrap_or(now));
-                self.desk.alerts.keep_in(&mut tx, &name, Some(&alarm)).await?;
-            }
-            Some(_) => {}
-        }
-        if ended.is_ok_and(|report| report.fetched > 0) {
-            tx.note_mail(mailbox.id, now).await?;
-            self.desk.alerts.keep_in(&mut tx, &format!("mailbox:{}:silent", mailbox.id), None).await?;
-        }
-        Ok(tx.commit().await?)
-    }
 }
 
 /// The name of a mailbox's lease.
 pub(super) fn lease_of(mailbox: MailboxId) -> String {
     format!("mailbox:{mailbox}")
-}
-
-fn protection(tls: Tls) -> sources::Tls {
-    match tls {
-        Tls::Tls => sources::Tls::Tls,
-        Tls::Starttls => sources::Tls::StartTls,
-        Tls::Plain => sources::Tls::Plain,
-    }
 }
 
 /// A task that panicked, or was ended.
@@ -718,12 +404,6 @@ pub(super) fn broken_off(what: &str, error: tokio::task::JoinError) -> Failure {
         Err(_) => format!("{what} was ended"),
     };
     Failure::temporary(words).kind(Kind::BrokeOff)
-}
-
-/// The server knows no such folder, rather than having a bad day (RFC 5530).
-fn is_absent(folder: &FolderReport) -> bool {
-    const PASSING: &[&str] = &["[UNAVAILABLE]", "[INUSE]", "[LIMIT]", "[SERVERBUG]", "[CONTACTADMIN]"];
-    folder.messages.is_none() && !PASSING.iter().any(|code| folder.words.contains(code))
 }
 
 /// The operator's own templates: every file below the folder, by its path in it.
