@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Intake;
-use super::round::Work;
 use super::source::{Item, Listing, Peeked, Source};
+use super::work::Work;
 use crate::clock::Micros;
 use crate::config::{Handled, Start};
 use crate::failure::Failure;

@@ -8,6 +8,7 @@ mod admit;
 pub mod balance;
 pub mod decide;
 pub mod deliver;
+mod folder;
 pub mod import;
 mod keep;
 mod leave;
@@ -20,6 +21,7 @@ mod shadow;
 mod share;
 pub mod source;
 mod told;
+pub mod work;
 
 use std::path::PathBuf;
 

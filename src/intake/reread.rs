@@ -6,8 +6,8 @@
 use super::Intake;
 use super::decide::Fates;
 use super::keep::Keeping;
-use super::round::batches;
 use super::source::{Bytes, Fetched, Item, Source};
+use super::work::batches;
 use crate::clock::Micros;
 use crate::failure::Failure;
 use crate::store::MailboxRow;
