@@ -33,7 +33,8 @@ pub const POINTS: &[&str] = &[
     "lease.after_give_back",
 ];
 
-/// Stops the process here, as SIGSTOP does, if `MAILDESK_STOP_AT` names this point. Aborts here if `MAILDESK_CRASH_AT` names this point, or `name:n` and it is met for the n-th time.
+/// Stops the process here, as SIGSTOP does, if `MAILDESK_STOP_AT` names this point. Aborts here if `MAILDESK_CRASH_AT` names
+/// this point, or `name:n` and it is met for the n-th time.
 #[cfg(feature = "crash-points")]
 pub fn point(name: &'static str) {
     use std::sync::OnceLock;
@@ -48,6 +49,8 @@ pub fn point(name: &'static str) {
     if stopped.as_deref() == Some(name) && HAS_STOPPED.fetch_add(1, Ordering::SeqCst) == 0 {
         let us = rustix::process::getpid();
         rustix::process::kill_process(us, rustix::process::Signal::STOP).expect("a process may stop itself");
+        // Another thread may be the one that takes the signal, a moment later; this one must not go on until then.
+        std::thread::sleep(std::time::Duration::from_secs(2));
     }
     let armed = ARMED.get_or_init(|| {
         #[expect(clippy::disallowed_methods, reason = "a test's hand on the process, not a setting")]

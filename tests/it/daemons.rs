@@ -110,7 +110,13 @@ impl Many {
             let open = self.desk.query("SELECT count(*) FROM outbox WHERE state <> 'done'");
             (open == ["0"]).then_some(())
         });
-        assert_eq!(self.relay.accepted().len(), self.delivered, "one notification a ticket");
+        let accepted = self.relay.accepted();
+        let subject = |bytes: &[u8]| {
+            let mail = String::from_utf8_lossy(bytes);
+            mail.lines().find(|line| line.starts_with("Subject:")).unwrap_or_default().to_owned()
+        };
+        let subjects: Vec<String> = accepted.iter().map(|mail| subject(&mail.bytes)).collect();
+        assert_eq!(subjects.len(), self.delivered, "one notification a ticket: {subjects:#?}");
     }
 
     /// How often somebody was signed in to one mailbox while somebody else was, by the server's log.
