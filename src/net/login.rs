@@ -82,20 +82,37 @@ fn session_length(good_for: Duration) -> Duration {
     good_for.saturating_sub(BEFORE_THE_END.min(good_for / 10)).max(LEAST_SESSION)
 }
 
-/// The tries of one login: a password is tried once, for servers count failures. A refused token is reported, and a fresh
-/// one tried, once.
-pub struct Tries<'a> {
+impl Login {
+    /// Signs in by `attempt`: with a password once, for servers count failures. A refused token is reported, and a fresh one
+    /// tried, once.
+    pub async fn try_with<T, F>(&self, mut attempt: impl FnMut(Proof) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut tries = Tries::of(self);
+        loop {
+            let proof = tries.proof().await?;
+            match attempt(proof).await {
+                Ok(done) => return Ok(done),
+                Err(failure) => tries.judge(failure).await?,
+            }
+        }
+    }
+}
+
+/// The tries of one login.
+struct Tries<'a> {
     login: &'a Login,
     last: Option<Bearer>,
     refused: Option<Failure>,
 }
 
 impl<'a> Tries<'a> {
-    pub fn of(login: &'a Login) -> Tries<'a> {
+    fn of(login: &'a Login) -> Tries<'a> {
         Tries { login, last: None, refused: None }
     }
 
-    pub async fn proof(&mut self) -> Result<Proof, Failure> {
+    async fn proof(&mut self) -> Result<Proof, Failure> {
         Ok(match self.login {
             Login::Password { user, password } => {
                 Proof::Password { user: user.clone(), password: password.clone() }
@@ -115,7 +132,7 @@ impl<'a> Tries<'a> {
     }
 
     /// What a failed try means: nothing, if another is to follow.
-    pub async fn judge(&mut self, failure: Failure) -> Result<(), Failure> {
+    async fn judge(&mut self, failure: Failure) -> Result<(), Failure> {
         let (Login::Token { tokens, .. }, Some(bearer)) = (self.login, &self.last) else {
             return Err(failure);
         };

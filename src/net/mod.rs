@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use blot::blot;
 pub use dial::dial;
 pub use http::{Answer, Http, NoAnswer};
-pub use login::{Bearer, Login, Proof, Tokens, Tries};
+pub use login::{Bearer, Login, Proof, Tokens};
 pub use mx::mail_exchangers;
 pub use patient::Patient;
 pub use stream::Stream;

@@ -10,7 +10,7 @@ use super::{Deadlines, RelaySettings};
 use crate::config::Tls;
 use crate::failure::{Failure, Kind, Step};
 use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
-use crate::net::{self, Bearer, Proof, Stream, Tries, blot};
+use crate::net::{self, Bearer, Proof, Stream, blot};
 
 /// RFC 4954 §4: a response that makes the line of AUTH longer than RFC 5321 §4.5.3.1.4 allows waits for the server's go.
 const AUTH_LINE_LIMIT: usize = 512;
@@ -44,21 +44,16 @@ pub(super) struct Offers {
 impl Session {
     /// Connects and signs in. What fails here is the relay's failure, not a mail's.
     pub async fn open(relay: &RelaySettings, deadlines: Deadlines) -> Result<Session, Failure> {
-        let Some(login) = &relay.login else { return Session::open_with(relay, deadlines, None).await };
-        let mut tries = Tries::of(login);
-        loop {
-            let proof = tries.proof().await?;
-            match Session::open_with(relay, deadlines, Some(&proof)).await {
-                Ok(session) => return Ok(session),
-                Err(failure) => tries.judge(failure).await?,
-            }
+        match &relay.login {
+            None => Session::open_with(relay, deadlines, None).await,
+            Some(login) => login.try_with(|proof| Session::open_with(relay, deadlines, Some(proof))).await,
         }
     }
 
     async fn open_with(
         relay: &RelaySettings,
         deadlines: Deadlines,
-        proof: Option<&Proof>,
+        proof: Option<Proof>,
     ) -> Result<Session, Failure> {
         let tcp = net::dial(&relay.host, relay.port, deadlines.connect).await?;
         let hello = hello_name(&tcp);
@@ -87,7 +82,7 @@ impl Session {
         }
         let offers = ehlo(&mut wire, &hello, deadlines).await?;
         let mut session = Session { wire, deadlines, offers, mails: 0, is_broken: false, signed_in_by: "" };
-        match proof {
+        match &proof {
             Some(Proof::Password { user, password }) => session.by_password(user, password.expose()).await?,
             Some(Proof::Token(bearer)) => session.by_token(bearer, relay).await?,
             None => {}

@@ -10,31 +10,24 @@ use super::wire::{Greeting, Wire};
 use super::{ImapSettings, Tls};
 use crate::failure::{Failure, Kind, Step};
 use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
-use crate::net::{self, Bearer, Proof, Stream, Tries};
+use crate::net::{self, Bearer, Proof, Stream};
 
 /// RFC 2683 §3.2.1.5: servers should take command lines of 8000 octets. A longer token waits for the server's go.
 const LINE_LIMIT: usize = 7000;
 
 /// The session and the server's greeting.
 pub(super) async fn log_in(settings: &ImapSettings) -> Result<(Wire, String), Failure> {
-    let mut tries = Tries::of(&settings.login);
-    loop {
-        let proof = tries.proof().await?;
-        match log_in_with(settings, &proof).await {
-            Ok(done) => return Ok(done),
-            Err(failure) => tries.judge(failure).await?,
-        }
-    }
+    settings.login.try_with(|proof| log_in_with(settings, proof)).await
 }
 
-async fn log_in_with(settings: &ImapSettings, proof: &Proof) -> Result<(Wire, String), Failure> {
+async fn log_in_with(settings: &ImapSettings, proof: Proof) -> Result<(Wire, String), Failure> {
     let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
     let stream = match settings.tls {
         Tls::Tls => wrap(tcp, settings).await?,
         Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
     };
     let mut wire = Wire::new(stream, settings.deadlines);
-    wire.secrets = secrets(proof, settings);
+    wire.secrets = secrets(&proof, settings);
     wire.leave_at = proof.leave_at();
     let greeting = greet(&mut wire, settings.tls).await?;
     if settings.tls == Tls::StartTls {
@@ -44,7 +37,7 @@ async fn log_in_with(settings: &ImapSettings, proof: &Proof) -> Result<(Wire, St
         if wire.capabilities.0.is_empty() {
             wire.tell(Command::new("CAPABILITY")).await?;
         }
-        match proof {
+        match &proof {
             Proof::Password { user, password } => {
                 by_password(&mut wire, (user, password.expose()), settings.tls).await?;
             }

@@ -11,7 +11,7 @@ use super::session::{Command, Session};
 use super::wire::{Capabilities, code};
 use crate::failure::Failure;
 use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
-use crate::net::{self, Bearer, Proof, Stream, Tries};
+use crate::net::{self, Bearer, Proof, Stream};
 use crate::sources::Tls;
 
 /// RFC 2449 §4: the longest command, its end included.
@@ -19,31 +19,24 @@ const COMMAND_LIMIT: usize = 255;
 
 /// The session and the server's greeting.
 pub(super) async fn log_in(settings: &Pop3Settings) -> Result<(Session, String), Failure> {
-    let mut tries = Tries::of(&settings.login);
-    loop {
-        let proof = tries.proof().await?;
-        match log_in_with(settings, &proof).await {
-            Ok(done) => return Ok(done),
-            Err(failure) => tries.judge(failure).await?,
-        }
-    }
+    settings.login.try_with(|proof| log_in_with(settings, proof)).await
 }
 
-async fn log_in_with(settings: &Pop3Settings, proof: &Proof) -> Result<(Session, String), Failure> {
+async fn log_in_with(settings: &Pop3Settings, proof: Proof) -> Result<(Session, String), Failure> {
     let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
     let stream = match settings.tls {
         Tls::Tls => wrap(tcp, settings).await?,
         Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
     };
     let mut session = Session::new(stream, settings.deadlines);
-    session.secrets = secrets(proof, settings);
+    session.secrets = secrets(&proof, settings);
     let greeting = greet(&mut session, settings.tls).await?;
     ask_capabilities(&mut session).await?;
     if settings.tls == Tls::StartTls {
         session = start_tls(session, settings).await?;
         ask_capabilities(&mut session).await?;
     }
-    match proof {
+    match &proof {
         Proof::Password { user, password } => {
             by_password(&mut session, (user, password.expose()), settings.tls).await?;
         }
