@@ -5,6 +5,7 @@ use super::Intake;
 use super::decide::{Fates, set_aside};
 use super::source::{Item, Listing};
 use super::told::Told;
+use crate::clock::Micros;
 use crate::desk::apply::{Applied, Applying};
 use crate::desk::review::{refused_alert, too_big_alert};
 use crate::failure::Failure;
@@ -31,6 +32,20 @@ pub(super) enum Why {
 }
 
 impl Left<'_> {
+    /// Its arrival in this state: nothing of it is kept.
+    pub fn arrival(&self, state: ArrivalState, now: Micros) -> NewArrival {
+        NewArrival {
+            source_id: self.item.source_id.clone(),
+            state,
+            announced_size: self.item.size,
+            size: 0,
+            digest: vec![],
+            envelope_to: String::new(),
+            received: now,
+            is_silent: false,
+        }
+    }
+
     fn code(&self) -> Code {
         match self.why {
             Why::TooBig => Code::TooBig,
@@ -107,16 +122,7 @@ impl Intake {
             return Ok(id);
         }
         let now = self.clock.now();
-        let arrival = NewArrival {
-            source_id: big.item.source_id.clone(),
-            state: ArrivalState::Left,
-            announced_size: big.item.size,
-            size: 0,
-            digest: vec![],
-            envelope_to: String::new(),
-            received: now,
-            is_silent: false,
-        };
+        let arrival = big.arrival(ArrivalState::Left, now);
         tx.add_shown(place.mailbox, 1).await?;
         Ok(tx.insert_arrivals(place, &[arrival], now).await?[0])
     }

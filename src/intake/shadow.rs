@@ -12,7 +12,7 @@ use super::leave::Left;
 use super::lookup::{Asked, InHand, Sight, look_up};
 use crate::failure::Failure;
 use crate::mail::{self, Address, Message};
-use crate::store::arrival::{ArrivalState, NewArrival, Pending, Place};
+use crate::store::arrival::{ArrivalState, Pending, Place};
 use crate::store::clue::TicketAsked;
 use crate::store::journal::MailKey;
 use crate::store::shadow::{NewShadow, ShadowRow};
@@ -116,16 +116,7 @@ impl Intake {
         let unread = |e| Failure::temporary("cannot read a message's headers").because(e);
         let message = mail::parse(&mail::scan(&mut &big.headers[..]).map_err(unread)?);
         let now = self.clock.now();
-        let arrival = NewArrival {
-            source_id: big.item.source_id.clone(),
-            state: ArrivalState::ShadowKept,
-            announced_size: big.item.size,
-            size: 0,
-            digest: vec![],
-            envelope_to: String::new(),
-            received: now,
-            is_silent: false,
-        };
+        let arrival = big.arrival(ArrivalState::ShadowKept, now);
         let mut tx = self.desk.store.desk().await?;
         let id = tx.insert_arrivals(place, &[arrival], now).await?[0];
         tx.add_shown(place.mailbox, 1).await?;
