@@ -1,6 +1,10 @@
 //! Automatic answers whose header says nothing: by their subject, or by their first words, in the languages of their
 //! programs. Data, and careful: a person who writes that he is away has written a mail.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::mail::Message;
 
 /// How programs begin the subject of an automatic answer, lower case; a colon or the like must follow.
@@ -221,6 +225,12 @@ const ANSWERING: &[&str] = &[
 /// In the first bytes of an answer that says no more than that.
 const FIRST_WORDS: usize = 400;
 
+/// All of `AWAY` in one pass: hardly any mail has one, and each is asked.
+static ANY_AWAY: LazyLock<Regex> = LazyLock::new(|| {
+    let words: Vec<String> = AWAY.iter().map(|words| regex::escape(words)).collect();
+    Regex::new(&words.join("|")).expect("words are a pattern")
+});
+
 /// The evidence that a program answered for somebody.
 pub fn evidence(message: &Message) -> Option<String> {
     by_subject(&message.subject).or_else(|| by_words(message))
@@ -229,18 +239,25 @@ pub fn evidence(message: &Message) -> Option<String> {
 fn by_subject(subject: &str) -> Option<String> {
     let said = subject.trim_start_matches(['[', '(', '"', '*', ' ', '<', '【']).to_lowercase();
     let is_said = |words: &&&str| {
-        let Some(at) = said.find(**words) else { return false };
+        let at = match said.starts_with(**words) {
+            true => 0,
+            false if !may_follow_name(words) => return false,
+            false => match said.find(**words) {
+                Some(at) => at,
+                None => return false,
+            },
+        };
         let behind = said[at + words.len()..].trim_start();
         let is_closed = behind.is_empty() || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>']);
-        is_closed && (at == 0 || is_behind_name(words, &said[..at], behind))
+        is_closed && (at == 0 || (behind.starts_with(':') && !said[..at].contains(':')))
     };
     let words = SUBJECTS.iter().find(is_said)?;
     Some(format!("the subject begins with {words:?}"))
 }
 
 /// Outlook in some languages puts whose answer it is in front: `Anna automātiska atbilde: subject`.
-fn is_behind_name(words: &str, before: &str, behind: &str) -> bool {
-    words.ends_with("atbilde") && behind.starts_with(':') && !before.contains(':')
+fn may_follow_name(words: &str) -> bool {
+    words.ends_with("atbilde")
 }
 
 fn by_words(message: &Message) -> Option<String> {
@@ -248,12 +265,18 @@ fn by_words(message: &Message) -> Option<String> {
     while !message.text.is_char_boundary(end) {
         end -= 1;
     }
+    // Whoever asks is no program.
+    if message.text[..end].contains('?') {
+        return None;
+    }
     let first = message.text[..end].to_lowercase().replace('’', "'");
     let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    if !ANY_AWAY.is_match(&first) {
+        return None;
+    }
     let away = AWAY.iter().find(|words| first.contains(**words))?;
     let answering = ANSWERING.iter().find(|words| first.contains(**words))?;
-    // Whoever asks is no program.
-    (!first.contains('?')).then(|| format!("its words: {away:?}, {answering:?}"))
+    Some(format!("its words: {away:?}, {answering:?}"))
 }
 
 #[cfg(test)]
