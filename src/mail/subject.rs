@@ -20,15 +20,16 @@ impl std::fmt::Display for TagLine {
 
 /// Longest tag word; longer bracketed text is somebody's words.
 const MAX_WORD: usize = 64;
+/// Longest tag line: brackets, word, `#`, two numbers of 18 digits, `-`, and a space beside each of them.
+const MAX_TAG: usize = MAX_WORD + 50;
 
-/// The tag lines of a subject, from left to right, with the range of bytes that each takes.
-fn tag_lines(subject: &str) -> impl Iterator<Item = (std::ops::Range<usize>, TagLine)> + '_ {
+/// The tag lines of a subject, from left to right.
+fn tag_lines(subject: &str) -> impl Iterator<Item = TagLine> + '_ {
     subject.match_indices('[').filter_map(|(start, _)| {
         let inner = &subject[start + 1..];
         let inner = &inner[..inner.find([']', '['])?];
-        let end = start + 1 + inner.len();
-        (subject.as_bytes().get(end) == Some(&b']')).then_some(())?;
-        Some((start..end + 1, parse_inner(inner)?))
+        (subject.as_bytes().get(start + 1 + inner.len()) == Some(&b']')).then_some(())?;
+        parse_inner(inner)
     })
 }
 
@@ -50,7 +51,7 @@ fn parse_inner(inner: &str) -> Option<TagLine> {
 
 /// All tag lines of a subject, the last one first: a mail program that forwards puts its own before what was there.
 pub fn find_tags(subject: &str) -> Vec<TagLine> {
-    let mut found: Vec<TagLine> = tag_lines(subject).map(|(_, line)| line).collect();
+    let mut found: Vec<TagLine> = tag_lines(subject).collect();
     found.reverse();
     found
 }
@@ -84,18 +85,32 @@ pub fn numbered_tags(subject: &str, patterns: &[String]) -> Vec<String> {
     found
 }
 
-/// The subject with our tag lines (those whose word is one of `words`) taken out; foreign ones stay.
+/// The subject with our tag lines (those whose word is one of `words`) taken out, and with single spaces; foreign ones
+/// stay. What closes around a tag that was taken out is looked at again: `[Sup[Support #1-1]port #2-2]` leaves nothing.
 pub fn without_tags(subject: &str, words: &[&str]) -> String {
     let mut kept = String::with_capacity(subject.len());
-    let mut from = 0;
-    for (range, line) in tag_lines(subject) {
-        if words.iter().any(|w| w.eq_ignore_ascii_case(&line.word)) {
-            kept.push_str(&subject[from..range.start]);
-            from = range.end;
+    for c in subject.chars() {
+        if !c.is_whitespace() {
+            kept.push(c);
+        } else if !kept.is_empty() && !kept.ends_with(' ') {
+            kept.push(' ');
+        }
+        if c == ']'
+            && let Some(start) = tag_at_end(&kept, words)
+        {
+            kept.truncate(start);
         }
     }
-    kept.push_str(&subject[from..]);
-    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+    kept.truncate(kept.trim_end().len());
+    kept
+}
+
+/// Where the tag line begins with which a text ends, if it is one of ours.
+fn tag_at_end(text: &str, words: &[&str]) -> Option<usize> {
+    let near = text.floor_char_boundary(text.len().saturating_sub(MAX_TAG));
+    let start = near + text[near..].rfind('[')?;
+    let line = parse_inner(text[start + 1..].strip_suffix(']')?)?;
+    words.iter().any(|w| w.eq_ignore_ascii_case(&line.word)).then_some(start)
 }
 
 /// The subject of an outbound mail of a ticket: the tag line in front, our earlier ones taken out (C1).
@@ -151,5 +166,22 @@ mod tests {
             with_tag(&line("Support", 7, 9), "Re: [Support #7-8] [RT #1-2] broken", &["Support", "Old"]);
         assert_eq!(subject, "[Support #7-9] Re: [RT #1-2] broken");
         assert_eq!(with_tag(&line("S", 1, 1), "", &[]), "[S #1-1]");
+    }
+
+    #[test]
+    fn no_tag_line_of_ours_hides_around_another() {
+        let widest = format!("[ {} # {} - {} ]", "w".repeat(64), "1".repeat(18), "2".repeat(18));
+        let wide = "w".repeat(64);
+        for subject in [
+            "[Sup[Support #1-1]port #2-2] x",
+            "[First [support #1-1] Line #2-2] x",
+            "[Support #[Support #[Support #3-3]2-2]1-1] x",
+            "[First  \u{a0} Line #2-2] x",
+            &format!("{widest} x"),
+        ] {
+            assert_eq!(without_tags(subject, &["Support", "First Line", &wide]), "x", "{subject}");
+        }
+        let many = "[Support #".repeat(20_000) + &"1-1]".repeat(20_000);
+        assert_eq!(without_tags(&many, &["Support"]), "");
     }
 }
