@@ -8,7 +8,8 @@ use super::message::TEXT_LIMIT;
 use super::quoting::Hint;
 use super::scan::Part;
 use super::{
-    Attachment, Defect, Encoding, Skeleton, Span, charset, field, flowed, html, tnef, uuencode, words,
+    Attachment, Defect, Encoding, Skeleton, Span, charset, continued, field, flowed, html, raw_header, tnef,
+    uuencode, words,
 };
 
 /// File systems take names of this many bytes.
@@ -262,7 +263,8 @@ impl Reader<'_> {
         let skeleton = self.skeleton;
         for (index, part) in skeleton.parts.iter().enumerate() {
             if !part.is_multipart && self.uses[index] != Use::Text {
-                self.body.attachments.push(attachment(self.block(index), part));
+                let block = raw_header::readable(self.block(index), skeleton);
+                self.body.attachments.push(attachment(&block, part));
             }
             if part.content_type == "application/ms-tnef" || part.content_type == "application/vnd.ms-tnef" {
                 self.open_tnef(index);
@@ -308,7 +310,11 @@ fn cut_at_word(text: &mut String) {
 pub(super) fn attachment(block: &[u8], part: &Part) -> Attachment {
     let kind = structured(field::first(block, "content-type"));
     let disposition = structured(field::first(block, "content-disposition"));
-    let name = named(disposition.as_ref(), "filename").or_else(|| named(kind.as_ref(), "name"));
+    let in_pieces = |field: &str, name: &str| continued::read(field::first(block, field)?, name);
+    let name = in_pieces("content-disposition", "filename")
+        .or_else(|| named(disposition.as_ref(), "filename"))
+        .or_else(|| in_pieces("content-type", "name"))
+        .or_else(|| named(kind.as_ref(), "name"));
     let content_id = words::decode(field::first(block, "content-id").unwrap_or_default());
     let content_id = content_id.trim_matches(['<', '>', ' ']).to_owned();
     let is_inline = match &disposition {

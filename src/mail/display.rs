@@ -21,6 +21,8 @@ pub fn safe_html(page: &str) -> String {
     let mut cleaner = ammonia::Builder::default();
     cleaner
         .url_schemes(HashSet::from(["http", "https", "mailto", "tel", "cid"]))
+        // A mail has no place of its own: such a link would lead into ours.
+        .url_relative(ammonia::UrlRelative::Deny)
         .link_rel(Some("noopener noreferrer nofollow"))
         .add_generic_attributes(["align", "dir"])
         .add_tags(["font", "center"])
@@ -99,6 +101,7 @@ mod tests {
             "<form action=https://tracker.test/n><input name=password></form>",
             "<base href=https://tracker.test/><meta http-equiv=refresh content='0;url=https://tracker.test/o'>",
             "<math><mtext><style><img src=x onerror=alert(1)></style></mtext></math>",
+            "<a href=\"/tracker.test/p\">x</a><a href=\"//tracker.test/q\">x</a><a href=\"?tracker.test\">x</a>",
             "<noscript><p title=\"</noscript><img src=x onerror=alert(1)>\">",
         ] {
             let safe = safe_html(page).to_ascii_lowercase();

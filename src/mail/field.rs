@@ -134,16 +134,27 @@ fn starts_with(value: &[u8], word: &[u8]) -> bool {
 
 /// A parameter of a structured value: `…; name="value"`. Without RFC 2231, which no boundary or charset needs.
 pub(super) fn parameter(value: &[u8], name: &str) -> Option<Vec<u8>> {
+    let (_, said) = parameters(value).find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()))?;
+    let mut said = unquoted(said);
+    // RFC 2046 §5.1.1: a boundary never ends with white space.
+    said.truncate(said.trim_ascii_end().len());
+    Some(said)
+}
+
+/// The parameters in order: the name, and all that follows its `=`, which `unquoted` reads.
+pub(super) fn parameters(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut rest = value;
-    loop {
-        rest = after_semicolon(rest)?;
-        let equals = rest.iter().position(|b| matches!(b, b'=' | b';'))?;
-        let (said, tail) = (trim(&rest[..equals]), &rest[equals..]);
-        if said.eq_ignore_ascii_case(name.as_bytes()) && tail[0] == b'=' {
-            return Some(unquoted(&tail[1..]));
+    std::iter::from_fn(move || {
+        loop {
+            rest = after_semicolon(rest)?;
+            let equals = rest.iter().position(|b| matches!(b, b'=' | b';'))?;
+            let (name, tail) = (trim(&rest[..equals]), &rest[equals..]);
+            rest = tail;
+            if let Some(said) = tail.strip_prefix(b"=") {
+                return Some((name, said));
+            }
         }
-        rest = tail;
-    }
+    })
 }
 
 /// What stands behind the next semicolon that no quotes hold.
@@ -159,7 +170,8 @@ fn after_semicolon(value: &[u8]) -> Option<&[u8]> {
     Some(&value[at + 1..])
 }
 
-fn unquoted(value: &[u8]) -> Vec<u8> {
+/// The value that text begins with: a quoted one, or a word.
+pub(super) fn unquoted(value: &[u8]) -> Vec<u8> {
     let value = value.trim_ascii_start();
     let Some(quoted) = value.strip_prefix(b"\"") else {
         let end = value
@@ -178,8 +190,6 @@ fn unquoted(value: &[u8]) -> Vec<u8> {
             _ => out.push(b),
         }
     }
-    // RFC 2046 §5.1.1: a boundary never ends with white space.
-    out.truncate(out.trim_ascii_end().len());
     out
 }
 

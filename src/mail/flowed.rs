@@ -61,12 +61,21 @@ mod tests {
             (" > not quoted\n From me", "> not quoted\nFrom me"),
             ("Bye \n-- \nAnn \nOther", "Bye \n-- \nAnn Other"),
             ("a \n\nb", "a \nb"),
+            ("> a \n\n> b", "> a \n\n> b"),
+            ("> Bye \n> -- \n> Ann \nmine", "> Bye \n> -- \n> Ann \nmine"),
+            (">>a \n>> b\n>>c", ">> a b\n>> c"),
+            ("  indented\n>\n", " indented\n>\n"),
+            ("long \nlonger \n", "long longer \n"),
             ("\nb", "\nb"),
             ("", ""),
         ] {
             assert_eq!(Flow { deletes_space: false }.unwrapped(text), expected, "{text:?}");
         }
-        assert_eq!(Flow { deletes_space: true }.unwrapped("a \nb"), "ab");
+        for (text, expected) in
+            [("a \nb", "ab"), ("日 \n本 ", "日本"), ("> a  \n> b", "> a b"), ("x \n-- \ny", "x\n-- \ny")]
+        {
+            assert_eq!(Flow { deletes_space: true }.unwrapped(text), expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::field::{Field, fields};
 use super::message::Header;
 use super::{Address, Defect, Message, MessageId, NamedAddress, ReturnPath, Skeleton};
-use super::{body, charset, content, date, dsn, list, words};
+use super::{body, charset, content, date, dsn, list, raw_header, words};
 
 /// More fields than this are noise; each costs memory.
 const MAX_HEADERS: usize = 2000;
@@ -31,7 +31,8 @@ pub fn parse(skeleton: &Skeleton) -> Message {
 
 /// `depth`: of a message inside others.
 pub(super) fn at_depth(skeleton: &Skeleton, depth: usize) -> Message {
-    let block = Block(fields(skeleton.header_block()).collect());
+    let readable = raw_header::readable(skeleton.header_block(), skeleton);
+    let block = Block(fields(&readable).collect());
     let mut message = block.message();
     let body = body::read(skeleton);
     (message.text, message.text_truncated) = (body.text, body.is_truncated);
@@ -185,5 +186,7 @@ fn received_for(value: &[u8]) -> Option<Address> {
     Address::parse(word.trim_end_matches(','))
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

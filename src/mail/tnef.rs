@@ -45,9 +45,24 @@ pub(super) struct File {
     pub range: Range<usize>,
 }
 
-/// None where it is no such file at all.
+/// None where it is no such file at all. A mail that was attached stands in it as such a file of its own: that is one
+/// attachment, and what was attached to it is found as well.
 pub(super) fn read(bytes: &[u8]) -> Option<Tnef> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut tnef = read_range(bytes, 0..bytes.len())?;
+    let mut at = 0;
+    while let Some(file) = tnef.files.get_mut(at) {
+        if let Some(mut inside) = read_range(bytes, file.range.clone()) {
+            "application/ms-tnef".clone_into(&mut file.content_type);
+            inside.files.truncate(MAX_FILES - tnef.files.len());
+            tnef.files.append(&mut inside.files);
+        }
+        at += 1;
+    }
+    Some(tnef)
+}
+
+fn read_range(bytes: &[u8], range: Range<usize>) -> Option<Tnef> {
+    let mut reader = Reader { bytes: &bytes[..range.end], at: range.start };
     if reader.u32()? != SIGNATURE {
         return None;
     }
@@ -319,6 +334,127 @@ pub(in crate::mail) mod tests {
         assert_eq!(cut.files.len(), 1);
         assert_eq!(read(b"no such file"), None);
         assert_eq!(read(&bytes[..6]), Some(Tnef::default()));
+    }
+
+    /// A winmail.dat of attributes, those of the message first.
+    fn stream(attributes: &[Vec<u8>]) -> Vec<u8> {
+        [&SIGNATURE.to_le_bytes()[..], &[1, 0], &attributes.concat()].concat()
+    }
+
+    fn properties(all: &[Vec<u8>]) -> Vec<u8> {
+        [&(all.len() as u32).to_le_bytes()[..], &all.concat()].concat()
+    }
+
+    fn texts(bytes: &[u8]) -> (Option<String>, bool) {
+        let found = read(bytes).unwrap();
+        (found.text, found.is_html)
+    }
+
+    #[test]
+    fn the_text_is_found_in_each_of_its_forms() {
+        let page = |number: u32| attribute(OEM_CODEPAGE, &[number.to_le_bytes(), [0; 4]].concat());
+        let message = |property: Vec<u8>| attribute(MESSAGE_PROPERTIES, &properties(&[property]));
+        for (attributes, text, is_html) in [
+            (vec![page(1252), attribute(BODY, b"caf\xe9\0")], "café", false),
+            (vec![page(1251), attribute(BODY, b"\xcf\xf0\xe8\0")], "При", false),
+            (vec![page(932), attribute(BODY, b"\x82\xb1\0")], "こ", false),
+            (vec![page(65001), message(property(0x1e, TAG_BODY, "é\0".as_bytes()))], "é", false),
+            (vec![message(property(0x1f, TAG_BODY, &wide_bytes("日本")))], "日本", false),
+            (vec![page(1252), message(property(0x102, TAG_HTML, b"<p>caf\xe9</p>"))], "<p>café</p>", true),
+            (
+                vec![message(property(0x1e, TAG_BODY, b"a\0")), message(property(0x102, TAG_HTML, b"<b>"))],
+                "<b>",
+                true,
+            ),
+        ] {
+            assert_eq!(texts(&stream(&attributes)), (Some(text.to_owned()), is_html));
+        }
+        assert_eq!(texts(&stream(&[])), (None, false));
+    }
+
+    #[test]
+    fn properties_of_every_kind_are_passed_over() {
+        let named = |name: &[u8]| {
+            let kind: &[u8] = if name.is_empty() { &[0; 8] } else { &[1, 0, 0, 0] };
+            let length = if name.is_empty() { vec![] } else { (name.len() as u32).to_le_bytes().to_vec() };
+            let mut named =
+                [&3_u16.to_le_bytes()[..], &0x8001_u16.to_le_bytes(), &[7; 16], kind, &length, name].concat();
+            named.resize(named.len().next_multiple_of(4), 0);
+            named.extend(9_u32.to_le_bytes());
+            named
+        };
+        let many = |values: u32| {
+            let mut many =
+                [&0x1003_u16.to_le_bytes()[..], &0x6000_u16.to_le_bytes(), &values.to_le_bytes()].concat();
+            many.extend((0..values).flat_map(u32::to_le_bytes));
+            many
+        };
+        let all = [
+            named(b""),
+            named(&wide_bytes("x")),
+            many(3),
+            property(0x03, 0x6001, &[1, 0, 0, 0]),
+            property(0x40, 0x6002, &[1; 8]),
+            property(0x48, 0x6003, &[1; 16]),
+            property(0x0b, 0x6004, &[1, 0]),
+            property(0x1e, TAG_BODY, b"words\0"),
+        ];
+        assert_eq!(texts(&stream(&[attribute(MESSAGE_PROPERTIES, &properties(&all))])).0.unwrap(), "words");
+    }
+
+    #[test]
+    fn a_mail_that_was_attached_is_a_file_and_so_is_what_is_attached_to_it() {
+        let inner = [&[7; 16][..], &sample()].concat();
+        let object = |value: &[u8]| {
+            let head = [0x0d_u16.to_le_bytes(), TAG_DATA.to_le_bytes()].concat();
+            let mut object =
+                [&head[..], &1_u32.to_le_bytes(), &(value.len() as u32).to_le_bytes(), value].concat();
+            object.resize(object.len().next_multiple_of(4), 0);
+            object
+        };
+        let file =
+            properties(&[property(0x1f, TAG_DISPLAY_NAME, &wide_bytes("An older mail")), object(&inner)]);
+        let bytes =
+            stream(&[attribute(ATTACH_RENDER_DATA, &[0; 14]), attribute(ATTACHMENT_PROPERTIES, &file)]);
+        let found = read(&bytes).unwrap();
+        let files: Vec<(&str, &str)> =
+            found.files.iter().map(|f| (f.name.as_str(), f.content_type.as_str())).collect();
+        assert_eq!(
+            files,
+            [
+                ("An older mail", "application/ms-tnef"),
+                ("Übersicht.pdf", "application/pdf"),
+                ("café.txt", "application/octet-stream"),
+            ]
+        );
+        assert_eq!(&bytes[found.files[1].range.clone()], b"%PDF");
+        assert_eq!(found.text, None);
+    }
+
+    #[test]
+    fn lengths_that_lie_end_the_reading() {
+        let file = [attribute(ATTACH_RENDER_DATA, &[0; 14]), attribute(ATTACH_DATA, b"whole")].concat();
+        let names = |bytes: &[u8]| read(bytes).unwrap().files.len();
+        for length in [6_u32, 0x7fff_ffff, u32::MAX] {
+            let lie =
+                [&[2][..], &ATTACH_DATA.to_le_bytes(), &[0, 0], &length.to_le_bytes(), b"part"].concat();
+            assert_eq!(names(&stream(&[file.clone(), attribute(ATTACH_RENDER_DATA, &[0; 14]), lie])), 1);
+        }
+        for count in [2_u32, 0x7fff_ffff, u32::MAX] {
+            // More properties, more values, and longer values than there are.
+            let short = [&count.to_le_bytes()[..], &property(0x1e, TAG_BODY, b"a\0")].concat();
+            assert_eq!(texts(&stream(&[attribute(MESSAGE_PROPERTIES, &short)])).0.as_deref(), Some("a"));
+            let head = [0x101e_u16.to_le_bytes(), TAG_BODY.to_le_bytes()].concat();
+            let values =
+                [&[1, 0, 0, 0][..], &head, &count.to_le_bytes(), &2_u32.to_le_bytes(), b"a\0\0\0"].concat();
+            assert_eq!(texts(&stream(&[attribute(MESSAGE_PROPERTIES, &values)])).0, None);
+            let value =
+                [&[1, 0, 0, 0][..], &0x1e_u32.to_le_bytes(), &1_u32.to_le_bytes(), &count.to_le_bytes()]
+                    .concat();
+            assert_eq!(texts(&stream(&[attribute(MESSAGE_PROPERTIES, &value)])).0, None);
+        }
+        let many = stream(&vec![file; MAX_FILES + 50]);
+        assert_eq!(names(&many), MAX_FILES);
     }
 
     proptest! {

@@ -97,10 +97,12 @@ pub(super) struct Lines {
 
 impl Lines {
     pub fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        for part in piece.split_inclusive(|b| *b == b'\n') {
+        // A bare CR ends a line as well; a blank line holds nothing.
+        let is_end = |b: &u8| matches!(b, b'\n' | b'\r');
+        for part in piece.split_inclusive(is_end) {
             let room = (MAX_LINE * 4).saturating_sub(self.pending.len());
             self.pending.extend_from_slice(&part[..part.len().min(room)]);
-            if part.ends_with(b"\n") {
+            if part.last().is_some_and(is_end) {
                 self.line(out);
             }
         }

@@ -236,6 +236,54 @@ fn a_text_that_is_too_big_is_shown_in_part_and_attached_whole() {
     assert!(message.defects.contains(&Defect::TextTruncated));
 }
 
+/// What was kept of a message with bare CRs has LFs in their place.
+fn as_lines(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|b| if *b == b'\r' { b'\n' } else { *b }).collect()
+}
+
+#[test]
+fn a_message_that_ends_its_lines_with_bare_returns_is_read_like_others() {
+    for raw in [
+        MIXED.to_owned(),
+        MIXED.replace("--b--\nepilogue\n", ""),
+        MIXED.replace("one\n", "begin 644 a\n#8V%T\n`\nend\n"),
+        MIXED
+            .replace("text/plain\n", "text/plain\nContent-Transfer-Encoding: quoted-printable\n")
+            .replace("one", "o=\nne"),
+        format!("{MIXED}{}", "word ".repeat(4000)),
+    ] {
+        let old = raw.replace('\n', "\r");
+        let (as_usual, of_old) = (skeleton(raw.as_bytes()), skeleton(old.as_bytes()));
+        assert_eq!(of_old, as_usual, "{raw}");
+        let (as_usual, of_old) = (parse(&as_usual), parse(&of_old));
+        assert_eq!((&of_old.subject, &of_old.text), (&as_usual.subject, &as_usual.text));
+        assert_eq!(of_old.attachments, as_usual.attachments);
+        for file in &of_old.attachments {
+            let decoded = crate::mail::decode::decode_span(file.span.of(old.as_bytes()), file.span.encoding);
+            assert_eq!(decoded.len() as u64, file.size, "{file:?}");
+        }
+    }
+}
+
+#[test]
+fn the_first_line_says_how_lines_end() {
+    for (raw, subject, text) in [
+        ("Subject: s\rX: a\r\tb\r\rone\rtwo\r", "s", "one\ntwo"),
+        // CRLF stays one line end among bare CRs.
+        ("Subject: s\rX: a\r\n\r\none\r\n\rtwo\n", "s", "one\n\ntwo"),
+        ("Subject: s\r\nX: a\n\none\rtwo\n", "s", "one\ntwo"),
+        // Nobody hides a field behind a bare CR.
+        ("X: y\r\nSubject: s\rFrom: a@b.test\r\n\r\none\r\n", "s From: a@b.test", "one"),
+        ("Subject: s\r", "s", ""),
+        ("\rone", "", "one"),
+        ("\r", "", ""),
+    ] {
+        let message = parse(&skeleton(raw.as_bytes()));
+        assert_eq!((message.subject.as_str(), message.text.as_str()), (subject, text), "{raw:?}");
+        assert!(!message.headers.iter().any(|h| h.name == "From"), "{raw:?}");
+    }
+}
+
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"\n".to_vec()),
@@ -280,7 +328,8 @@ proptest! {
             prop_assert!(part.span.offset + part.span.length <= skeleton.size);
             let decoded = crate::mail::decode::decode_span(part.span.of(&raw), part.span.encoding);
             prop_assert_eq!(decoded.len() as u64, part.size);
-            prop_assert!(part.span.of(&raw).starts_with(&skeleton.bytes[part.body.clone()]));
+            let kept = as_lines(&skeleton.bytes[part.body.clone()]);
+            prop_assert!(as_lines(part.span.of(&raw)).starts_with(&kept));
         }
         let strings = message.headers.iter().map(|h| &h.value).chain([&message.subject, &message.text]);
         prop_assert!(strings.into_iter().all(|s| !s.contains('\0')));
