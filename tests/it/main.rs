@@ -16,6 +16,7 @@ mod doctor;
 mod explain;
 mod failures;
 mod first_week;
+mod fuzz;
 mod harness;
 mod health;
 mod identity;

@@ -65,6 +65,14 @@ const NAMES: &[(&str, Mark)] = &[
     ("data-signatureblock", Mark::Inside(Role::Signature)),
     ("data-smartmail=\"gmail_signature\"", Mark::Inside(Role::Signature)),
     ("bloop_sign", Mark::Inside(Role::Signature)),
+    // Zimbra, HubSpot, Front, K-9 and Thunderbird on telephones, mail.ru.
+    ("__sig_pre__", Mark::Inside(Role::Signature)),
+    ("__sig_post__", Mark::Inside(Role::Signature)),
+    ("hs_signature", Mark::Inside(Role::Signature)),
+    ("front-signature", Mark::Inside(Role::Signature)),
+    ("k9mail-signature", Mark::Inside(Role::Signature)),
+    ("data-signature-widget=\"container\"", Mark::Inside(Role::Signature)),
+    ("composer_signature", Mark::Inside(Role::Signature)),
     ("id=\"signature\"", Mark::Inside(Role::Signature)),
     ("class=\"signature\"", Mark::Inside(Role::Signature)),
 ];

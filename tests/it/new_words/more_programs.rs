@@ -1,0 +1,161 @@
+//! More replies in HTML, of programs on telephones, of webmail, of help desks, and of older makes.
+
+/// Program, page, new words, signature.
+pub const PAGES: &[(&str, &str, &str, &str)] = &[
+    (
+        "Gmail on a telephone",
+        r#"<div dir="auto">On my way.</div><br><div class="gmail_quote"><div dir="ltr" class="gmail_attr">Desk &lt;<a href="mailto:desk@desk.test">desk@desk.test</a>&gt; schrieb am Mo., 2. Nov. 2026, 10:00:<br></div><blockquote class="gmail_quote" style="margin:0 0 0 .8ex;border-left:1px #ccc solid;padding-left:1ex"><div dir="auto">Where are you?</div></blockquote></div>"#,
+        "On my way.",
+        "",
+    ),
+    (
+        "Gmail, the signature above the quotation",
+        r#"<div dir="ltr"><div>Please send two of them.</div><div><br></div><span class="gmail_signature_prefix">-- </span><br><div dir="ltr" class="gmail_signature" data-smartmail="gmail_signature"><div dir="ltr">Ada Black<br>+44 20 5550 100</div></div></div><br><div class="gmail_quote gmail_quote_container"><div dir="ltr" class="gmail_attr">Le lun. 2 nov. 2026 à 10:00, Desk &lt;desk@desk.test&gt; a écrit :<br></div><blockquote class="gmail_quote">Combien ?</blockquote></div>"#,
+        "Please send two of them.",
+        "Ada Black\n+44 20 5550 100",
+    ),
+    (
+        "the new Outlook",
+        r#"<html><head><style type="text/css" style="display:none;"> P {margin-top:0;margin-bottom:0;} </style></head><body dir="ltr"><div class="elementToProof" style="font-family: Aptos; font-size: 12pt;">The order number is 77.</div><div id="ms-outlook-mobile-signature"><div>Ada Black</div></div><div id="mail-editor-reference-message-container" class="ms-outlook-mobile-reference-message"><hr style="display: inline-block; width: 98%;"><div style="font-family: Aptos;"><b>From:</b> Desk &lt;desk@desk.test&gt;<br><b>Date:</b> Monday, 2 November 2026 at 10:00<br><b>To:</b> Ada<br><b>Subject:</b> Order</div><div>Which number?</div></div></body></html>"#,
+        "The order number is 77.",
+        "Ada Black",
+    ),
+    (
+        "Outlook for Mac",
+        r#"<body lang="EN-US"><div class="WordSection1"><p class="MsoNormal">Attached.</p><p class="MsoNormal">&nbsp;</p><div id="mail-editor-reference-message-container"><div><div style="border:none;border-top:solid #B5C4DF 1.0pt;padding:3.0pt 0in 0in 0in"><p class="MsoNormal"><b>From: </b>Desk &lt;desk@desk.test&gt;<br><b>Date: </b>Monday, November 2, 2026 at 10:00 AM<br><b>To: </b>Ada &lt;ada@black.test&gt;<br><b>Subject: </b>Invoice</p></div><p class="MsoNormal">Where is it?</p></div></div></div></body>"#,
+        "Attached.",
+        "",
+    ),
+    (
+        "Outlook with a disclaimer of the house",
+        r#"<div class=WordSection1><p class=MsoNormal>We pay on Friday.<o:p></o:p></p><p class=MsoNormal>Kind regards<br>Ada Black<o:p></o:p></p><p class=MsoNormal><span style='font-size:8.0pt'>This e-mail and any attachments are confidential and intended solely for the use of the addressee. If you are not the intended recipient, please notify the sender and delete it.<o:p></o:p></span></p><div style='border:none;border-top:solid #E1E1E1 1.0pt'><p class=MsoNormal><b>From:</b> Desk &lt;desk@desk.test&gt;<br><b>Sent:</b> 2 November 2026 10:00<br><b>To:</b> Ada<br><b>Subject:</b> RE: Bill</p></div><p class=MsoNormal>When?</p></div>"#,
+        "We pay on Friday.\n\nKind regards\nAda Black",
+        "This e-mail and any attachments are confidential and intended solely for the use of the addressee. If you are not the intended recipient, please notify the sender and delete it.",
+    ),
+    (
+        "Outlook, answers in another colour inside the quotation's place",
+        r#"<div class=WordSection1><p class=MsoNormal>It was the fuse.</p><p class=MsoNormal>-----Original Message-----<br>From: Desk &lt;desk@desk.test&gt; <br>Sent: 02 November 2026 10:00<br>To: Ada<br>Subject: Fuse</p><p class=MsoNormal>Was it the fuse?</p></div>"#,
+        "It was the fuse.",
+        "",
+    ),
+    (
+        "Outlook on a telephone of Apple's",
+        r#"<html><body><div dir="ltr">Merci, c'est réglé.</div><div dir="ltr"><br></div><div id="ms-outlook-mobile-signature" dir="ltr">Obtenir <a href="https://aka.test/o">Outlook pour iOS</a></div><hr style="display:inline-block;width:98%" tabindex="-1"><div id="divRplyFwdMsg" dir="ltr"><font face="Calibri, sans-serif"><b>De :</b> Desk &lt;desk@desk.test&gt;<br><b>Envoyé :</b> lundi 2 novembre 2026 10:00<br><b>À :</b> Ada<br><b>Objet :</b> Facture</font></div><div>Et maintenant ?</div></body></html>"#,
+        "Merci, c'est réglé.",
+        "Obtenir Outlook pour iOS",
+    ),
+    (
+        "Samsung Mail",
+        r#"<html><head></head><body><div dir="auto">Bitte stornieren.</div><div dir="auto"><br></div><div id="composer_signature" dir="auto"><div style="font-size:12px;color:#575757">Von meinem Galaxy gesendet</div></div><div dir="auto"><br></div><div><br></div><div align="left" dir="auto" style="font-size:100%;color:#000000"><div>-------- Ursprüngliche Nachricht --------</div><div>Von: Desk &lt;desk@desk.test&gt; </div><div>Datum: 02.11.26  10:00  (GMT+01:00) </div><div>An: ada@black.test </div><div>Betreff: Bestellung </div><div><br></div></div><div>Was nun?</div></body></html>"#,
+        "Bitte stornieren.",
+        "Von meinem Galaxy gesendet",
+    ),
+    (
+        "Apple Mail, answers in between",
+        r#"<html><body><div><blockquote type="cite"><div>On 2 Nov 2026, at 10:00, Desk &lt;desk@desk.test&gt; wrote:</div><br class="Apple-interchange-newline"><div>Which colour?</div></blockquote><div><br></div>Blue.<br><blockquote type="cite"><div>How many?</div></blockquote><br></div><div>Seven.</div></body></html>"#,
+        "> On 2 Nov 2026, at 10:00, Desk <desk@desk.test> wrote:\n\n> Which colour?\n\nBlue.\n\n> How many?\n\nSeven.",
+        "",
+    ),
+    (
+        "Fastmail",
+        r#"<!DOCTYPE html><html><body><div>That will do.</div><div><br></div><div>On Mon, 2 Nov 2026, at 10:00 AM, Desk wrote:<br></div><blockquote type="cite" id="qt" style=""><div>Will it do?</div></blockquote><div><br></div></body></html>"#,
+        "That will do.",
+        "",
+    ),
+    (
+        "WEB.DE",
+        r#"<html><head></head><body><div style="font-family: Verdana;font-size: 12.0px;"><div>Hat geklappt.</div><div>&nbsp;<div style="margin: 10.0px 5.0px 5.0px 10.0px;padding: 10.0px 0 10.0px 10.0px;border-left: 2.0px solid rgb(195,217,229);" name="quote"><div style="margin: 0 0 10.0px 0;"><b>Gesendet:</b>&nbsp;Montag, 02. November 2026 um 10:00 Uhr<br/><b>Von:</b>&nbsp;Desk &lt;desk@desk.test&gt;<br/><b>An:</b>&nbsp;ada@black.test<br/><b>Betreff:</b>&nbsp;Versuch</div><div name="quoted-content">Hat es geklappt?</div></div></div></div></body></html>"#,
+        "Hat geklappt.",
+        "",
+    ),
+    (
+        "mail.ru",
+        r#"<HTML><BODY><div>Всё получилось.</div><div data-signature-widget="container"><div data-signature-widget="content"><div>--<br>Ада Чёрная</div></div></div><div class="mail-quote-collapse"><blockquote style="border-left:1px solid #0857A6;margin:10px;padding:0 0 0 10px;">Понедельник, 2 ноября 2026, 10:00 +03:00 от Desk &lt;desk@desk.test&gt;:<br><div>Получилось?</div></blockquote></div></BODY></HTML>"#,
+        "Всё получилось.",
+        "Ада Чёрная",
+    ),
+    (
+        "Tutanota",
+        r#"<div>It came today.</div><div class="tutanota_signature">--<br>Secured with Tuta Mail</div><div>2 Nov 2026, 10:00 by desk@desk.test:</div><blockquote class="tutanota_quote"><div>Did it come?</div></blockquote>"#,
+        "It came today.",
+        "Secured with Tuta Mail",
+    ),
+    (
+        "eM Client",
+        r#"<html><head><style>blockquote.cite2 {margin-left: 5px;}</style></head><body><div>Agreed.</div><div><br /></div><div>------ Original Message ------</div><div>From "Desk" &lt;<a href="mailto:desk@desk.test">desk@desk.test</a>&gt;</div><div>To "Ada" &lt;ada@black.test&gt;</div><div>Date 02/11/2026 10:00:00</div><div>Subject Terms</div><div><br /></div><blockquote cite="x@desk.test" type="cite" class="cite2"><div>Agreed?</div></blockquote></body></html>"#,
+        "Agreed.",
+        "",
+    ),
+    (
+        "Zimbra of today",
+        r#"<html><body><div style="font-family: arial"><div>Tuesday is fine.</div><div><br></div><div data-marker="__SIG_PRE__"><div>Ada Black</div></div><br><hr id="zwchr" data-marker="__DIVIDER__"><div data-marker="__HEADERS__"><b>From: </b>"Desk" &lt;desk@desk.test&gt;<br><b>To: </b>"Ada"<br><b>Sent: </b>Monday, 2 November, 2026 10:00:00<br><b>Subject: </b>Day<br></div><br><div data-marker="__QUOTED_TEXT__"><div>Which day?</div></div></div></body></html>"#,
+        "Tuesday is fine.",
+        "Ada Black",
+    ),
+    (
+        "an answer to a help desk that wants it above its line",
+        r#"<div dir="ltr">Still broken, I am afraid.</div><div class="gmail_quote"><div dir="ltr" class="gmail_attr">On Mon, Nov 2, 2026 at 10:00 AM Desk &lt;desk@desk.test&gt; wrote:<br></div><blockquote class="gmail_quote"><div style="color:#b5b5b5">##- Please type your reply above this line -##</div><p>Your request (77) has been updated.</p></blockquote></div>"#,
+        "Still broken, I am afraid.",
+        "",
+    ),
+    (
+        "a help desk's own mail",
+        r#"<div style="color:#b5b5b5">##- Please type your reply above this line -##</div><div><p><strong>Ada Black</strong> (Black Ink)</p><p>2 Nov 2026, 10:00 GMT</p><div class="zd-comment"><p>We have mended it.</p></div></div>"#,
+        "Ada Black (Black Ink)\n\n2 Nov 2026, 10:00 GMT\n\nWe have mended it.",
+        "",
+    ),
+    (
+        "Freshdesk",
+        r#"<div style="font-size:13px"><div dir="ltr">We have shipped it.</div><div class="freshdesk_quote"><blockquote class="freshdesk_quote">On Mon, 2 Nov at 10:00 AM, Ada &lt;ada@black.test&gt; wrote:<div>Have you?</div></blockquote></div></div>"#,
+        "We have shipped it.",
+        "",
+    ),
+    (
+        "HubSpot",
+        r#"<html><body><div><div>Here is the offer.</div><div><br></div><div id="hs_signature">Ada Black<br>Sales</div></div><div class="hs_reply"><div>On Mon, Nov 2, 2026 at 10:00 AM, Desk &lt;desk@desk.test&gt; wrote:</div><blockquote>May we have one?</blockquote></div></body></html>"#,
+        "Here is the offer.",
+        "Ada Black\nSales",
+    ),
+    (
+        "Front",
+        r#"<div>Looking into it.<br></div><div class="front-signature">Ada Black</div><blockquote type="cite" class="front-blockquote">On November 2, 2026 at 10:00 AM GMT+1 <a href="mailto:desk@desk.test">desk@desk.test</a> wrote:<br><br>Any news?</blockquote>"#,
+        "Looking into it.",
+        "Ada Black",
+    ),
+    (
+        "QQ Mail",
+        r#"<div>已经收到，谢谢。</div><div><br></div><div style="font-size: 12px;font-family: Arial Narrow;padding:2px 0 2px 0;">------------------&nbsp;原始邮件&nbsp;------------------</div><div style="font-size: 12px;background:#efefef;padding:8px;"><div><b>发件人:</b>&nbsp;"Desk" &lt;desk@desk.test&gt;;</div><div><b>发送时间:</b>&nbsp;2026年11月2日(星期一) 上午10:00</div><div><b>收件人:</b>&nbsp;"Ada";</div><div><b>主题:</b>&nbsp;订单</div></div><div>收到了吗？</div>"#,
+        "已经收到，谢谢。",
+        "",
+    ),
+    (
+        "163.com",
+        r#"<div style="line-height:1.7;color:#000000;font-size:14px"><div>好的。</div><div><br></div><p>At 2026-11-02 10:00:00, "Desk" &lt;desk@desk.test&gt; wrote:</p><blockquote id="isReplyContent" style="PADDING-LEFT: 1ex; MARGIN: 0px 0px 0px 0.8ex; BORDER-LEFT: #ccc 1px solid"><div>可以吗？</div></blockquote></div>"#,
+        "好的。",
+        "",
+    ),
+    (
+        "Notes",
+        r#"<font size=2 face="sans-serif">Signed and returned.</font><br><br><br><table width=100%><tr valign=top><td><font size=1 color=#5f5f5f face="sans-serif">From: &nbsp; &nbsp; &nbsp; &nbsp;</font><font size=1 face="sans-serif">Desk &lt;desk@desk.test&gt;</font><tr valign=top><td><font size=1 color=#5f5f5f face="sans-serif">To: &nbsp; &nbsp; &nbsp; &nbsp;</font><font size=1 face="sans-serif">Ada/Black@Black</font><tr valign=top><td><font size=1 color=#5f5f5f face="sans-serif">Date: &nbsp; &nbsp; &nbsp; &nbsp;</font><font size=1 face="sans-serif">02.11.2026 10:00</font><tr valign=top><td><font size=1 color=#5f5f5f face="sans-serif">Subject: &nbsp; &nbsp; &nbsp; &nbsp;</font><font size=1 face="sans-serif">Contract</font></table><br><hr noshade><br><font size=2>Please sign.</font>"#,
+        "Signed and returned.",
+        "",
+    ),
+    (
+        "Evolution",
+        r#"<html><body><div>Compiled and works.</div><div><br></div><div>On Mon, 2026-11-02 at 10:00 +0100, Desk wrote:</div><blockquote type="cite" style="margin:0 0 0 .8ex; border-left:2px #729fcf solid;padding-left:1ex"><div>Does it compile?</div></blockquote><div><br></div><div><span><pre>-- <br></pre>Ada</span></div></body></html>"#,
+        "Compiled and works.",
+        "Ada",
+    ),
+    (
+        "Airmail",
+        r#"<html><body><div id="bloop_customfont">See you then.</div><br><div id="bloop_sign_1" class="bloop_sign">Ada</div><br><p class="airmail_on">On 2 November 2026 at 10:00:00, Desk (<a href="mailto:desk@desk.test">desk@desk.test</a>) wrote:</p><blockquote type="cite" class="clean_bq"><span><div>Tomorrow?</div></span></blockquote></body></html>"#,
+        "See you then.",
+        "Ada",
+    ),
+    (
+        "an Android program",
+        r#"<!DOCTYPE html><html><body>Alles klar.<br><br><div class="gmail_quote">Am 2. November 2026 10:00:00 MEZ schrieb Desk &lt;desk@desk.test&gt;:<blockquote class="gmail_quote" style="margin: 0pt 0pt 0pt 0.8ex; border-left: 1px solid rgb(204, 204, 204); padding-left: 1ex;">Klar?</blockquote></div><div class="k9mail-signature">-- <br>Diese Nachricht wurde von meinem Android-Gerät gesendet.</div></body></html>"#,
+        "Alles klar.",
+        "Diese Nachricht wurde von meinem Android-Gerät gesendet.",
+    ),
+];
