@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::each::Results;
-use super::output::{CliError, Output, json};
+use super::each::each;
+use super::output::{CliError, Output, json, only};
 use super::table::{Table, id, maybe_id};
 use super::{Context, Page};
 use crate::store::listing::{ALL, BounceFilter, BounceLine};
@@ -44,18 +44,16 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
         }
         Verb::Show { id } => {
             let filter = BounceFilter { with_resolved: true, ticket: 0, id: id.0, limit: ALL };
-            let line = context.store.read().await?.list_bounces(&filter).await?.pop();
-            let line = line.ok_or_else(|| CliError::data(format!("there is no bounce #{id}")))?;
-            Ok(Output::thing(json(line)?))
+            let lines = context.store.read().await?.list_bounces(&filter).await?;
+            Ok(Output::thing(json(only(lines, format_args!("bounce #{id}"))?)?))
         }
         Verb::Resolve { ids } => {
-            let cause = context.cause("bounce resolve");
-            let mut results = Results::default();
-            for id in ids {
-                let done = context.works.desk.resolve_bounce(id, &cause).await;
-                results.add(id, done.map(|()| (format!("bounce #{id} resolved"), json!({}))));
-            }
-            results.output(context.wants_json)
+            let cause = &context.cause("bounce resolve");
+            each(&ids, context, |id| async move {
+                context.works.desk.resolve_bounce(id, cause).await?;
+                Ok((format!("bounce #{id} resolved"), json!({})))
+            })
+            .await
         }
     }
 }

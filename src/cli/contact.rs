@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::output::{CliError, Output, json};
+use super::row::Seen;
 use super::table::{Table, id};
 use super::{Context, Page};
 use crate::mail::Address;
@@ -56,9 +57,8 @@ pub struct EditArgs {
     add_address: Vec<Address>,
     #[arg(long, value_name = "ADDRESS")]
     remove_address: Vec<Address>,
-    /// Only if it is still at this version, as `show` told it
-    #[arg(long = "at-version", value_name = "VERSION")]
-    version: Option<i64>,
+    #[command(flatten)]
+    seen: Seen,
 }
 
 pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
@@ -125,7 +125,7 @@ async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     let row = tx.find_contact(&args.contact).await?;
     let edit =
         ContactEdit { name: args.name, role: args.role, add: args.add_address, remove: args.remove_address };
-    tx.edit_contact(row.id, args.version.unwrap_or(row.version), &edit).await?;
+    tx.edit_contact(row.id, args.seen.or(row.version), &edit).await?;
     let after = tx.contact(row.id).await?;
     tx.commit().await?;
     let words = format!("contact #{} changed, now version {}", row.id, after.version);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Context;
-use super::output::{CliError, Output, json};
+use super::output::{CliError, Output, json, only};
 use super::table::{clean, maybe};
 use crate::store::listing::{
     ALL, BounceFilter, BounceLine, EntryLine, EventLine, ParticipantLine, QueueFilter, QueueLine,
@@ -38,8 +38,7 @@ pub async fn show(id: TicketId, context: &Context) -> Result<Output, CliError> {
 async fn load(id: TicketId, context: &Context) -> Result<Conversation, CliError> {
     let mut tx = context.store.read().await?;
     let filter = TicketFilter { id: id.0, limit: ALL, ..TicketFilter::default() };
-    let ticket = tx.list_tickets(&filter).await?.pop();
-    let ticket = ticket.ok_or_else(|| CliError::data(format!("there is no ticket #{id}")))?;
+    let ticket = only(tx.list_tickets(&filter).await?, format_args!("ticket #{id}"))?;
     let bounces = BounceFilter { with_resolved: true, ticket: id.0, id: 0, limit: ALL };
     let mails = QueueFilter { ticket: id.0, limit: ALL, ..QueueFilter::default() };
     Ok(Conversation {

@@ -3,27 +3,39 @@
 use std::fmt::Display;
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::code;
 use super::output::{CliError, Output};
-use super::relay::lay_over;
+use super::row::lay_over;
+use super::{Context, code};
+
+/// What was done, in words, and as keys beside `id` and `ok`.
+pub type Done = (String, Value);
+
+/// Does one thing to each of `ids`, in their order. For programs a list with a result each, for people a line each; where
+/// nothing was done it is a refusal.
+pub async fn each<I: Copy + Display + Serialize, F: Future<Output = Result<Done, CliError>>>(
+    ids: &[I],
+    context: &Context,
+    act: impl Fn(I) -> F,
+) -> Result<Output, CliError> {
+    let mut results = Results::default();
+    for &id in ids {
+        results.add(id, act(id).await);
+    }
+    results.output(context.wants_json)
+}
 
 /// The results, in the order of the ids.
 #[derive(Default)]
 pub struct Results {
-    lines: Vec<serde_json::Value>,
+    lines: Vec<Value>,
     words: Vec<String>,
     failed: Vec<CliError>,
 }
 
 impl Results {
-    /// `done`: what was done, in words and as keys beside `id` and `ok`.
-    pub fn add(
-        &mut self,
-        id: impl Display + Serialize,
-        done: Result<(String, serde_json::Value), impl Into<CliError>>,
-    ) {
+    pub fn add(&mut self, id: impl Display + Serialize, done: Result<Done, CliError>) {
         match done {
             Ok((words, keys)) => {
                 let mut line = json!({ "id": id, "ok": true, "error": null });
@@ -32,7 +44,6 @@ impl Results {
                 self.words.push(words);
             }
             Err(error) => {
-                let error = error.into();
                 self.lines.push(json!({ "id": id, "ok": false, "error": error.words }));
                 self.words.push(format!("#{id} failed: {}", error.words));
                 self.failed.push(error);
@@ -40,14 +51,13 @@ impl Results {
         }
     }
 
-    /// For programs a list with all of them; for people a line each. Where nothing was done it is a refusal.
     pub fn output(self, wants_json: bool) -> Result<Output, CliError> {
         let code = self.failed.first().map_or(code::OK, |e| e.code);
         if !wants_json && self.failed.len() == self.lines.len() {
             let words: Vec<String> = self.failed.into_iter().map(|e| e.words).collect();
             return Err(CliError { code, words: words.join("; ") });
         }
-        let output = Output::said(self.words.join("\n"), serde_json::Value::Array(self.lines));
+        let output = Output::said(self.words.join("\n"), Value::Array(self.lines));
         Ok(Output { code, ..output })
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::each::Results;
-use super::output::{CliError, Output, json};
+use super::each::{Done, Results, each};
+use super::output::{CliError, Output, json, only};
 use super::table::{Table, id};
 use super::{Context, Page};
 use crate::store::arrival::Of;
@@ -70,47 +70,37 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             Output::list(&lines, context.wants_json, table)
         }
         Verb::Show { id } => {
-            let mut lines = context.store.read().await?.list_errors("", id.0, ALL).await?;
-            let line =
-                lines.pop().ok_or_else(|| CliError::data(format!("there is no error ticket #{id}")))?;
+            let lines = context.store.read().await?.list_errors("", id.0, ALL).await?;
+            let mut shown = json(only(lines, format_args!("error ticket #{id}"))?)?;
             let headers = context.store.read().await?.error_headers(id).await?;
-            let mut shown = json(line)?;
             shown["headers"] = String::from_utf8_lossy(&headers).into();
             Ok(Output::thing(shown))
         }
         Verb::Retry { ids } => retry(&ids, context).await,
         Verb::Fetch { ids } => {
-            let cause = context.cause("error fetch");
-            let mut results = Results::default();
-            for id in ids {
-                let done = desk.fetch_error(id, &cause).await;
+            let cause = &context.cause("error fetch");
+            each(&ids, context, |id| async move {
+                desk.fetch_error(id, cause).await?;
                 let words = format!("error #{id} is fetched with the next round of its mailbox");
-                results.add(id, done.map(|()| (words, json!({ "state": "fetch" }))));
-            }
-            results.output(context.wants_json)
+                Ok((words, json!({ "state": "fetch" })))
+            })
+            .await
         }
         Verb::Discard { ids } => {
-            let cause = context.cause("error discard");
-            let mut results = Results::default();
-            for id in ids {
-                let done = desk.discard_error(id, &cause).await;
-                results.add(
-                    id,
-                    done.map(|()| (format!("error #{id} discarded"), json!({ "state": "discarded" }))),
-                );
-            }
-            results.output(context.wants_json)
+            let cause = &context.cause("error discard");
+            each(&ids, context, |id| async move {
+                desk.discard_error(id, cause).await?;
+                Ok((format!("error #{id} discarded"), json!({ "state": "discarded" })))
+            })
+            .await
         }
         Verb::Return { ids } => {
-            let cause = context.cause("error return");
-            let mut results = Results::default();
-            for id in ids {
-                let done = context.works.put_back(id, &cause).await;
-                let done =
-                    done.map(|words| (format!("error #{id}: {words}"), json!({ "state": "returned" })));
-                results.add(id, done);
-            }
-            results.output(context.wants_json)
+            let cause = &context.cause("error return");
+            each(&ids, context, |id| async move {
+                let words = context.works.put_back(id, cause).await?;
+                Ok((format!("error #{id}: {words}"), json!({ "state": "returned" })))
+            })
+            .await
         }
         Verb::Export { id, .. } => export(id, context).await,
     }
@@ -137,11 +127,7 @@ async fn retry(ids: &[ErrorId], context: &Context) -> Result<Output, CliError> {
 }
 
 /// What became of a message that was decided again.
-async fn decided(
-    id: ErrorId,
-    arrival: ArrivalId,
-    context: &Context,
-) -> Result<(String, serde_json::Value), CliError> {
+async fn decided(id: ErrorId, arrival: ArrivalId, context: &Context) -> Result<Done, CliError> {
     let row = context.store.read().await?.journal_row(arrival).await?;
     let row = row.ok_or_else(|| CliError::unavailable(format!("error #{id} waits to be decided again")))?;
     let onto = row.ticket.map_or(String::new(), |ticket| format!(", ticket #{ticket}"));

@@ -65,17 +65,11 @@ pub fn gather(command: &Command, env: &Env) -> Result<Vec<u8>, CliError> {
     match command {
         Command::Backup(args) if !args.without_key => args.passphrase.read(env, true),
         Command::Restore(args) if args.key_file.is_none() => args.passphrase.read(env, false),
-        Command::Mailbox(mailbox::Verb::Add(args)) => {
-            password(args.flags.password_file.as_deref(), &args.password)
-        }
-        Command::Mailbox(mailbox::Verb::Edit(args)) => {
-            password(args.flags.password_file.as_deref(), &args.password)
-        }
-        Command::Relay(relay::Verb::Add(args)) => {
-            password(args.flags.password_file.as_deref(), &args.password)
-        }
-        Command::Relay(relay::Verb::Edit(args)) => {
-            password(args.flags.password_file.as_deref(), &args.password)
+        Command::Mailbox(
+            mailbox::Verb::Add(given) | mailbox::Verb::Edit(mailbox::EditArgs { given, .. }),
+        ) => password(given.flags.password_file.as_deref(), &given.password),
+        Command::Relay(relay::Verb::Add(given) | relay::Verb::Edit(relay::EditArgs { given, .. })) => {
+            password(given.flags.password_file.as_deref(), &given.password)
         }
         Command::Oauth(oauth::Verb::Login(args)) => {
             let client_secret = client_secret(&args.wish)?;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::each::Results;
-use super::output::{CliError, Output, json};
+use super::each::each;
+use super::output::{CliError, Output, json, only};
 use super::table::{Table, id, maybe, maybe_id};
 use super::{Context, Page};
 use crate::store::listing::{ALL, InvalidLine};
@@ -78,70 +78,59 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             Output::list(&lines, context.wants_json, table)
         }
         Verb::Show { id } => {
-            let mut lines = context.store.read().await?.list_invalid("", id.0, ALL).await?;
-            let line =
-                lines.pop().ok_or_else(|| CliError::data(format!("there is no invalid ticket #{id}")))?;
-            Ok(Output::thing(json(line)?))
+            let lines = context.store.read().await?.list_invalid("", id.0, ALL).await?;
+            Ok(Output::thing(json(only(lines, format_args!("invalid ticket #{id}"))?)?))
         }
         Verb::Accept { ids, ticket, remember } => {
-            let cause = context.cause("invalid accept");
-            let mut results = Results::default();
-            for id in ids {
-                let done = desk.accept(id, ticket, remember, &cause).await.map(|ticket| {
-                    (format!("invalid #{id} is on ticket #{ticket} now"), json!({ "ticket": ticket }))
-                });
-                results.add(id, done);
-            }
+            let cause = &context.cause("invalid accept");
+            let done = each(&ids, context, |id| async move {
+                let ticket = desk.accept(id, ticket, remember, cause).await?;
+                Ok((format!("invalid #{id} is on ticket #{ticket} now"), json!({ "ticket": ticket })))
+            })
+            .await;
             context.works.wake.notify_one();
-            results.output(context.wants_json)
+            done
         }
         Verb::Reassign { ids, to_type } => {
             let to_type = context.store.read().await?.find_type(&to_type).await?;
-            let cause = context.cause("invalid reassign");
-            let mut results = Results::default();
-            for id in ids {
-                let done = desk.reassign(id, to_type.id, &cause).await.map(|ticket| {
-                    (format!("invalid #{id} is ticket #{ticket} now"), json!({ "ticket": ticket }))
-                });
-                results.add(id, done);
-            }
+            let cause = &context.cause("invalid reassign");
+            let done = each(&ids, context, |id| async move {
+                let ticket = desk.reassign(id, to_type.id, cause).await?;
+                Ok((format!("invalid #{id} is ticket #{ticket} now"), json!({ "ticket": ticket })))
+            })
+            .await;
             context.works.wake.notify_one();
-            results.output(context.wants_json)
+            done
         }
         Verb::Reject { ids } => dismiss(&ids, "rejected", context).await,
         Verb::Delete { ids } => dismiss(&ids, "deleted", context).await,
         Verb::Block { ids, domain } => {
-            let cause = context.cause("invalid block");
-            let mut results = Results::default();
-            for id in ids {
-                let done = desk.block(id, domain, &cause).await.map(|pattern| {
-                    let words = format!("invalid #{id} rejected; {pattern} is blocked from now on");
-                    (words, json!({ "blocked": pattern }))
-                });
-                results.add(id, done);
-            }
-            results.output(context.wants_json)
+            let cause = &context.cause("invalid block");
+            each(&ids, context, |id| async move {
+                let pattern = desk.block(id, domain, cause).await?;
+                let words = format!("invalid #{id} rejected; {pattern} is blocked from now on");
+                Ok((words, json!({ "blocked": pattern })))
+            })
+            .await
         }
         Verb::Undo { ids } => {
-            let cause = context.cause("invalid undo");
-            let mut results = Results::default();
-            for id in ids {
-                let done = desk.undo(id, &cause).await;
-                results.add(id, done.map(|()| (format!("invalid #{id} is open again"), json!({}))));
-            }
-            results.output(context.wants_json)
+            let cause = &context.cause("invalid undo");
+            each(&ids, context, |id| async move {
+                desk.undo(id, cause).await?;
+                Ok((format!("invalid #{id} is open again"), json!({})))
+            })
+            .await
         }
     }
 }
 
 async fn dismiss(ids: &[InvalidId], state: &str, context: &Context) -> Result<Output, CliError> {
-    let cause = context.cause(format!("invalid {state}"));
-    let mut results = Results::default();
-    for id in ids {
-        let done = context.works.desk.dismiss(*id, state, &cause).await;
-        results.add(id, done.map(|()| (format!("invalid #{id} {state}"), json!({ "state": state }))));
-    }
-    results.output(context.wants_json)
+    let cause = &context.cause(format!("invalid {state}"));
+    each(ids, context, |id| async move {
+        context.works.desk.dismiss(id, state, cause).await?;
+        Ok((format!("invalid #{id} {state}"), json!({ "state": state })))
+    })
+    .await
 }
 
 fn table(lines: &[InvalidLine]) -> Table {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::input::{PasswordInput, password_change};
 use super::output::{CliError, Output, json};
+use super::row::{self, Named, Seen, lay_over};
 use super::table::{Table, clean, id, maybe};
 use super::{Context, checkup};
 use crate::clock::Micros;
@@ -15,6 +16,7 @@ use crate::intake::held_alert;
 use crate::sources::{imap, pop3};
 use crate::store::listing::{AlertLine, BalanceLine, MailboxLine};
 use crate::store::{MailboxRow, PasswordChange, Unknown};
+use crate::ticket::MailboxId;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -24,10 +26,11 @@ pub enum Verb {
     Show {
         mailbox: String,
     },
+    /// Add one
     #[command(after_help = "Example:\n  \
         maildesk mailbox add --name support --host imap.example.com --username support@example.com \\\n    \
         --password-file support.password")]
-    Add(AddArgs),
+    Add(Given),
     Edit(EditArgs),
     /// Delete one that nothing depends on
     Delete(DeleteArgs),
@@ -58,9 +61,9 @@ pub enum Verb {
     },
 }
 
-/// Add one
+/// What it is to be
 #[derive(Debug, clap::Args)]
-pub struct AddArgs {
+pub struct Given {
     #[command(flatten)]
     pub flags: MailboxFlags,
     #[command(flatten)]
@@ -73,21 +76,17 @@ pub struct EditArgs {
     /// Its name or id
     mailbox: String,
     #[command(flatten)]
-    pub flags: MailboxFlags,
+    pub given: Given,
     #[command(flatten)]
-    pub password: PasswordInput,
-    /// Only if it is still at this version, as `show` told it
-    #[arg(long = "at-version", value_name = "VERSION")]
-    version: Option<i64>,
+    seen: Seen,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct DeleteArgs {
     /// Its name or id
     mailbox: String,
-    /// Only if it is still at this version, as `show` told it
-    #[arg(long = "at-version", value_name = "VERSION")]
-    version: Option<i64>,
+    #[command(flatten)]
+    seen: Seen,
 }
 
 pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
@@ -99,7 +98,7 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             let alert = tx.standing_alert(&format!("mailbox:{}:failing", row.id)).await?;
             Ok(Output::thing(shown(&row, alert.as_ref())?))
         }
-        Verb::Add(args) => add(args, context).await,
+        Verb::Add(given) => add(given, context).await,
         Verb::Edit(args) => edit(args, context).await,
         Verb::Delete(args) => delete(args, context).await,
         Verb::Test { mailbox } => {
@@ -154,8 +153,6 @@ async fn list(context: &Context) -> Result<Output, CliError> {
 
 /// Its settings as they would be written, and how it fares. Never its password.
 fn shown(row: &MailboxRow, alert: Option<&AlertLine>) -> Result<serde_json::Value, CliError> {
-    let mut shown = json!({ "id": row.id });
-    super::relay::lay_over(&mut shown, json(MailboxSection::from(&row.spec))?);
     let fares = json!({
         "port": row.spec.port,
         "has_password": row.password.is_some(),
@@ -173,52 +170,55 @@ fn shown(row: &MailboxRow, alert: Option<&AlertLine>) -> Result<serde_json::Valu
         "advice": alert.map(|a| &a.advice),
         "shown": row.shown,
     });
-    super::relay::lay_over(&mut shown, fares);
-    Ok(shown)
+    row::shown(row.id, MailboxSection::from(&row.spec), fares)
 }
 
-async fn add(args: AddArgs, context: &Context) -> Result<Output, CliError> {
+fn called(id: MailboxId, spec: &MailboxSpec) -> Named<'_> {
+    Named { word: "mailbox", id: id.0, key: "name", name: &spec.name }
+}
+
+async fn add(given: Given, context: &Context) -> Result<Output, CliError> {
     let mut section = MailboxSection::default();
-    args.flags.overlay(&mut section);
+    given.flags.overlay(&mut section);
     let spec = section.resolve(&context.cwd)?;
     let password = password_change(&context.stdin, spec.auth)?;
     let mut tx = context.store.write().await?;
     let id = tx.create_mailbox(&spec, &password, &context.stamp()).await?;
     tx.commit().await?;
-    let mut words = format!("mailbox #{id} {:?} added", spec.name);
-    if spec.auth == Auth::Oauth2 {
-        words.push_str(&format!("; `maildesk oauth login {:?}` signs in for it", spec.name));
-    } else if password == PasswordChange::Keep && matches!(spec.protocol, Protocol::Imap | Protocol::Pop3) {
-        words.push_str(", without a password: `maildesk mailbox edit` with --password-file gives it one");
-    }
-    Ok(Output::said(words, json!({ "id": id, "name": spec.name, "version": 1 })))
+    let hint = match (spec.auth, spec.protocol) {
+        (Auth::Oauth2, _) => row::sign_in_hint(&spec.name),
+        (Auth::Password, Protocol::Imap | Protocol::Pop3) if password == PasswordChange::Keep => {
+            ", without a password: `maildesk mailbox edit` with --password-file gives it one".to_owned()
+        }
+        _ => String::new(),
+    };
+    Ok(called(id, &spec).added(&hint))
 }
 
 async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.write().await?;
     let row = tx.find_mailbox(&args.mailbox).await?;
     let mut section = MailboxSection::from(&row.spec);
-    args.flags.overlay(&mut section);
+    args.given.flags.overlay(&mut section);
     let spec = section.resolve(&context.cwd)?;
     let password = password_change(&context.stdin, spec.auth)?;
-    let version = args.version.unwrap_or(row.version);
+    let version = args.seen.or(row.version);
     tx.update_mailbox(row.id, version, &spec, (&password, &context.stamp())).await?;
     let after = tx.mailbox(row.id).await?;
     tx.commit().await?;
-    let mut words = format!("mailbox #{} {:?} changed, now version {}", row.id, spec.name, after.version);
-    if after.epoch != row.epoch {
-        words.push_str("; it is another account now, so what lies there is looked at anew");
-    }
-    Ok(Output::said(words, json!({ "id": row.id, "name": spec.name, "version": after.version })))
+    let hint = match after.epoch == row.epoch {
+        true => "",
+        false => "; it is another account now, so what lies there is looked at anew",
+    };
+    Ok(called(row.id, &spec).changed(after.version, hint))
 }
 
 async fn delete(args: DeleteArgs, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.write().await?;
     let row = tx.find_mailbox(&args.mailbox).await?;
-    tx.delete_mailbox(row.id, args.version.unwrap_or(row.version)).await?;
+    tx.delete_mailbox(row.id, args.seen.or(row.version)).await?;
     tx.commit().await?;
-    let words = format!("mailbox #{} {:?} deleted", row.id, row.spec.name);
-    Ok(Output::said(words, json!({ "id": row.id, "name": row.spec.name, "deleted": true })))
+    Ok(called(row.id, &row.spec).deleted())
 }
 
 async fn test(row: &MailboxRow, context: &Context) -> Result<Output, CliError> {
@@ -284,7 +284,7 @@ fn tested(
     is_good: bool,
 ) -> Result<Output, CliError> {
     let mut shown = json!({ "mailbox": row.spec.name });
-    super::relay::lay_over(&mut shown, report);
+    lay_over(&mut shown, report);
     let human: String = human.lines().map(|line| clean(line) + "\n").collect();
     let code = if is_good { super::code::OK } else { super::code::UNAVAILABLE };
     Ok(Output { code, ..Output::said(human, shown) })
@@ -301,10 +301,10 @@ async fn resume(named: &str, unknown: Unknown, context: &Context) -> Result<Outp
         _ => "all that lies there is taken in",
     };
     let words = match was_held {
-        true => format!("mailbox #{} {:?} goes on with its next round: {what}", row.id, row.spec.name),
-        false => format!("mailbox #{} {:?} was not waiting", row.id, row.spec.name),
+        true => format!(" goes on with its next round: {what}"),
+        false => " was not waiting".to_owned(),
     };
-    Ok(Output::said(words, json!({ "id": row.id, "name": row.spec.name, "resumed": was_held })))
+    Ok(called(row.id, &row.spec).said(words, json!({ "resumed": was_held })))
 }
 
 async fn live(named: &str, context: &Context) -> Result<Output, CliError> {
@@ -317,19 +317,14 @@ async fn live(named: &str, context: &Context) -> Result<Output, CliError> {
     }
     let shadows = tx.count_shadows(row.id).await?;
     tx.commit().await?;
-    let name = &row.spec.name;
     let words = match was_shadow {
         true => format!(
-            "mailbox #{} {name:?} is live: of {shadows} messages decided in shadow, those that still lie there are \
-             decided anew with the next round",
-            row.id
+            " is live: of {shadows} messages decided in shadow, those that still lie there are decided anew with the \
+             next round"
         ),
-        false => format!("mailbox #{} {name:?} is live already", row.id),
+        false => " is live already".to_owned(),
     };
-    Ok(Output::said(
-        words,
-        json!({ "id": row.id, "name": name, "was_shadow": was_shadow, "shadows": shadows }),
-    ))
+    Ok(called(row.id, &row.spec).said(words, json!({ "was_shadow": was_shadow, "shadows": shadows })))
 }
 
 async fn balance(named: Option<&str>, context: &Context) -> Result<Output, CliError> {

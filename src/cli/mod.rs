@@ -37,6 +37,7 @@ mod poll;
 mod queue;
 mod relay;
 mod restore;
+mod row;
 mod run;
 mod sign_in;
 mod sink;

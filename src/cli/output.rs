@@ -1,5 +1,7 @@
 //! What a handler gives: the same for people and for programs, or an error with its exit code.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
 use super::code;
@@ -63,6 +65,11 @@ impl Output {
 
 pub fn json(value: impl Serialize) -> Result<serde_json::Value, CliError> {
     serde_json::to_value(value).map_err(|e| CliError::data(format!("it cannot be written as JSON: {e}")))
+}
+
+/// The one line of a listing that was asked for by its id.
+pub fn only<T>(mut lines: Vec<T>, what: impl Display) -> Result<T, CliError> {
+    lines.pop().ok_or_else(|| CliError::data(format!("there is no {what}")))
 }
 
 /// Why a command was not done, in words for people, with the exit code for scripts.

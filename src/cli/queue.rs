@@ -3,8 +3,8 @@
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::each::Results;
-use super::output::{CliError, Output, json as as_json};
+use super::each::each;
+use super::output::{CliError, Output, json as as_json, only};
 use super::table::{Table, id, keys, maybe_id};
 use super::{Context, Page, code};
 use crate::clock::{Micros, Pulse};
@@ -88,43 +88,41 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
         Verb::List(args) => list(args, context).await,
         Verb::Show { id } => {
             let filter = QueueFilter { id: id.0, limit: ALL, ..QueueFilter::default() };
-            let mut lines = context.store.read().await?.list_queue(&filter).await?;
-            let line =
-                lines.pop().ok_or_else(|| CliError::data(format!("there is no outbound mail #{id}")))?;
+            let lines = context.store.read().await?.list_queue(&filter).await?;
+            let line = only(lines, format_args!("outbound mail #{id}"))?;
             show(line, context).await
         }
         Verb::Send(args) => send(&args, context).await,
         Verb::Retry { ids } => {
-            let cause = context.cause("queue retry");
-            let mut results = Results::default();
-            for id in ids {
-                let done = context.works.desk.retry_mail(id, &cause).await;
-                results.add(id, done.map(|()| (format!("mail #{id} goes out again now"), json!({}))));
-            }
+            let cause = &context.cause("queue retry");
+            let done = each(&ids, context, |id| async move {
+                context.works.desk.retry_mail(id, cause).await?;
+                Ok((format!("mail #{id} goes out again now"), json!({})))
+            })
+            .await;
             context.works.wake.notify_one();
-            results.output(context.wants_json)
+            done
         }
         Verb::Release(args) => {
             let ids = match args.all {
                 true => context.store.read().await?.held_mails().await?,
                 false => args.ids,
             };
-            let mut results = Results::default();
-            for id in ids {
-                let done = release(id, context).await;
-                results.add(id, done.map(|()| (format!("mail #{id} is sent"), json!({}))));
-            }
+            let done = each(&ids, context, |id| async move {
+                release(id, context).await?;
+                Ok((format!("mail #{id} is sent"), json!({})))
+            })
+            .await;
             context.works.wake.notify_one();
-            results.output(context.wants_json)
+            done
         }
         Verb::Cancel { ids } => {
-            let cause = context.cause("queue cancel");
-            let mut results = Results::default();
-            for id in ids {
-                let done = context.works.desk.cancel_mail(id, &cause).await;
-                results.add(id, done.map(|()| (format!("mail #{id} cancelled"), json!({}))));
-            }
-            results.output(context.wants_json)
+            let cause = &context.cause("queue cancel");
+            each(&ids, context, |id| async move {
+                context.works.desk.cancel_mail(id, cause).await?;
+                Ok((format!("mail #{id} cancelled"), json!({})))
+            })
+            .await
         }
         Verb::Pause(args) => pause(args, true, context).await,
         Verb::Resume(args) => {

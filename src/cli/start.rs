@@ -24,6 +24,8 @@ use crate::seal::{random, to_hex};
 use crate::store::{Error, Manner, Owner};
 use crate::telemetry::{self, Log};
 
+/// How long the end waits for what threads of their own still do: it is nothing that counts.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 /// Between two looks for a store that is away at the start.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -55,7 +57,10 @@ pub fn main() -> ExitCode {
     };
     let mut sink = Sink::to(input::destination(&cli.command));
     let response = runtime.block_on(start(cli, argv, &mut sink));
-    sink.end(response, wants_json)
+    let code = sink.end(response, wants_json);
+    // A look-up of a name, say, that nobody waits for any more and that cannot be ended.
+    runtime.shutdown_timeout(LAST_THREADS);
+    code
 }
 
 /// To standard output what was asked for, to standard error what is wrong.
@@ -136,8 +141,12 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
     let context = patiently(passing, || Context::open(config.clone(), schema)).await?;
     let context = Context { actor: own_actor(), stdin, cwd, wants_json: cli.global.json, ..context };
     let store = context.store.clone();
+    // A daemon that has ended asks the store nothing more: it may hang.
+    let is_asked = !matches!(cli.command, Command::Run(_));
     let mut response: Response = here(cli.command, context, sink).await.into();
-    response.note = held_note(&store).await;
+    if is_asked {
+        response.note = held_note(&store).await;
+    }
     Ok(response)
 }
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::each::Results;
-use super::output::{CliError, Output, json};
+use super::each::{Done, each};
+use super::output::{CliError, Output, json, only};
+use super::row::Seen;
 use super::table::{Table, id, maybe};
 use super::{Context, Page, attachment, conversation};
 use crate::desk::command::Words;
@@ -136,9 +137,8 @@ pub struct EditArgs {
     /// RFC 3339, or `none`
     #[arg(long, value_name = "TIME")]
     pub due: Option<String>,
-    /// Only if it is still at this version, as `show` told it
-    #[arg(long = "at-version", value_name = "VERSION")]
-    pub version: Option<i64>,
+    #[command(flatten)]
+    pub seen: Seen,
 }
 
 fn status(word: &str) -> Result<Status, String> {
@@ -186,11 +186,7 @@ async fn changed(id: TicketId, what: &str, context: &Context) -> Result<Output, 
     Ok(Output::said(words, json))
 }
 
-async fn changed_line(
-    id: TicketId,
-    what: &str,
-    context: &Context,
-) -> Result<(String, serde_json::Value), CliError> {
+async fn changed_line(id: TicketId, what: &str, context: &Context) -> Result<Done, CliError> {
     let line = line_of(id, context).await?;
     let assignee = line.assignee.as_ref().map_or(String::new(), |login| format!(", {login}'s"));
     let words = format!("ticket #{} {what}: {}, {}{assignee}", line.id, line.status, line.of_type);
@@ -202,8 +198,7 @@ async fn line_of(id: TicketId, context: &Context) -> Result<TicketLine, CliError
     let mut tx = context.store.read().await?;
     let resolved = tx.resolved_ticket(id).await?.id;
     let filter = TicketFilter { id: resolved.0, limit: ALL, ..TicketFilter::default() };
-    let line = tx.list_tickets(&filter).await?.pop();
-    line.ok_or_else(|| CliError::data(format!("there is no ticket #{id}")))
+    only(tx.list_tickets(&filter).await?, format_args!("ticket #{id}"))
 }
 
 /// Whose words they are, and the words: UTF-8, as they were gathered where the command was typed.
@@ -251,16 +246,13 @@ async fn entered(id: TicketId, entry: LogEntryId, what: &str, context: &Context)
 }
 
 async fn become_(ids: &[TicketId], status: Status, context: &Context) -> Result<Output, CliError> {
-    let cause = context.cause(if status.is_ended() { "ticket close" } else { "ticket reopen" });
-    let mut results = Results::default();
-    for id in ids {
-        let done = match context.works.desk.set_status(*id, status, &cause).await {
-            Ok(()) => changed_line(*id, if status.is_ended() { "closed" } else { "reopened" }, context).await,
-            Err(e) => Err(e.into()),
-        };
-        results.add(id, done);
-    }
-    results.output(context.wants_json)
+    let (verb, what) = if status.is_ended() { ("close", "closed") } else { ("reopen", "reopened") };
+    let cause = &context.cause(format!("ticket {verb}"));
+    each(ids, context, |id| async move {
+        context.works.desk.set_status(id, status, cause).await?;
+        changed_line(id, what, context).await
+    })
+    .await
 }
 
 async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
@@ -279,20 +271,18 @@ async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     if edit.names().is_empty() && edit.status.is_none() {
         return Err(CliError::usage("nothing to change: `maildesk ticket edit --help` names what can be"));
     }
-    context.works.desk.edit(args.id, &edit, args.version, &context.cause("ticket edit")).await?;
+    context.works.desk.edit(args.id, &edit, args.seen.at_version, &context.cause("ticket edit")).await?;
     changed(args.id, "changed", context).await
 }
 
 async fn set_deleted(ids: &[TicketId], is_deleted: bool, context: &Context) -> Result<Output, CliError> {
     let (verb, what) = if is_deleted { ("delete", "deleted") } else { ("restore", "restored") };
-    let cause = context.cause(format!("ticket {verb}"));
-    let mut results = Results::default();
-    for id in ids {
-        let done = context.works.desk.set_deleted(*id, is_deleted, &cause).await;
-        let keys = json!({ "deleted": is_deleted });
-        results.add(id, done.map(|()| (format!("ticket #{id} {what}"), keys)));
-    }
-    results.output(context.wants_json)
+    let cause = &context.cause(format!("ticket {verb}"));
+    each(ids, context, |id| async move {
+        context.works.desk.set_deleted(id, is_deleted, cause).await?;
+        Ok((format!("ticket #{id} {what}"), json!({ "deleted": is_deleted })))
+    })
+    .await
 }
 
 async fn list(args: ListArgs, context: &Context) -> Result<Output, CliError> {

@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use super::Context;
-use super::output::{CliError, Output, json};
-use super::relay::lay_over;
+use super::output::{CliError, Output};
+use super::row::{self, Named, Seen};
 use super::table::{Table, id};
-use crate::config::{TypeFlags, TypeSection};
+use crate::config::{TypeFlags, TypeSection, TypeSpec};
 use crate::store::TypeRow;
+use crate::ticket::TypeId;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -43,9 +44,8 @@ pub struct EditArgs {
     named: String,
     #[command(flatten)]
     flags: TypeFlags,
-    /// Only if it is still at this version, as `show` told it
-    #[arg(long = "at-version", value_name = "VERSION")]
-    version: Option<i64>,
+    #[command(flatten)]
+    seen: Seen,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,9 +53,8 @@ pub struct DeleteArgs {
     /// Its name or id
     #[arg(value_name = "TYPE")]
     named: String,
-    /// Only if it is still at this version, as `show` told it
-    #[arg(long = "at-version", value_name = "VERSION")]
-    version: Option<i64>,
+    #[command(flatten)]
+    seen: Seen,
 }
 
 pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
@@ -73,10 +72,9 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
 
 async fn list(context: &Context) -> Result<Output, CliError> {
     let rows = context.store.read().await?.types().await?;
-    let lines: Vec<serde_json::Value> = rows.iter().map(shown).collect::<Result<_, _>>()?;
-    Output::list(&lines, context.wants_json, |_| {
+    row::list(&rows, context, shown, |rows| {
         let heads = ["ID", "NAME", "TAG", "FLOW", "MAILBOX", "RELAY", "ADDRESSES", "ADMIN", "STATE"];
-        Table::of(heads, "no type; `maildesk type add --help` says how to add one", &rows, |t: &TypeRow| {
+        Table::of(heads, "no type; `maildesk type add --help` says how to add one", rows, |t| {
             let spec = &t.spec;
             [
                 id(t.id),
@@ -94,15 +92,16 @@ async fn list(context: &Context) -> Result<Output, CliError> {
 }
 
 fn shown(row: &TypeRow) -> Result<serde_json::Value, CliError> {
-    let mut shown = json!({ "id": row.id });
-    lay_over(&mut shown, json(TypeSection::from(&row.spec))?);
     let rest = json!({
         "provisioned": row.is_provisioned,
         "version": row.version,
         "created": row.created.rfc3339(),
     });
-    lay_over(&mut shown, rest);
-    Ok(shown)
+    row::shown(row.id, TypeSection::from(&row.spec), rest)
+}
+
+fn called(id: TypeId, spec: &TypeSpec) -> Named<'_> {
+    Named { word: "type", id: id.0, key: "name", name: &spec.name }
 }
 
 async fn add(args: AddArgs, context: &Context) -> Result<Output, CliError> {
@@ -112,8 +111,7 @@ async fn add(args: AddArgs, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.write().await?;
     let id = tx.create_type(&spec, &context.stamp()).await?;
     tx.commit().await?;
-    let words = format!("type #{id} {:?} added", spec.name);
-    Ok(Output::said(words, json!({ "id": id, "name": spec.name, "version": 1 })))
+    Ok(called(id, &spec).added(""))
 }
 
 async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
@@ -126,18 +124,16 @@ async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     }
     args.flags.overlay(&mut section);
     let spec = section.resolve()?;
-    let version = args.version.unwrap_or(row.version);
+    let version = args.seen.or(row.version);
     tx.update_type(row.id, version, &spec).await?;
     tx.commit().await?;
-    let words = format!("type #{} {:?} changed, now version {}", row.id, spec.name, version + 1);
-    Ok(Output::said(words, json!({ "id": row.id, "name": spec.name, "version": version + 1 })))
+    Ok(called(row.id, &spec).changed(version + 1, ""))
 }
 
 async fn delete(args: DeleteArgs, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.write().await?;
     let row = tx.find_type(&args.named).await?;
-    tx.delete_type(row.id, args.version.unwrap_or(row.version)).await?;
+    tx.delete_type(row.id, args.seen.or(row.version)).await?;
     tx.commit().await?;
-    let words = format!("type #{} {:?} deleted", row.id, row.spec.name);
-    Ok(Output::said(words, json!({ "id": row.id, "name": row.spec.name, "deleted": true })))
+    Ok(called(row.id, &row.spec).deleted())
 }

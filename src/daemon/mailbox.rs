@@ -12,6 +12,7 @@ use super::Works;
 use super::bounces::Bounces;
 use super::mailboxes::Stop;
 use super::space::in_room;
+use super::stop::LEAVE;
 use crate::clock::{Micros, Pulse};
 use crate::config::Protocol;
 use crate::failure::Failure;
@@ -33,8 +34,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 const RENEW: Duration = Duration::from_secs(9 * 60);
 /// An IDLE that lasted so long has worked.
 const WORKED: Duration = Duration::from_secs(60);
-/// When we stop: for the round under way, for the end of IDLE, and for saying good-bye, each.
-const LEAVE: Duration = Duration::from_secs(3);
 
 pub(super) struct Reading {
     works: Works,

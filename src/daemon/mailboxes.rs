@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::bounces::Bounces;
 use super::mailbox::Reading;
 use super::spread::moves;
+use super::stop::{LEAVE, unless_told};
 use super::works::lease_of;
 use super::{Works, pipes};
 use crate::clock::Pulse;
@@ -77,33 +78,35 @@ pub(super) async fn run(works: Works, pulse: Pulse, shutdown: CancellationToken)
         leaving: HashMap::new(),
         tasks: JoinSet::new(),
     };
-    'looks: loop {
-        pulse.beat();
-        ours.drop_lost();
-        if let Err(e) = ours.look().await
-            && !ours.works.store_watch.has_told(&e)
-        {
-            tracing::warn!("daemon.mailboxes_unread {e}");
-        }
-        let mut look = pin!(tokio::time::sleep(look));
+    let looking = async {
         loop {
-            tokio::select! {
-                () = shutdown.cancelled() => break 'looks,
-                () = &mut look => break,
-                // The sender lives as long as we do.
-                _ = lives.changed() => break,
-                Some(ended) = ours.tasks.join_next_with_id(), if !ours.tasks.is_empty() => {
-                    let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-                    if let Err(e) = ended
-                        && !e.is_cancelled()
-                    {
-                        tracing::error!("daemon.task_broke_off {e}");
+            pulse.beat();
+            ours.drop_lost();
+            if let Err(e) = ours.look().await
+                && !ours.works.store_watch.has_told(&e)
+            {
+                tracing::warn!("daemon.mailboxes_unread {e}");
+            }
+            let mut look = pin!(tokio::time::sleep(look));
+            loop {
+                tokio::select! {
+                    () = &mut look => break,
+                    // The sender lives as long as we do.
+                    _ = lives.changed() => break,
+                    Some(ended) = ours.tasks.join_next_with_id(), if !ours.tasks.is_empty() => {
+                        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+                        if let Err(e) = ended
+                            && !e.is_cancelled()
+                        {
+                            tracing::error!("daemon.task_broke_off {e}");
+                        }
+                        ours.ended(id).await;
                     }
-                    ours.ended(id).await;
                 }
             }
         }
-    }
+    };
+    unless_told::<()>(&shutdown, Duration::ZERO, looking).await;
     pulse.rest(Duration::from_secs(60));
     while ours.tasks.join_next().await.is_some() {}
 }
@@ -264,7 +267,8 @@ async fn keep(
             pulse.rest(super::mailbox::LONGEST_BATCH);
             // Its last daemon died, perhaps of a message of this mailbox (M10).
             if !lease.was_given_back
-                && let Err(failure) = works.decide_left_over(&mailbox).await
+                && let Some(Err(failure)) =
+                    unless_told(&stop.now, LEAVE, works.decide_left_over(&mailbox)).await
             {
                 tracing::warn!(mailbox.name = mailbox.spec.name, "intake.round_failed {failure}");
             }

@@ -13,6 +13,7 @@ mod put_back;
 mod rounds;
 mod space;
 mod spread;
+mod stop;
 mod store_watch;
 mod supervise;
 mod tokens;
@@ -22,13 +23,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::clock_watch::ClockWatch;
 use self::health::Vitals;
+use self::stop::{LEAVE, stop, unless_told};
 use crate::backup::Daily;
 use crate::clock::Pulse;
 use crate::control::{self, Handler};
@@ -65,24 +68,30 @@ pub struct Front {
 
 /// Runs until `shutdown`: commands; what an earlier life left undecided; then mailboxes, outbound queue, alerts.
 /// Each of them is started again if it breaks off or hangs. Stops in order: no new command and no new round, what is in
-/// hand ends, the last mail under way ends.
+/// hand ends, the last mail under way ends, the leases are given back. Half a minute after it was asked to it has stopped,
+/// whatever hangs (`stop.rs`).
 pub async fn run(
-    works: Works,
+    mut works: Works,
     front: Front,
     hold: &mut Hold,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     // Whatever goes wrong from here on, the tasks of the process come to their end.
     let _stop = shutdown.clone().drop_guard();
-    join(&works, &shutdown).await?;
+    works.intake.leaving = shutdown.clone();
+    unless_told(&shutdown, Duration::ZERO, join(&works)).await.unwrap_or(Ok(()))?;
     let vitals = Vitals::new(works.clone());
     let mut tasks = JoinSet::new();
-    let mut keep = |name: &'static str, make: Make| {
-        let (works, stop) = (works.clone(), shutdown.clone());
+    let last = CancellationToken::new();
+    let mut keep_until = |stop: &CancellationToken, name: &'static str, make: Make| {
+        let (works, stop) = (works.clone(), stop.clone());
         tasks.spawn(async move {
             works.tasks.keep(name, stop, |pulse, stop| make(works.clone(), pulse, stop)).await
         });
     };
+    // Before any work, so that none outlives its lease; they are renewed until the last of it has ended.
+    keep_until(&last, "leases", Box::new(|works, pulse, stop| Box::pin(works.leases.run(pulse, stop))));
+    let mut keep = |name: &'static str, make: Make| keep_until(&shutdown, name, make);
     // Before the work of an earlier life, which may take its time: systemd waits for its one word only so long.
     let told = vitals.clone();
     keep("notify", Box::new(move |_, pulse, stop| Box::pin(notify::run(told.clone(), pulse, stop))));
@@ -92,13 +101,11 @@ pub async fn run(
     }
     keep(
         "store",
-        Box::new(|works, pulse, stop| Box::pin(works.store_watch.run(works.desk.alerts, pulse, stop))),
+        at_once(|works, pulse, stop| Box::pin(works.store_watch.run(works.desk.alerts, pulse, stop))),
     );
-    // Before any work, so that none outlives its lease.
-    keep("leases", Box::new(|works, pulse, stop| Box::pin(works.leases.run(pulse, stop))));
     keep(
         "clock",
-        Box::new(|works, pulse, stop| {
+        at_once(|works, pulse, stop| {
             Box::pin(ClockWatch::default().run(works.desk.alerts, works.store_watch, pulse, stop))
         }),
     );
@@ -110,14 +117,14 @@ pub async fn run(
             Box::pin(control::serve(listener.clone(), stop, handler.clone(), pulse))
         }),
     );
-    decide_pending(&works, &shutdown).await?;
+    unless_told(&shutdown, LEAVE, decide_pending(&works)).await.unwrap_or(Ok(()))?;
     keep("mailboxes", Box::new(|works, pulse, stop| Box::pin(mailboxes::run(works, pulse, stop))));
     keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
-    keep("space", Box::new(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
+    keep("space", at_once(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
     if works.intake.scanning.is_some() {
-        keep("scanner", Box::new(|works, pulse, stop| Box::pin(unscanned(works, pulse, stop))));
+        keep("scanner", at_once(|works, pulse, stop| Box::pin(unscanned(works, pulse, stop))));
     }
-    keep("alerts", Box::new(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
+    keep("alerts", at_once(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
     keep(
         "oauth",
         Box::new(|works, pulse, stop| Box::pin(async move { works.grants.run(pulse, stop).await })),
@@ -127,12 +134,13 @@ pub async fn run(
     let lost = tokio::select! {
         behind = works.store.fell_behind() => {
             tracing::error!("store.behind {behind}");
-            if let Err(error) = works.store.hold_behind(works.clock.now()).await {
+            let held = unless_told(&shutdown, LEAVE, works.store.hold_behind(works.clock.now())).await;
+            if let Some(Err(error)) = held {
                 tracing::warn!("daemon.alert_failed {error}");
             }
             Err(behind.into())
         }
-        lost = watch(&works, &vitals, hold, &shutdown) => lost,
+        lost = unless_told(&shutdown, Duration::ZERO, watch(&works, &vitals, hold)) => lost.unwrap_or(Ok(())),
         // Those who look after the others do not end by themselves.
         ended = tasks.join_next(), if !shutdown.is_cancelled() => match shutdown.is_cancelled() {
             true => Ok(()),
@@ -143,45 +151,41 @@ pub async fn run(
         },
     };
     shutdown.cancel();
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(e) = ended {
-            tracing::error!("daemon.keeper_broke_off {e}");
-        }
-    }
-    // Whoever goes on has it all at once.
-    if let Err(e) = works.leases.leave().await {
-        tracing::warn!("lease.kept {e}");
-    }
+    stop(&works, tasks, last).await;
     tracing::info!("daemon.stopped");
     lost
 }
 
+/// Of a task that only looks and writes down: at the stop nothing of it is waited for.
+fn at_once(
+    make: impl Fn(Works, Pulse, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+) -> Make {
+    Box::new(move |works, pulse, stop| {
+        let task = make(works, pulse, stop.clone());
+        Box::pin(async move {
+            unless_told(&stop, Duration::ZERO, task).await;
+        })
+    })
+}
+
 /// How a task begins, each time that it does.
-type Make = Box<
-    dyn Fn(Works, Pulse, CancellationToken) -> futures_util::future::BoxFuture<'static, ()>
-        + Send
-        + Sync
-        + 'static,
->;
+type Make = Box<dyn Fn(Works, Pulse, CancellationToken) -> BoxFuture<'static, ()> + Send + Sync + 'static>;
 
 /// Waits for a store that is away.
-async fn join(works: &Works, shutdown: &CancellationToken) -> Result<(), Failure> {
-    while !works.leases.has_joined() && !shutdown.is_cancelled() {
-        match works.leases.join("run").await {
-            Ok(()) => {}
-            Err(error) if error.is_temporary() => {
-                tracing::warn!("daemon.waiting {error}");
-                pause(shutdown, PATIENCE).await;
-            }
-            Err(error) => return Err(error.into()),
+async fn join(works: &Works) -> Result<(), Failure> {
+    while let Err(error) = works.leases.join("run").await {
+        if !error.is_temporary() {
+            return Err(error.into());
         }
+        tracing::warn!("daemon.waiting {error}");
+        sleep(PATIENCE).await;
     }
     Ok(())
 }
 
 /// What an earlier life kept and did not decide; waits for a store that is away.
-async fn decide_pending(works: &Works, shutdown: &CancellationToken) -> Result<(), Failure> {
-    while !shutdown.is_cancelled() {
+async fn decide_pending(works: &Works) -> Result<(), Failure> {
+    loop {
         match works.decide_pending().await {
             Ok(fates) => {
                 tracing::info!(decided = fates.total(), "daemon.started");
@@ -195,9 +199,8 @@ async fn decide_pending(works: &Works, shutdown: &CancellationToken) -> Result<(
             }
             Err(failure) => return Err(failure),
         }
-        pause(shutdown, PATIENCE).await;
+        sleep(PATIENCE).await;
     }
-    Ok(())
 }
 
 /// What is shown over HTTP.
@@ -255,9 +258,6 @@ async fn tell(works: Works, pulse: Pulse, shutdown: CancellationToken) {
         pulse.beat();
         let reports = std::mem::take(&mut *works.heard.lock().expect("nobody panics while holding it"));
         for report in reports {
-            if shutdown.is_cancelled() {
-                return;
-            }
             // A store that is away keeps each step waiting for a while.
             pulse.beat();
             if let Err(e) = works.state_relays(&report).await {
@@ -301,19 +301,11 @@ fn alert_failed(store_watch: &StoreWatch, failure: &Failure) {
     }
 }
 
-/// Ends when `shutdown` comes, or when the desk is somebody else's. A lock that was lost with its connection is taken
-/// again: while the database is away nobody else can have it.
-async fn watch(
-    works: &Works,
-    vitals: &Vitals,
-    hold: &mut Hold,
-    shutdown: &CancellationToken,
-) -> Result<(), Failure> {
+/// Ends when the desk is somebody else's. A lock that was lost with its connection is taken again: while the database is
+/// away nobody else can have it.
+async fn watch(works: &Works, vitals: &Vitals, hold: &mut Hold) -> Result<(), Failure> {
     loop {
-        pause(shutdown, LOOK).await;
-        if shutdown.is_cancelled() {
-            return Ok(());
-        }
+        sleep(LOOK).await;
         let Err(lost) = hold.check().await else { continue };
         tracing::warn!("daemon.desk_lock_lost {lost}; it is taken again as soon as the store is there");
         loop {
@@ -326,10 +318,7 @@ async fn watch(
                 }
                 Err(error) => tracing::debug!("daemon.desk_lock_away {error}"),
             }
-            pause(shutdown, PATIENCE).await;
-            if shutdown.is_cancelled() {
-                return Ok(());
-            }
+            sleep(PATIENCE).await;
         }
     }
 }
@@ -337,7 +326,7 @@ async fn watch(
 async fn pause(shutdown: &CancellationToken, pause: Duration) {
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = tokio::time::sleep(pause) => {}
+        () = sleep(pause) => {}
     }
 }
 

@@ -38,7 +38,8 @@ impl Care {
         patience: Duration::from_secs(5 * 60),
         pause: Duration::from_secs(1),
         healthy: Duration::from_secs(10 * 60),
-        grace: Duration::from_secs(60),
+        // A mail under way has 20 s of it, a batch in hand 3 s.
+        grace: Duration::from_secs(25),
     };
 }
 

@@ -97,6 +97,10 @@ impl Intake {
         let limit = if one_by_one { 1 } else { STORED_BATCH };
         let mut after = NONE;
         while let Some(mut page) = self.next_pending(of, after, limit).await? {
+            // Somebody else is to go on, or nobody: what is kept is decided first thing then.
+            if self.leaving.is_cancelled() {
+                break;
+            }
             if one_by_one && last.is_none_or(|last| page[0].id > last) {
                 break;
             }

@@ -93,10 +93,16 @@ impl Letters {
         language: &str,
     ) -> (Rendered, Option<TemplateProblem>) {
         let mut problem = None;
+        // The same for each file, but where their languages differ.
+        let mut framed: Option<(&str, Value)> = None;
         let mut piece = |file: &str| {
             let (language, path) = self.find(name, file, language);
-            let value = Value::from(Serde(Framed { language, context }));
-            let (text, found) = self.render_file(name, file, &path, value);
+            let value = match &framed {
+                Some((of, value)) if *of == language => value.clone(),
+                _ => Value::from(Serde(Framed { language, context })),
+            };
+            let (text, found) = self.render_file(name, file, &path, &value);
+            framed = Some((language, value));
             problem = problem.take().or(found);
             text
         };
@@ -122,17 +128,17 @@ impl Letters {
         name: &str,
         file: &str,
         path: &str,
-        value: Value,
+        value: &Value,
     ) -> (String, Option<TemplateProblem>) {
         let problem = match self.broken.iter().find(|p| p.template == path) {
             Some(problem) => problem.clone(),
-            None => match render(&self.overridden, path, &value) {
+            None => match render(&self.overridden, path, value) {
                 Ok(text) => return (text, None),
                 Err(error) => TemplateProblem { template: path.to_owned(), words: words_of(&error) },
             },
         };
-        let text = render(&self.builtin, path, &value)
-            .or_else(|_| render(&self.builtin, &format!("{name}/{file}"), &value))
+        let text = render(&self.builtin, path, value)
+            .or_else(|_| render(&self.builtin, &format!("{name}/{file}"), value))
             .expect("built-in templates render every context; a test renders all samples");
         (text, Some(problem))
     }

@@ -186,32 +186,38 @@ impl Outbound {
         let mut running = Running::default();
         let mut is_unread = false;
         let terms = Terms { limit: i64::MAX, stop: shutdown.clone(), pause: PAUSE };
-        while !shutdown.is_cancelled() {
-            // A relay that failed or is done may be served again as soon as something is due there.
-            let mut served = HashSet::new();
-            pulse.beat();
-            match self.start_due(&mut running, &mut served, &terms).await {
-                Err(failure) if !is_unread => {
-                    is_unread = true;
-                    tracing::warn!(%failure, "outbound.queue_unread");
+        let sending = async {
+            loop {
+                // A relay that failed or is done may be served again as soon as something is due there.
+                let mut served = HashSet::new();
+                pulse.beat();
+                match self.start_due(&mut running, &mut served, &terms).await {
+                    Err(failure) if !is_unread => {
+                        is_unread = true;
+                        tracing::warn!(%failure, "outbound.queue_unread");
+                    }
+                    tried => is_unread = tried.is_err(),
                 }
-                tried => is_unread = tried.is_err(),
-            }
-            let nap = self.nap().await;
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = wake.notified() => {}
-                () = tokio::time::sleep(nap) => {}
-                Some((done, slot)) = running.next(), if !running.relays.is_empty() => {
-                    self.free(slot).await;
-                    tell(done, &told);
+                let nap = self.nap().await;
+                tokio::select! {
+                    () = wake.notified() => {}
+                    () = tokio::time::sleep(nap) => {}
+                    Some((done, slot)) = running.next(), if !running.relays.is_empty() => {
+                        self.free(slot).await;
+                        tell(done, &told);
+                    }
                 }
             }
+        };
+        // A store that is away would keep it waiting; the mails under way are not a part of it.
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = sending => {}
         }
         pulse.rest(GRACE);
+        // The process is about to give back all that it holds, the connections too.
         let rest = async {
-            while let Some((done, slot)) = running.next().await {
-                self.free(slot).await;
+            while let Some((done, _)) = running.next().await {
                 tell(done, &told);
             }
         };
