@@ -52,14 +52,14 @@ fn every_collected_mail_is_read_without_a_fault() {
 }
 
 #[test]
-fn subject_and_sender_are_what_the_collectors_expect() {
+fn subject_sender_and_names_of_files_are_what_the_collectors_expect() {
     let Some(root) = corpora() else { return };
     let root = root.join("stalwart-mail-parser");
     let Ok(expected) = std::fs::read_to_string(root.join("expected.jsonl")) else {
         println!("skipped: no stalwart-mail-parser/expected.jsonl");
         return;
     };
-    let (mut subjects, mut senders) = (Tally::default(), Tally::default());
+    let (mut subjects, mut senders, mut names) = (Tally::default(), Tally::default(), Tally::default());
     for line in expected.lines() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         let file = row["file"].as_str().unwrap();
@@ -73,9 +73,32 @@ fn subject_and_sender_are_what_the_collectors_expect() {
             let said = message.from.map(|f| f.address.to_string()).unwrap_or_default();
             senders.compare(file, &sender.to_lowercase(), &said);
         }
+        let said: Vec<&str> = message.attachments.iter().map(|a| a.name.as_str()).collect();
+        for name in named(&root.join(row["json"].as_str().unwrap()), &row["attachments"]) {
+            // Ours has no path.
+            let name = name.rsplit('/').next().unwrap_or_default().trim().to_owned();
+            if is_readable(&name.as_str()) {
+                let found = said.iter().find(|s| **s == name).unwrap_or(&"");
+                names.compare(file, &name, found);
+            }
+        }
     }
-    subjects.reaches(97, "subjects");
-    senders.reaches(97, "senders");
+    subjects.reaches(99, "subjects");
+    senders.reaches(99, "senders");
+    names.reaches(99, "names of attachments");
+}
+
+/// The names that the collectors read of those parts which they count as attachments.
+fn named(json: &Path, attachments: &serde_json::Value) -> Vec<String> {
+    let message: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let name_of = |part: &serde_json::Value| {
+        let headers = part["headers"].as_array().into_iter().flatten();
+        let attributes = headers.flat_map(|h| h["value"]["ContentType"]["attributes"].as_array());
+        let named = attributes.flatten().find(|a| matches!(a["name"].as_str(), Some("filename" | "name")));
+        named.and_then(|a| a["value"].as_str()).map(str::to_owned)
+    };
+    let indexes = attachments.as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64);
+    indexes.filter_map(|at| name_of(&message["parts"][usize::try_from(at).ok()?])).collect()
 }
 
 /// What a decision without a desk says of a file: its kind, and the recipients of its report.

@@ -91,3 +91,28 @@ fn mutated(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
     raw.truncate(32 << 10);
     raw
 }
+
+/// The fuzz targets are built from the rooms that `fuzz/src/lib.rs` names: what those import must be among them.
+#[test]
+fn the_fuzz_targets_have_the_rooms_that_they_need() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lib = std::fs::read_to_string(root.join("fuzz/src/lib.rs")).expect("our own file");
+    let rooms: Vec<&str> =
+        lib.lines().filter_map(|l| l.strip_prefix("pub mod ")).map(|l| l.trim_end_matches(';')).collect();
+    let mut files: Vec<std::path::PathBuf> = rooms
+        .iter()
+        .flat_map(|r| [format!("src/{r}"), format!("src/{r}.rs")])
+        .map(|p| root.join(p))
+        .collect();
+    while let Some(path) = files.pop() {
+        if let Ok(entries) = std::fs::read_dir(&path) {
+            files.extend(entries.map(|e| e.expect("an entry").path()));
+        } else if let Ok(code) = std::fs::read_to_string(&path) {
+            for import in code.split("crate::").skip(1) {
+                let room =
+                    import.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                assert!(room.is_empty() || rooms.contains(&room), "{} needs {room}", path.display());
+            }
+        }
+    }
+}
