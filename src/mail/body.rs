@@ -211,7 +211,7 @@ impl Reader<'_> {
             let encoding =
                 Encoding::Within { outer, start: file.range.start as u64, length: file.range.len() as u64 };
             self.body.attachments.push(Attachment {
-                name: file_name(&words::clean(&file.name)),
+                name: file_name(&file.name),
                 content_type: file.content_type,
                 size: file.range.len() as u64,
                 is_inline: !file.content_id.is_empty(),
@@ -349,18 +349,18 @@ fn named(value: Option<&ContentType>, parameter: &str) -> Option<String> {
     Some(words::decode(found.as_bytes())).filter(|name| !name.is_empty())
 }
 
-/// A name without a path that no file system minds.
+/// A name without a path and without control characters, which no file system minds.
 fn file_name(name: &str) -> String {
-    let name = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
+    let name = words::clean(name.rsplit(['/', '\\']).next().unwrap_or_default());
     if name.chars().all(|c| c == '.') {
         return String::new();
     }
     if name.len() <= MAX_NAME {
-        return name.to_owned();
+        return name;
     }
     let (stem, extension) = match name.rsplit_once('.') {
         Some((stem, extension)) if extension.len() <= 16 => (stem, format!(".{extension}")),
-        _ => (name, String::new()),
+        _ => (name.as_str(), String::new()),
     };
     format!("{}{extension}", &stem[..stem.floor_char_boundary(MAX_NAME - extension.len())])
 }

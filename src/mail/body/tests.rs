@@ -121,3 +121,10 @@ fn a_character_cut_in_two_is_left_out() {
     cut_at_word(&mut text);
     assert_eq!(text, "Größe");
 }
+
+#[test]
+fn a_uuencoded_file_has_a_name_that_can_be_shown() {
+    let body = body("Subject: s\n\nHere\n\nbegin 644 \u{10}../a\u{1b}[1m.txt\n#8V%T\n`\nend\nbye\n");
+    let [file] = body.attachments.as_slice() else { panic!("{:?}", body.attachments) };
+    assert_eq!((file.name.as_str(), file.size, body.text.as_str()), ("a [1m.txt", 3, "Here\n\nbye"));
+}
