@@ -36,6 +36,7 @@ pub(super) fn read(skeleton: &Skeleton) -> Body {
     let texts = if skeleton.parts.is_empty() { Vec::new() } else { reader.texts_of(0, true) };
     reader.join(texts);
     reader.attach();
+    html::clamp(&mut reader.body.hints, reader.body.text.len());
     reader.body
 }
 

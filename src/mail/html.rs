@@ -31,9 +31,18 @@ pub(super) fn read(html: &str) -> Read {
         rest = page.markup(&rest[at..]);
     }
     page.words(rest);
-    page.end_marks();
     page.text.truncate(page.text.trim_end().len());
+    page.end_marks();
+    clamp(&mut page.hints, page.text.len());
     Read { text: page.text, hints: page.hints }
+}
+
+/// What was said of a text that has become shorter.
+pub(super) fn clamp(hints: &mut Vec<Hint>, length: usize) {
+    hints.retain_mut(|hint| {
+        hint.end = hint.end.min(length);
+        hint.start < hint.end
+    });
 }
 
 #[derive(Default)]
@@ -308,6 +317,14 @@ mod tests {
             // The mark of an empty quoted line is all the same to a reader.
             assert_eq!(text.join("\n").replace("\n>\n>", "\n\n>"), expected, "{html}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_page_ends_with_its_text() {
+        let page = "new<div class=\"yahoo_quoted\"><p>old</p><p>&nbsp;</p></div>";
+        let Read { text, hints } = read(page);
+        assert_eq!((text.as_str(), hints.len()), ("new\n\nold", 1));
+        assert_eq!(hints[0].end, text.len());
     }
 
     proptest! {
