@@ -155,6 +155,7 @@ CREATE TABLE oauth_grant (
   refresh_token_id BIGINT REFERENCES secret (id),
   previous_token_id BIGINT REFERENCES secret (id),   -- until the one after it has worked
   refresh_until_us BIGINT,            -- may be an estimate
+  refresh_stated BIGINT NOT NULL DEFAULT 0,          -- 1: the provider has said when
   granted_us BIGINT NOT NULL,
   rotated_us BIGINT,
   forced_us BIGINT,                   -- when a server's refusal last made it refresh

@@ -95,7 +95,7 @@ pub struct Global {
     /// One JSON value on standard output, with stable names.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Tell more in the log; twice: everything.
+    /// Tell more in the log; twice: everything; three times: what the libraries within have to say, too.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

@@ -16,14 +16,14 @@ use crate::seal::Secret;
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
     #[command(after_help = "Examples:\n  \
-        maildesk oauth login support                            in a browser on this machine\n  \
-        maildesk oauth login support --paste                    in a browser elsewhere\n  \
-        maildesk oauth login support --flow device              in a browser elsewhere, with a code to type\n  \
-        maildesk oauth login relay:out --flow client-credentials  by the application's own rights")]
+        maildesk oauth login support                        in a browser on this machine\n  \
+        maildesk oauth login support --paste                in a browser elsewhere\n  \
+        maildesk oauth login support --flow device          in a browser elsewhere, by typing a code\n  \
+        maildesk oauth login out --flow client-credentials  by the application's own rights")]
     Login(LoginArgs),
     /// What ends when, and what is wrong
     Status {
-        /// A mailbox or relay; else all that have signed in
+        /// A mailbox or relay; else all of them
         target: Option<String>,
     },
     /// Fetch a new access token now
@@ -232,19 +232,27 @@ fn way(begun: Begun) -> Result<Output, CliError> {
 }
 
 fn connected(done: Connected) -> Result<Output, CliError> {
-    let Connected { owner, provider, user, access_until, note } = done;
-    let who = if user.is_empty() { String::new() } else { format!(" as {user}") };
-    let mut words = format!(
-        "{owner} signs in at {provider}{who} from now on; maildesk keeps the grant alive by itself.\n"
-    );
-    if !note.is_empty() {
-        words.push_str(&format!("note: {note}\n"));
-    }
+    let Connected { owner, target, provider, user, access_until, note } = done;
     let json = json!({
-        "owner": owner.to_string(), "provider": provider, "user": user, "access_until": access_until.rfc3339(),
-        "note": note, "connected": true,
+        "owner": owner.to_string(), "target": target, "provider": provider, "user": user,
+        "access_until": access_until.rfc3339(), "note": note, "connected": true,
     });
-    Ok(Output::said(words, json))
+    Ok(Output::said(connected_words(&json), json))
+}
+
+/// What a person reads of a sign-in that is done.
+pub fn connected_words(done: &serde_json::Value) -> String {
+    let word = |key: &str| done.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let who = if word("user").is_empty() { String::new() } else { format!(" as {}", word("user")) };
+    let mut words = format!(
+        "{} signs in at {}{who} from now on; maildesk keeps the grant alive by itself.\n",
+        word("target"),
+        word("provider")
+    );
+    if !word("note").is_empty() {
+        words.push_str(&format!("note: {}\n", word("note")));
+    }
+    words
 }
 
 fn shown(lines: &[GrantLine], context: &Context) -> Result<Output, CliError> {

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::context::Schema;
 use super::dispatch::dispatch;
-use super::oauth::{FlowWord, Handed, LoginArgs, Way};
+use super::oauth::{FlowWord, Handed, LoginArgs, Way, connected_words};
 use super::output::{CliError, Output};
 use super::start::{daemon_words, own_actor};
 use super::{Cli, Context};
@@ -82,17 +82,7 @@ pub async fn lead(args: &LoginArgs, asker: &mut Asker) -> Result<Output, CliErro
         FlowWord::Device => by_device(asker).await?,
         _ => in_browser(args.paste, asker).await?,
     };
-    let word = |key: &str| done.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    let mut words = format!(
-        "{} signs in at {} as {} from now on; maildesk keeps the grant alive by itself.\n",
-        word("owner"),
-        word("provider"),
-        word("user"),
-    );
-    if !word("note").is_empty() {
-        words.push_str(&format!("note: {}\n", word("note")));
-    }
-    Ok(Output::said(words, done))
+    Ok(Output::said(connected_words(&done), done))
 }
 
 async fn in_browser(pastes: bool, asker: &mut Asker) -> Result<serde_json::Value, CliError> {

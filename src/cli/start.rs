@@ -273,7 +273,8 @@ pub(super) fn start_log(cli: &Cli, config: Option<&Config>, env: &Env) -> Result
     let is_daemon = matches!(cli.command, Command::Run(_));
     let levels = match (cli.global.verbose, &env.log, config) {
         (1, ..) => "info,maildesk=debug".to_owned(),
-        (2.., ..) => "debug,maildesk=trace".to_owned(),
+        (2, ..) => "debug,maildesk=trace".to_owned(),
+        (3.., ..) => "trace".to_owned(),
         (_, Some(levels), _) => levels.clone(),
         (_, None, Some(config)) if is_daemon => config.run.log.clone(),
         // Its samples are meant to raise an alert.

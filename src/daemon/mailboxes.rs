@@ -19,9 +19,10 @@ use crate::clock::Pulse;
 use crate::config::Protocol;
 use crate::failure::Failure;
 use crate::lease::Lease;
+use crate::oauth::OwnerKind;
 use crate::schedule::{Due, dice};
 use crate::store::MailboxRow;
-use crate::ticket::MailboxId;
+use crate::ticket::{GrantId, MailboxId};
 
 /// How often the list of mailboxes is read anew, at least.
 const LOOK: Duration = Duration::from_secs(2);
@@ -34,8 +35,17 @@ const LAST_ROUND: Duration = Duration::from_secs(5 * 60);
 struct Running {
     version: i64,
     is_bounce: bool,
+    grant: Option<Grant>,
     stop: Stop,
     task: AbortHandle,
+}
+
+/// By which a mailbox signs in, and whether it gives tokens.
+type Grant = (GrantId, bool);
+
+/// Somebody has signed in, or what was wrong with the grant is over: whoever waits after a failure need not wait on.
+fn brings_hope(before: Option<Grant>, now: Option<Grant>) -> bool {
+    now.is_some_and(|(id, works)| before.is_none_or(|(was, worked)| was != id || (works && !worked)))
 }
 
 /// How a mailbox's task is told to end.
@@ -149,7 +159,10 @@ impl Ours {
         }
         self.take(&moves.free, moves.most).await?;
         self.hurry();
-        self.start(&mailboxes);
+        let grants = self.works.store.read().await?.grants().await?.into_iter();
+        let grants = grants.filter(|grant| grant.owner_kind == OwnerKind::Mailbox.as_str());
+        let grants = grants.map(|g| (MailboxId(g.owner_id), (g.id, g.state == "working"))).collect();
+        self.start(&mailboxes, &grants);
         self.watch_bounces(&mailboxes);
         Ok(())
     }
@@ -207,12 +220,14 @@ impl Ours {
         }
     }
 
-    fn start(&mut self, mailboxes: &[(MailboxRow, bool)]) {
+    fn start(&mut self, mailboxes: &[(MailboxRow, bool)], grants: &HashMap<MailboxId, Grant>) {
         self.running.retain(|id, task| {
             let is_as_it_was = |(m, is_bounce): &(MailboxRow, bool)| {
                 m.id == *id && m.version == task.version && *is_bounce == task.is_bounce
             };
-            let stays = mailboxes.iter().any(is_as_it_was);
+            let grant = grants.get(id).copied();
+            let stays = mailboxes.iter().any(is_as_it_was) && !brings_hope(task.grant, grant);
+            task.grant = grant;
             if !stays {
                 task.stop.soon.cancel();
                 task.stop.now.cancel();
@@ -235,7 +250,9 @@ impl Ours {
             let work =
                 keep(self.works.clone(), mailbox.clone(), (spread, bounces), (lease.clone(), stop.clone()));
             let task = self.tasks.spawn(work);
-            self.running.insert(id, Running { version: mailbox.version, is_bounce, stop, task });
+            let grant = grants.get(&id).copied();
+            let version = mailbox.version;
+            self.running.insert(id, Running { version, is_bounce, grant, stop, task });
         }
     }
 

@@ -95,7 +95,8 @@ impl Works {
             pulse: Pulse::default(),
             leaving: CancellationToken::new(),
         };
-        let grants = Grants::new(store.clone(), key.clone(), clock.clone(), Http::default());
+        let http = Http { clock: clock.clone(), ..Http::default() };
+        let grants = Grants::new(store.clone(), key.clone(), clock.clone(), http);
         let tasks = Tasks::new(desk.alerts.clone(), Care::USUAL);
         let leases = Leases::new(&store, run.lease);
         Ok(Works {

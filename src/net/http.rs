@@ -6,10 +6,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 
 use super::tls;
+use crate::clock::{Clock, Micros};
 use crate::failure::{Failure, Kind};
 
 /// Longest answer that is read: a token is a few KB.
@@ -20,12 +21,14 @@ const ANSWER_LIMIT: usize = 1 << 20;
 pub struct Http {
     /// A PEM file of CAs that are trusted beside the system's.
     pub extra_roots: Option<PathBuf>,
+    /// What a date is measured by where the peer does not say its own time.
+    pub clock: Clock,
 }
 
 /// What a peer has answered, whatever it is.
 pub struct Answer {
     pub status: u16,
-    /// How long the peer wants to be left alone, where it says so in seconds.
+    /// How long the peer wants to be left alone, where it says so.
     pub retry_after: Option<Duration>,
     /// Lower case; empty where there is none.
     pub content_type: String,
@@ -54,7 +57,10 @@ impl Http {
         let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let mut answer = Answer {
             status: response.status().as_u16(),
-            retry_after: header(RETRY_AFTER).and_then(|v| v.trim().parse().ok()).map(Duration::from_secs),
+            retry_after: header(RETRY_AFTER).and_then(|said| {
+                let now = header(DATE).and_then(|date| http_date(&date));
+                wanted_pause(&said, now.unwrap_or_else(|| self.clock.now()))
+            }),
             content_type: header(CONTENT_TYPE).unwrap_or_default().to_lowercase(),
             body: vec![],
         };
@@ -93,6 +99,24 @@ impl Http {
     }
 }
 
+/// RFC 9110 §10.2.3: seconds, or the date until which to wait. `now` is the peer's own time where it says that: clocks need
+/// not agree. A date that is past is no pause.
+fn wanted_pause(said: &str, now: Micros) -> Option<Duration> {
+    if let Ok(seconds) = said.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = http_date(said)?;
+    Some(Duration::from_micros(u64::try_from(until.0.saturating_sub(now.0)).unwrap_or(0)))
+}
+
+/// RFC 9110 §5.6.7: the form of today, and the two of old that have to be understood.
+fn http_date(text: &str) -> Option<Micros> {
+    const FORMS: [&str; 3] =
+        ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let read = |form| chrono::NaiveDateTime::parse_from_str(text.trim(), form).ok();
+    FORMS.into_iter().find_map(read).map(|time| Micros(time.and_utc().timestamp_micros()))
+}
+
 /// The words name the host, never what was sent.
 fn no_answer(url: &str, error: reqwest::Error) -> NoAnswer {
     let host = host(url);
@@ -109,4 +133,29 @@ fn no_answer(url: &str, error: reqwest::Error) -> NoAnswer {
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', '?']).next().unwrap_or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_until_a_date() {
+        let now = http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("RFC 9110's own example");
+        assert_eq!(now.rfc3339(), "1994-11-06T08:49:37Z");
+        for (said, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 09:49:37 GMT", Some(3600)),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
+            ("Sun Nov  6 08:49:47 1994", Some(10)),
+            ("Sun, 06 Nov 1994 08:49:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+            ("", None),
+        ] {
+            assert_eq!(wanted_pause(said, now), seconds.map(Duration::from_secs), "{said:?}");
+        }
+    }
 }

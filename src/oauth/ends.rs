@@ -15,12 +15,9 @@ const LONGEST_MARGIN: Duration = Duration::from_secs(60);
 /// It is refreshed so long before its end, whether or not anybody needs it.
 const LONGEST_AHEAD: Duration = Duration::from_secs(10 * 60);
 
-/// When a refresh token that was used now ends, as far as that is known. `stated` by the provider; else by the provider's
-/// rules: Microsoft's ends 90 days after it was last used, Google's after six months.
-pub fn refresh_end(spec: &ProviderSpec, stated: Option<Duration>, now: Micros) -> Option<Micros> {
-    if let Some(lasts) = stated {
-        return Some(now.plus(lasts));
-    }
+/// When a refresh token that was used now ends by the provider's rules, as far as they are known: Microsoft's ends 90 days
+/// after it was last used, Google's after six months.
+pub fn refresh_end(spec: &ProviderSpec, now: Micros) -> Option<Micros> {
     let days = match (spec.refresh_days, spec.kind) {
         (0, ProviderKind::Microsoft) => 90,
         (0, ProviderKind::Google) => 180,
@@ -93,16 +90,12 @@ mod tests {
             refresh_days: 0,
             timeout_s: 20,
         };
-        let end = refresh_end(&spec, None, day(0)).unwrap();
+        let end = refresh_end(&spec, day(0)).unwrap();
         assert_eq!(told(end), [(76, 14), (83, 7), (87, 3), (89, 1)]);
         let other = ProviderSpec { kind: ProviderKind::Other, ..spec.clone() };
-        assert_eq!(refresh_end(&other, None, day(0)), None);
-        assert_eq!(refresh_end(&other, Some(Duration::from_secs(86_400)), day(0)), Some(day(1)));
-        assert_eq!(refresh_end(&ProviderSpec { refresh_days: 5, ..other }, None, day(1)), Some(day(6)));
-        assert_eq!(
-            refresh_end(&ProviderSpec { kind: ProviderKind::Google, ..spec }, None, day(0)),
-            Some(day(180))
-        );
+        assert_eq!(refresh_end(&other, day(0)), None);
+        assert_eq!(refresh_end(&ProviderSpec { refresh_days: 5, ..other }, day(1)), Some(day(6)));
+        assert_eq!(refresh_end(&ProviderSpec { kind: ProviderKind::Google, ..spec }, day(0)), Some(day(180)));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Grants {
             {
                 return Ok(token);
             }
-            let turn = match self.require_hope(&grant, owner) {
+            let turn = match self.require_hope(&grant, owner).await {
                 Ok(()) => self.refresh(&grant, Why::Needed).await?,
                 Err(failure) => Turn::Refused(failure),
             };
@@ -172,10 +172,12 @@ impl Grants {
 
     pub(super) async fn grant_of(&self, owner: &Owner) -> Result<GrantRow, Failure> {
         let grant = self.store.read().await?.grant_of(owner.kind.as_str(), owner.id).await?;
-        grant.ok_or_else(|| {
-            let words = format!("nobody has signed in for it yet: `maildesk oauth login {owner}`");
-            Failure::permanent(words).kind(Kind::Settings)
-        })
+        let Some(grant) = grant else {
+            let target = self.target_of(owner).await;
+            let words = format!("nobody has signed in for it yet: `maildesk oauth login {target}`");
+            return Err(Failure::permanent(words).kind(Kind::Settings));
+        };
+        Ok(grant)
     }
 
     /// The application of a grant, with the secret that holds for it.
@@ -198,13 +200,13 @@ impl Grants {
     }
 
     /// Whether asking the provider may help now. Nothing loops against it.
-    fn require_hope(&self, grant: &GrantRow, owner: &Owner) -> Result<(), Failure> {
+    async fn require_hope(&self, grant: &GrantRow, owner: &Owner) -> Result<(), Failure> {
         let is_over = grant.state == "stopped";
         if grant.retry <= self.clock.now() {
             return Ok(());
         }
-        let words =
-            format!("{}; {}", grant.last_error, advice(of_code(&grant.last_code), &owner.to_string()));
+        let advice = advice(of_code(&grant.last_code), &self.target_of(owner).await);
+        let words = format!("{}; {advice}", grant.last_error);
         Err(match is_over {
             true => Failure::permanent(words).kind(Kind::Grant),
             false => Failure::temporary(words).kind(Kind::Unavailable),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ends::{self, STAGES};
 use super::grants::Grants;
-use super::refresh::{CLIENT_CREDENTIALS, Why, owner_word};
+use super::refresh::{CLIENT_CREDENTIALS, Why, owner_word, target};
 use crate::clock::{Micros, Pulse};
 use crate::failure::Failure;
 use crate::store::listing::ALL;
@@ -121,6 +121,8 @@ impl Grants {
         for grant in grants {
             let owner = owner_word(grant);
             let name = self.name_of(tx, grant).await?;
+            let target = target(&grant.owner_kind, &name);
+            let name = format!("{} {name:?}", grant.owner_kind);
             // One that has ended already ends no more.
             if let Some(end) = grant.refresh_until
                 && grant.flow != CLIENT_CREDENTIALS
@@ -130,7 +132,7 @@ impl Grants {
                     format!("{name}: its refresh token ends on {} unless it is used before", day(end)),
                     format!(
                         "It has not been refreshed for long: `maildesk oauth status` says why. `maildesk oauth refresh \
-                         {owner}` tries at once; where that does not help, sign in again: `maildesk oauth login {owner}`."
+                         {target}` tries at once; where that does not help, sign in again: `maildesk oauth login {target}`."
                     ),
                 );
                 ends.push(End { name: format!("oauth:{owner}:refresh_ends"), end, alarm });
@@ -139,7 +141,7 @@ impl Grants {
                 let alarm = alarm(
                     format!("{name}: its client secret ends on {}", day(end)),
                     format!(
-                        "Make a new client secret at the provider, and sign in again with it: `maildesk oauth login {owner} \
+                        "Make a new client secret at the provider, and sign in again with it: `maildesk oauth login {target} \
                          --client-secret-file FILE --secret-until DAY`."
                     ),
                 );

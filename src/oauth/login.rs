@@ -14,7 +14,7 @@ use super::provider::{Application, Issued, Page};
 use super::refresh::{CLIENT_CREDENTIALS, failing, tokens};
 use super::refusal::{Next, Refusal, judge};
 use crate::clock::Micros;
-use crate::config::{Protocol, ProviderKind};
+use crate::config::{Auth, Protocol, ProviderKind};
 use crate::crash;
 use crate::failure::{Failure, Kind};
 use crate::seal::{NONCE_BYTES, Secret, random};
@@ -82,6 +82,8 @@ pub struct Begun {
 #[derive(Clone, Debug)]
 pub struct Connected {
     pub owner: Owner,
+    /// As a command takes it: `mailbox:support`.
+    pub target: String,
     pub provider: String,
     pub user: String,
     pub access_until: Micros,
@@ -107,6 +109,8 @@ struct Pending {
     client_secret: Option<String>,
     secret_until: Option<Micros>,
     until: Micros,
+    /// Its settings say that it signs in by a token.
+    is_used: bool,
     /// Of a code: the redirect URL, state and verifier. Of a device: its code, the page, what to type, the interval.
     redirect: String,
     state: String,
@@ -179,7 +183,7 @@ impl Grants {
             scopes: &pending.scopes,
             user: &pending.user,
         };
-        let page = application.page(&page).map_err(|r| refused(&r, &wish.owner))?;
+        let page = self.told(application.page(&page), &wish.owner).await?;
         Ok(Begun { pending: self.seal(&pending)?, page, user_code: String::new(), pause: Duration::ZERO })
     }
 
@@ -187,7 +191,7 @@ impl Grants {
     pub async fn finish_code(&self, pending: &str, answer: &str) -> Result<Connected, Failure> {
         let pending = self.unseal(pending)?;
         let owner = pending.owner()?;
-        let code = code_of(answer, &pending.state).map_err(|r| refused(&r, &owner))?;
+        let code = self.told(code_of(answer, &pending.state), &owner).await?;
         let provider = self.store.read().await?.oauth_provider(pending.provider).await?;
         let application = self.application_of(&provider, &pending).await?;
         let issued = application.exchange(&code, &pending.verifier, &pending.redirect).await;
@@ -198,7 +202,7 @@ impl Grants {
     pub async fn begin_device(&self, wish: &Wish) -> Result<Begun, Failure> {
         let (provider, mut pending) = self.prepare(wish, Flow::Device).await?;
         let application = self.application_of(&provider, &pending).await?;
-        let device = application.begin_device(&pending.scopes).await.map_err(|r| refused(&r, &wish.owner))?;
+        let device = self.told(application.begin_device(&pending.scopes).await, &wish.owner).await?;
         if let Some(lasts) = device.expires_in {
             pending.until = self.clock.now().plus(Duration::from_secs(lasts).min(LONGEST_SIGN_IN));
         }
@@ -221,7 +225,9 @@ impl Grants {
             // RFC 8628 §3.5: a provider that does not answer is asked half as often.
             Err(refusal) if refusal.next == Next::Wait => {
                 pending.interval_s = (pending.interval_s * 2).min(60);
-                self.waiting(&pending).map(Polled::Waiting)
+                let mut begun = self.waiting(&pending)?;
+                begun.pause = begun.pause.max(refusal.retry_after.unwrap_or_default().min(LONGEST_SIGN_IN));
+                Ok(Polled::Waiting(begun))
             }
             issued => self.connect(&pending, &application, "device", issued).await.map(Polled::Connected),
         }
@@ -302,7 +308,7 @@ impl Grants {
     async fn prepare(&self, wish: &Wish, flow: Flow) -> Result<(ProviderRow, Pending), Failure> {
         let provider = self.provider(&wish.provider).await?;
         let mut tx = self.store.read().await?;
-        let (user, service) = served(&mut tx, &wish.owner).await?;
+        let (user, auth, service) = served(&mut tx, &wish.owner).await?;
         let scopes = match (&wish.scopes, &provider.spec.scopes) {
             (own, _) if !own.is_empty() => own.clone(),
             (_, given) if !given.is_empty() => given.clone(),
@@ -317,6 +323,7 @@ impl Grants {
             client_secret: wish.client_secret.as_ref().map(|s| s.expose().to_owned()),
             secret_until: wish.secret_until,
             until: self.clock.now().plus(LONGEST_SIGN_IN),
+            is_used: auth == Auth::Oauth2,
             redirect: String::new(),
             state: String::new(),
             verifier: String::new(),
@@ -350,20 +357,22 @@ impl Grants {
         issued: Result<Issued, Refusal>,
     ) -> Result<Connected, Failure> {
         let owner = pending.owner()?;
-        let issued = issued.map_err(|r| refused(&r, &owner))?;
+        let issued = self.told(issued, &owner).await?;
         crash::point("oauth.signed_in");
         if flow != CLIENT_CREDENTIALS && issued.refresh().is_none() {
             let words = "the provider gives no refresh token, so this would end within the hour; ask for it in `scopes` \
                          (usually `offline_access`), and see that the application may have one";
             return Err(Failure::permanent(words).kind(Kind::Grant));
         }
-        let tokens = tokens(application, &issued, false, self.clock.now());
+        let tokens = tokens(application, &issued, None, self.clock.now());
+        // What the provider says counts, and not what was wished for.
+        let user = issued.user().unwrap_or(&pending.user);
         let new = NewGrant {
             owner_kind: owner.kind.as_str(),
             owner_id: owner.id,
             provider: pending.provider,
             flow: flow.to_owned(),
-            username: pending.user.clone(),
+            username: user.to_owned(),
             scopes: pending.scopes.clone(),
             client_secret: pending.client_secret.as_ref().map(|s| Secret::new(s.as_str())),
             secret_until: pending.secret_until,
@@ -377,11 +386,20 @@ impl Grants {
         tracing::info!(grant.owner = %owner, "oauth.connected");
         Ok(Connected {
             owner,
+            target: self.target_of(&owner).await,
             provider: application.spec.name.clone(),
-            user: pending.user.clone(),
+            user: user.to_owned(),
             access_until: tokens.access_until,
-            note: missing_scopes(&pending.scopes, issued.granted()),
+            note: note(pending, &issued),
         })
+    }
+
+    /// What was refused, in words for whoever signs in.
+    async fn told<T>(&self, asked: Result<T, Refusal>, owner: &Owner) -> Result<T, Failure> {
+        match asked {
+            Ok(given) => Ok(given),
+            Err(refusal) => Err(refusal.failure(&self.target_of(owner).await)),
+        }
     }
 
     fn waiting(&self, pending: &Pending) -> Result<Begun, Failure> {
@@ -419,25 +437,24 @@ impl Pending {
     }
 }
 
-fn refused(refusal: &Refusal, owner: &Owner) -> Failure {
-    refusal.failure(&owner.to_string())
-}
-
 /// 64 hex digits: of the characters that RFC 7636 §4.1 allows, and enough of them.
 fn unguessable() -> String {
     crate::seal::to_hex(&random::<32>())
 }
 
-/// The user of a mailbox or relay, and what it speaks.
-async fn served(tx: &mut Tx, owner: &Owner) -> Result<(String, Service), Failure> {
+/// The user of a mailbox or relay, how it signs in, and what it speaks.
+async fn served(tx: &mut Tx, owner: &Owner) -> Result<(String, Auth, Service), Failure> {
     let id = format!("#{}", owner.id);
     Ok(match owner.kind {
         OwnerKind::Mailbox => {
             let spec = tx.find_mailbox(&id).await?.spec;
             let service = if spec.protocol == Protocol::Pop3 { Service::Pop } else { Service::Imap };
-            (spec.username, service)
+            (spec.username, spec.auth, service)
         }
-        OwnerKind::Relay => (tx.find_relay(&id).await?.spec.username, Service::Smtp),
+        OwnerKind::Relay => {
+            let spec = tx.find_relay(&id).await?.spec;
+            (spec.username, spec.auth, Service::Smtp)
+        }
     })
 }
 
@@ -451,19 +468,45 @@ enum Service {
 fn usual_scopes(kind: ProviderKind, flow: Flow, service: Service) -> Vec<String> {
     let scopes: &[&str] = match (kind, flow, service) {
         (ProviderKind::Microsoft, Flow::ClientCredentials, _) => &["https://outlook.office365.com/.default"],
+        // Without the last two nobody would hear that somebody else has signed in.
         (ProviderKind::Microsoft, _, Service::Imap) => {
-            &["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"]
+            &["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access", "openid", "profile"]
         }
         (ProviderKind::Microsoft, _, Service::Pop) => {
-            &["https://outlook.office.com/POP.AccessAsUser.All", "offline_access"]
+            &["https://outlook.office.com/POP.AccessAsUser.All", "offline_access", "openid", "profile"]
         }
         (ProviderKind::Microsoft, _, Service::Smtp) => {
-            &["https://outlook.office.com/SMTP.Send", "offline_access"]
+            &["https://outlook.office.com/SMTP.Send", "offline_access", "openid", "profile"]
         }
         (ProviderKind::Google, ..) => &["https://mail.google.com/"],
         (ProviderKind::Other, ..) => &[],
     };
     scopes.iter().map(|s| (*s).to_owned()).collect()
+}
+
+/// What is odd about a sign-in that went well otherwise.
+fn note(pending: &Pending, issued: &Issued) -> String {
+    let unused = match pending.is_used {
+        true => String::new(),
+        false => format!(
+            "nobody uses it before `auth = \"oauth2\"` stands in the {}'s settings",
+            pending.owner_kind
+        ),
+    };
+    let another = another_user(&pending.user, issued.user());
+    let parts = [another, missing_scopes(&pending.scopes, issued.granted()), unused];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// A browser is often signed in as somebody else already.
+fn another_user(expected: &str, signed_in: Option<&str>) -> String {
+    match signed_in {
+        Some(user) if !expected.is_empty() && !user.eq_ignore_ascii_case(expected) => format!(
+            "{user} has signed in, and not {expected}: that is right only where {user} may open it, as with a shared \
+             mailbox; else sign in again, in a private window of the browser"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// What was asked for and not granted. Scopes about the sign-in itself are not told back.
@@ -535,7 +578,7 @@ mod tests {
         let of = |kind, flow, service| usual_scopes(kind, flow, service).join(" ");
         assert_eq!(
             of(ProviderKind::Microsoft, Flow::Device, Service::Pop),
-            "https://outlook.office.com/POP.AccessAsUser.All offline_access"
+            "https://outlook.office.com/POP.AccessAsUser.All offline_access openid profile"
         );
         assert_eq!(
             of(ProviderKind::Microsoft, Flow::ClientCredentials, Service::Smtp),
@@ -545,5 +588,9 @@ mod tests {
         let asked = ["a".to_owned(), "offline_access".to_owned()];
         assert_eq!(missing_scopes(&asked, Some(vec!["A".into()])), "");
         assert!(missing_scopes(&asked, Some(vec![])).contains("not granted a:"));
+        assert_eq!(another_user("ida@example.com", Some("Ida@Example.com")), "");
+        assert_eq!(another_user("", Some("ida@example.com")), "");
+        assert_eq!(another_user("ida@example.com", None), "");
+        assert!(another_user("desk@example.com", Some("ida@example.com")).starts_with("ida@example.com has"));
     }
 }

@@ -7,6 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth2::basic::{BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse};
 use oauth2::http::header::CONTENT_TYPE;
 use oauth2::{
@@ -40,10 +42,13 @@ pub struct Issued {
     expires_in: Option<u64>,
     #[serde(default)]
     refresh_token: Option<RefreshToken>,
-    #[serde(default, deserialize_with = "seconds")]
+    /// Not RFC 6749; Google says it so, and Keycloak the other way.
+    #[serde(default, deserialize_with = "seconds", alias = "refresh_expires_in")]
     refresh_token_expires_in: Option<u64>,
     #[serde(default, deserialize_with = "scopes")]
     scope: Option<Vec<Scope>>,
+    #[serde(default, rename = "id_token", deserialize_with = "signed_in")]
+    user: Option<String>,
 }
 
 /// RFC 6750: the only one that mail servers take.
@@ -52,6 +57,13 @@ pub struct Issued {
 pub struct TokenType(String);
 
 impl oauth2::TokenType for TokenType {}
+
+impl TokenType {
+    /// Not RFC 6749 §5.1, but some leave it out and mean that.
+    fn is_bearer(&self) -> bool {
+        self.0.is_empty() || self.0.eq_ignore_ascii_case("bearer")
+    }
+}
 
 impl oauth2::TokenResponse for Issued {
     type TokenType = TokenType;
@@ -95,6 +107,17 @@ impl Issued {
         self.refresh_token_expires_in.filter(|s| *s > 0).map(Duration::from_secs)
     }
 
+    /// Who has signed in, where the provider says so.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Without a refresh token that is the one that was presented: some providers repeat it.
+    pub fn rotated_from(mut self, presented: &Secret) -> Issued {
+        self.refresh_token.take_if(|token| token.secret() == presented.expose());
+        self
+    }
+
     /// The refresh token that was presented, where the provider gives no other.
     pub fn keeping(mut self, presented: &Secret) -> Issued {
         self.refresh_token.get_or_insert_with(|| RefreshToken::new(presented.expose().to_owned()));
@@ -119,6 +142,20 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D:
 fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Scope>>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.map(|t| t.split_whitespace().map(|s| Scope::new(s.to_owned())).collect()))
+}
+
+/// Who an ID token is about, by the name that people know (OpenID Connect Core §5.1; `upn` and `unique_name` are
+/// Microsoft's). It comes from the provider itself, so that nobody checks its signature (§3.1.3.7); and nothing but words
+/// hangs on it.
+fn signed_in<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    const NAMES: [&str; 4] = ["preferred_username", "upn", "email", "unique_name"];
+    let Value::String(token) = Value::deserialize(deserializer)? else { return Ok(None) };
+    let claims = token.split('.').nth(1).map(|part| part.trim_end_matches('='));
+    let claims = claims.and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    let claims: Option<Value> = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let name = |claims: Value| NAMES.iter().find_map(|name| Some(claims.get(name)?.as_str()?.to_owned()));
+    let fits = |name: &String| !name.is_empty() && name.len() <= 320 && !name.contains(char::is_control);
+    Ok(claims.and_then(name).filter(fits))
 }
 
 /// A sign-in on another device, begun (RFC 8628 §3.2).
@@ -242,7 +279,7 @@ impl Application {
             form.push(("client_secret", secret.expose()));
         }
         let json = self.post("token_url", &self.spec.token_url, &form, &[device_code.expose()]).await?;
-        serde_json::from_value(json).map_err(|_| unreadable())
+        usable(serde_json::from_value(json).map_err(|_| unreadable())?)
     }
 
     /// Gives a token back (RFC 7009).
@@ -337,16 +374,28 @@ fn given<T: oauth2::ErrorResponse>(
     answered: Result<Issued, RequestTokenError<Refusal, T>>,
 ) -> Result<Issued, Refusal> {
     match answered {
-        Ok(issued) if issued.access_token.secret().is_empty() => Err(unreadable()),
-        Ok(issued) => Ok(issued),
+        Ok(issued) => usable(issued),
         Err(RequestTokenError::Request(refusal)) => Err(refusal),
         // Its words may hold the whole answer.
         Err(_) => Err(unreadable()),
     }
 }
 
+fn usable(issued: Issued) -> Result<Issued, Refusal> {
+    match () {
+        () if issued.access_token.secret().is_empty() => Err(unreadable()),
+        () if !issued.token_type.is_bearer() => Err(no_bearer()),
+        () => Ok(issued),
+    }
+}
+
 fn unreadable() -> Refusal {
     Refusal::new("not_json", Next::Wait, "an answer without a token that can be read")
+}
+
+/// RFC 6749 §7.1: a token of a kind that is not known must not be used.
+fn no_bearer() -> Refusal {
+    Refusal::new("other", Next::Wait, "a token that is no bearer token, which mail servers do not take")
 }
 
 fn no_endpoint(key: &str) -> Refusal {
@@ -357,4 +406,63 @@ fn no_endpoint(key: &str) -> Refusal {
 fn never_answered(none: crate::net::NoAnswer) -> Refusal {
     let refusal = Refusal::new("no_answer", Next::Wait, none.failure.to_string());
     Refusal { is_settled: !none.may_be_done, ..refusal }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued(json: Value) -> Result<Issued, Refusal> {
+        usable(serde_json::from_value(json).expect("it can be read"))
+    }
+
+    /// An ID token with these claims.
+    fn about(claims: &str) -> Value {
+        serde_json::json!({
+            "access_token": "a", "token_type": "bearer",
+            "id_token": format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims)),
+        })
+    }
+
+    #[test]
+    fn who_has_signed_in_is_read_where_it_is_said() {
+        for (claims, user) in [
+            (
+                r#"{"preferred_username":"ida@example.com","email":"other@example.com"}"#,
+                Some("ida@example.com"),
+            ),
+            (r#"{"preferred_username":null,"upn":"ida@example.com"}"#, Some("ida@example.com")),
+            (r#"{"email":"Zo\u00eb@example.com"}"#, Some("Zoë@example.com")),
+            (r#"{"sub":"1"}"#, None),
+            ("{\"email\":\"a\u{1b}[2J\"}", None),
+            ("no JSON", None),
+        ] {
+            assert_eq!(issued(about(claims)).unwrap().user(), user, "{claims}");
+        }
+        for odd in ["", ".", "a.b", "a.!!.c"] {
+            let json = serde_json::json!({ "access_token": "a", "id_token": odd });
+            assert_eq!(issued(json).unwrap().user(), None, "{odd:?}");
+        }
+        let shown = format!("{:?}", issued(about("{}")).unwrap());
+        assert!(!shown.contains("c2ln"), "{shown}");
+    }
+
+    #[test]
+    fn only_tokens_that_mail_servers_take_are_used() {
+        let of = |kind: Value| issued(serde_json::json!({ "access_token": "a", "token_type": kind }));
+        assert!(of("BEARER".into()).is_ok());
+        assert!(of("mac".into()).unwrap_err().told().contains("no bearer token"));
+        assert!(issued(serde_json::json!({ "access_token": "" })).is_err());
+    }
+
+    #[test]
+    fn a_token_that_is_given_again_is_no_rotation() {
+        let json =
+            serde_json::json!({ "access_token": "a", "refresh_token": "r", "refresh_expires_in": "60" });
+        let issued = issued(json).unwrap();
+        assert_eq!(issued.refresh_lasts(), Some(Duration::from_secs(60)));
+        let issued = issued.rotated_from(&Secret::new("before"));
+        assert!(issued.refresh().is_some());
+        assert!(issued.rotated_from(&Secret::new("r")).refresh().is_none());
+    }
 }

@@ -12,15 +12,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::ends;
-use super::grants::{Grants, OwnerKind};
+use super::grants::{Grants, Owner, OwnerKind};
 use super::provider::{Application, Issued};
 use super::refusal::{Next, Refusal, advice, of_code};
 use crate::clock::Micros;
 use crate::crash;
 use crate::failure::{Failure, Kind};
 use crate::seal::Secret;
-use crate::store::{Alarm, FailedTry, GrantRow, Tokens};
-use crate::ticket::SecretId;
+use crate::store::{Alarm, FailedTry, GrantRow, Tokens, Tx};
+use crate::ticket::{MailboxId, RelayId, SecretId};
 
 /// What a claim lasts beyond the time that the provider may take.
 const CLAIM_MARGIN: Duration = Duration::from_secs(5);
@@ -94,7 +94,9 @@ impl Grants {
                 }
             }
             match self.ask(&application, &claimed, token).await {
-                Ok(issued) => return self.record(&application, &claimed, *id, issued).await,
+                Ok(issued) => {
+                    return self.record(&application, &claimed, *id, issued.rotated_from(token)).await;
+                }
                 Err(refused) => {
                     let goes_on = refused.is_invalid_grant();
                     refusal = refused;
@@ -154,7 +156,8 @@ impl Grants {
         issued: Issued,
     ) -> Result<Turn, Failure> {
         crash::point("oauth.after_answer");
-        let tokens = tokens(application, &issued, presented.is_some(), self.clock.now());
+        let kept = presented.is_some().then_some(claimed);
+        let tokens = tokens(application, &issued, kept, self.clock.now());
         let mut pause = Duration::from_millis(100);
         let begun = Instant::now();
         loop {
@@ -192,12 +195,15 @@ impl Grants {
     }
 
     async fn record_refusal(&self, claimed: &GrantRow, mut refusal: Refusal) -> Result<Turn, Failure> {
-        // The provider may have given a new token in an answer that nobody has kept.
-        if refusal.is_invalid_grant() && claimed.asked.is_some() {
+        // The provider may have given a new token in an answer that nobody has kept. Where it says more, that holds.
+        let is_unsaid = refusal.entry.code == "revoked_or_expired";
+        if refusal.is_invalid_grant() && is_unsaid && claimed.asked.is_some() {
             refusal.entry = of_code("lost_answer");
         }
         let now = self.clock.now();
-        let target = owner_word(claimed);
+        let mut tx = self.store.write().await?;
+        let name = self.name_of(&mut tx, claimed).await?;
+        let target = target(&claimed.owner_kind, &name);
         let failure = refusal.failure(&target);
         let retry = match refusal.next {
             Next::SignIn => NEVER,
@@ -215,38 +221,53 @@ impl Grants {
             words: &told,
             is_settled: refusal.is_settled,
         };
-        let mut tx = self.store.write().await?;
         let Some(grant) = tx.record_failed_try(claimed, &failed).await? else {
             return Ok(Turn::Busy { at_most: LONGEST_COMMIT });
         };
-        let name = failing(claimed);
+        let alert = failing(claimed);
         let failures = u32::try_from(grant.failures).unwrap_or(u32::MAX);
-        if failure.kind.is_told_after(failures) || tx.open_alert(&name).await?.is_some() {
+        if failure.kind.is_told_after(failures) || tx.open_alert(&alert).await?.is_some() {
             let alarm = Alarm {
                 kind: Some(failure.kind),
-                words: format!("{}: no access token: {told}", self.name_of(&mut tx, claimed).await?),
+                words: format!("{} {name:?}: no access token: {told}", claimed.owner_kind),
                 advice: advice(refusal.entry, &target),
             };
-            self.alerts.keep_in(&mut tx, &name, Some(&alarm)).await?;
+            self.alerts.keep_in(&mut tx, &alert, Some(&alarm)).await?;
         }
         tx.commit().await?;
-        tracing::warn!(grant.owner = target, code = refusal.entry.code, "oauth.refused {told}");
+        tracing::warn!(grant.owner = owner_word(claimed), code = refusal.entry.code, "oauth.refused {told}");
         Ok(Turn::Refused(failure))
     }
 
-    /// `mailbox "support"`.
-    pub(super) async fn name_of(
-        &self,
-        tx: &mut crate::store::Tx,
-        grant: &GrantRow,
-    ) -> Result<String, Failure> {
-        let id = format!("#{}", grant.owner_id);
-        let name = match OwnerKind::of_word(&grant.owner_kind) {
-            Some(OwnerKind::Mailbox) => tx.find_mailbox(&id).await?.spec.name,
-            Some(OwnerKind::Relay) => tx.find_relay(&id).await?.spec.name,
-            None => id,
-        };
-        Ok(format!("{} {name:?}", grant.owner_kind))
+    /// The name of a grant's owner.
+    pub(super) async fn name_of(&self, tx: &mut Tx, grant: &GrantRow) -> Result<String, Failure> {
+        match OwnerKind::of_word(&grant.owner_kind) {
+            Some(kind) => name_of(tx, &Owner { kind, id: grant.owner_id }).await,
+            None => Ok(format!("#{}", grant.owner_id)),
+        }
+    }
+
+    /// An owner as a command takes it.
+    pub(super) async fn target_of(&self, owner: &Owner) -> String {
+        let name = async { name_of(&mut self.store.read().await?, owner).await };
+        // Words about something else must not fail.
+        name.await.map_or(owner.to_string(), |name| target(owner.kind.as_str(), &name))
+    }
+}
+
+async fn name_of(tx: &mut Tx, owner: &Owner) -> Result<String, Failure> {
+    Ok(match owner.kind {
+        OwnerKind::Mailbox => tx.mailbox(MailboxId(owner.id)).await?.spec.name,
+        OwnerKind::Relay => tx.relay(RelayId(owner.id)).await?.spec.name,
+    })
+}
+
+/// `mailbox:support`, as a command takes it: in quotes where a shell would read it as something else.
+pub(super) fn target(kind: &str, name: &str) -> String {
+    let is_plain = name.chars().all(|c| c.is_alphanumeric() || "._-@+".contains(c));
+    match is_plain {
+        true => format!("{kind}:{name}"),
+        false => format!("'{kind}:{}'", name.replace('\'', r"'\''")),
     }
 }
 
@@ -266,11 +287,20 @@ pub(super) fn owner_word(grant: &GrantRow) -> String {
     format!("{}:{}", grant.owner_kind, grant.owner_id)
 }
 
-/// What was given, with its ends.
-pub(super) fn tokens(application: &Application, issued: &Issued, has_refresh: bool, now: Micros) -> Tokens {
+/// What was given, with its ends. `kept`: the grant whose refresh token stays where no other is given.
+pub(super) fn tokens(
+    application: &Application,
+    issued: &Issued,
+    kept: Option<&GrantRow>,
+    now: Micros,
+) -> Tokens {
     let refresh = issued.refresh();
-    let refresh_until = match has_refresh || refresh.is_some() {
-        true => ends::refresh_end(&application.spec, issued.refresh_lasts(), now),
+    let stated = issued.refresh_lasts().map(|lasts| now.plus(lasts));
+    // Google says it once, of an application in status "Testing"; a refresh puts that end off no further.
+    let stays = kept.filter(|grant| refresh.is_none() && grant.is_refresh_stated);
+    let stated = stated.or(stays.and_then(|grant| grant.refresh_until).filter(|end| *end > now));
+    let refresh_until = match kept.is_some() || refresh.is_some() {
+        true => stated.or_else(|| ends::refresh_end(&application.spec, now)),
         false => None,
     };
     Tokens {
@@ -278,6 +308,7 @@ pub(super) fn tokens(application: &Application, issued: &Issued, has_refresh: bo
         access_until: now.plus(issued.lasts().unwrap_or(ends::USUAL_LIFE)),
         refresh,
         refresh_until,
+        is_refresh_stated: stated.is_some(),
     }
 }
 

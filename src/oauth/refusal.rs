@@ -1,7 +1,7 @@
 //! What identity providers refuse, and what an admin can do about it: a table. Pure.
 //!
 //! What happens next is decided by `error` and the HTTP status alone; numbers and texts change (Microsoft says so), and
-//! only choose the words. docs/oauth.md has the table.
+//! only choose the words, with one exception (`loop`). docs/oauth.md has the table.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub const TABLE: &[Entry] = &[
     ),
     entry(
         "revoked",
-        &["50173", "50089", "70000"],
+        &["50173", "50089"],
         "the grant was revoked: by the user, by an admin, or by a reset of the password",
         "Find out who has done so and why; then sign in again: `maildesk oauth login TARGET`.",
     ),
@@ -186,7 +186,7 @@ pub const TABLE: &[Entry] = &[
     ),
     entry(
         "revoked_or_expired",
-        &["invalid_grant"],
+        &["invalid_grant", "70000"],
         "the grant has ended: revoked, expired, replaced, or the password was changed",
         "Sign in again: `maildesk oauth login TARGET`. A Google application in status \"Testing\" ends every grant after 7 \
          days: publish it.",
@@ -339,19 +339,23 @@ pub fn judge(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<
             _ => wait("not_json", format!("HTTP {status}, {} bytes that are no JSON", body.len())),
         });
     };
-    let Some(error) = json.get("error").and_then(Value::as_str) else {
+    let (error, description) = said(&json);
+    if error.is_empty() {
         return match status {
             200..300 => Ok(json),
             429 => Err(Refusal { is_settled: true, ..wait("throttled", format!("HTTP {status}")) }),
             500.. => Err(wait("unavailable", format!("HTTP {status}"))),
             _ => Err(Refusal { is_settled: true, ..wait("other", format!("HTTP {status}")) }),
         };
-    };
+    }
     let details = details(&json);
     let by = |word: &str| TABLE.iter().find(|entry| entry.said.contains(&word));
-    let known = details.iter().find_map(|detail| by(detail)).or_else(|| by(error));
-    let next = match (status, error) {
+    let known = details.iter().find_map(|detail| by(detail)).or_else(|| by(&error));
+    // Microsoft says invalid_grant of it, too. It is the one number that decides: to ask again, seldom, does no harm.
+    let is_loop = known.is_some_and(|entry| entry.code == "loop");
+    let next = match (status, error.as_str()) {
         (429 | 500.., _) => Next::Wait,
+        _ if is_loop => Next::Wait,
         (_, "invalid_grant" | "interaction_required" | "consent_required" | "login_required") => Next::SignIn,
         (_, "access_denied" | "authorization_declined" | "expired_token" | "bad_verification_code") => {
             Next::SignIn
@@ -378,18 +382,29 @@ pub fn judge(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Result<
         500.. => of_code("unavailable"),
         _ => known.unwrap_or(of_code("other")),
     };
-    let description = json.get("error_description").and_then(Value::as_str).unwrap_or_default();
     // Microsoft adds lines with ids of the request, which say nothing to an admin.
     let description = description.lines().next().unwrap_or_default();
-    let words = if description.is_empty() { error.to_owned() } else { format!("{error}: {description}") };
-    Err(Refusal {
-        entry,
-        next,
-        error: error.to_owned(),
-        words: one_line(&words),
-        retry_after,
-        is_settled: status < 500,
-    })
+    let words = if description.is_empty() { error.clone() } else { format!("{error}: {description}") };
+    Err(Refusal { entry, next, error, words: one_line(&words), retry_after, is_settled: status < 500 })
+}
+
+/// The error and its description, as RFC 6749 §5.2 has them; not RFC 6749, but Google's other services and gateways on the
+/// way: `error` is an object.
+fn said(json: &Value) -> (String, String) {
+    let word = |value: &Value| match value {
+        Value::String(word) => Some(word.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let first =
+        |json: &Value, keys: &[&str]| keys.iter().find_map(|key| word(json.get(key)?)).unwrap_or_default();
+    match json.get("error") {
+        Some(error @ Value::Object(_)) => {
+            (first(error, &["status", "type", "code"]), first(error, &["message"]))
+        }
+        Some(Value::String(error)) => (error.clone(), first(json, &["error_description"])),
+        _ => (String::new(), String::new()),
+    }
 }
 
 /// Microsoft's numbers, and the subtypes of both.
@@ -442,9 +457,18 @@ mod tests {
             ("unauthorized_client", 700_016, "wrong_client", Next::Mend),
             ("invalid_scope", 70_011, "wrong_scope", Next::Mend),
             ("invalid_grant", 999_999, "revoked_or_expired", Next::SignIn),
+            ("invalid_grant", 70_000, "revoked_or_expired", Next::SignIn),
+            ("invalid_grant", 50_196, "loop", Next::Wait),
             ("something_new", 1, "other", Next::Wait),
         ] {
-            assert_eq!(refused(400, &microsoft(error, number)), (code, next), "{error} {number}");
+            // Whatever the status says, an error is an error.
+            for status in [400, 401, 403, 200] {
+                assert_eq!(
+                    refused(status, &microsoft(error, number)),
+                    (code, next),
+                    "{status} {error} {number}"
+                );
+            }
         }
         let google = r#"{"error":"invalid_grant","error_description":"reauth related error","error_subtype":"invalid_rapt"}"#;
         assert_eq!(refused(400, google), ("reauth_policy", Next::SignIn));
@@ -453,7 +477,13 @@ mod tests {
         assert_eq!(refused(200, "<html>sign in to the hotel</html>"), ("not_json", Next::Wait));
         assert_eq!(refused(502, "<html>"), ("unavailable", Next::Wait));
         assert_eq!(refused(404, ""), ("not_json", Next::Wait));
-        assert!(judge(200, None, br#"{"access_token":"x"}"#).is_ok());
+        assert_eq!(
+            refused(403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED"}}"#),
+            ("other", Next::Wait)
+        );
+        for taken in [r#"{"access_token":"x"}"#, r#"{"access_token":"x","error":""}"#, r#"{"error":null}"#] {
+            assert!(judge(200, None, taken.as_bytes()).is_ok(), "{taken}");
+        }
     }
 
     #[test]
@@ -461,6 +491,8 @@ mod tests {
         let body = "{\"error\":\"invalid_grant\",\"error_description\":\"the token abcdef\\u001b[2J is bad\\r\\nTrace ID: 1\"}";
         let refusal = judge(400, None, body.as_bytes()).unwrap_err().without(&["abcdef"]);
         assert_eq!(refusal.words, "invalid_grant: the token *** [2J is bad");
+        let gateway = br#"{"error":{"code":403,"message":"not from here","status":"PERMISSION_DENIED"}}"#;
+        assert_eq!(judge(403, None, gateway).unwrap_err().words, "PERMISSION_DENIED: not from here");
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct GrantRow {
     pub refresh_token: Option<SecretId>,
     pub previous_token: Option<SecretId>,
     pub refresh_until: Option<Micros>,
+    /// The provider has said when; else it follows from the provider's rules.
+    pub is_refresh_stated: bool,
     pub granted: Micros,
     pub rotated: Option<Micros>,
     pub forced: Option<Micros>,
@@ -72,6 +74,7 @@ pub struct Tokens {
     /// `None`: the one that it had stays.
     pub refresh: Option<Secret>,
     pub refresh_until: Option<Micros>,
+    pub is_refresh_stated: bool,
 }
 
 /// How a try failed, as it is recorded.
@@ -87,8 +90,8 @@ pub struct FailedTry<'a> {
 }
 
 const SELECT: &str = "id, owner_kind, owner_id, provider_id, flow, username, scopes, client_secret_id, secret_until_us, \
-    access_token_id, access_us, access_until_us, refresh_token_id, previous_token_id, refresh_until_us, granted_us, \
-    rotated_us, forced_us, refused_words, asked_us, state, failures, retry_us, last_code, last_error, fence";
+    access_token_id, access_us, access_until_us, refresh_token_id, previous_token_id, refresh_until_us, refresh_stated, \
+    granted_us, rotated_us, forced_us, refused_words, asked_us, state, failures, retry_us, last_code, last_error, fence";
 
 const ACCESS_TOKEN: &str = "access_token";
 const REFRESH_TOKEN: &str = "refresh_token";
@@ -111,6 +114,7 @@ fn read(row: &sqlx::any::AnyRow) -> Result<GrantRow, Error> {
         refresh_token: row.maybe_int()?.map(SecretId),
         previous_token: row.maybe_int()?.map(SecretId),
         refresh_until: row.maybe_time()?,
+        is_refresh_stated: row.flag()?,
         granted: row.time()?,
         rotated: row.maybe_time()?,
         forced: row.maybe_time()?,
@@ -249,7 +253,7 @@ impl Tx {
         };
         let query = sqlx::query(
             "UPDATE oauth_grant SET access_token_id = $2, access_us = $3, access_until_us = $4, refresh_token_id = $5, \
-             previous_token_id = $6, refresh_until_us = $7, rotated_us = $8, refused_words = '', state = 'working', \
+             previous_token_id = $6, refresh_until_us = $7, rotated_us = $8, refresh_stated = $10, refused_words = '', state = 'working', \
              failures = 0, retry_us = 0, last_code = '', last_error = '', \
              asked_us = CASE WHEN fence = $9 THEN NULL ELSE asked_us END, \
              claim = CASE WHEN fence = $9 THEN '' ELSE claim END, \
@@ -258,7 +262,7 @@ impl Tx {
         let query = query.bind(now.id.0).bind(access.0).bind(stamp.now.0).bind(tokens.access_until.0);
         let query = query.bind(refresh.map(|s| s.0)).bind(previous.map(|s| s.0));
         let query = query.bind(tokens.refresh_until.map(|t| t.0)).bind(rotated.map(|t| t.0));
-        self.execute(query.bind(claimed.fence)).await?;
+        self.execute(query.bind(claimed.fence).bind(i64::from(tokens.is_refresh_stated))).await?;
         for old in [now.access_token, now.refresh_token, now.previous_token] {
             if old.is_some() && old != refresh && old != previous {
                 self.delete_secret(old).await?;

@@ -134,7 +134,7 @@ pub struct GrantHealth {
     /// mailbox, relay.
     pub kind: String,
     pub name: String,
-    /// working, failing (it is tried again by itself), stopped (somebody has to act).
+    /// working, failing (it is tried again by itself), stopped (somebody has to act), missing (nobody has signed in yet).
     pub state: String,
     /// The code of what is wrong, as in docs/oauth.md; empty: nothing.
     pub error: String,
@@ -158,7 +158,7 @@ impl Health {
             || self.desk_is_held
             || self.mailboxes.iter().any(|m| m.state == "failing")
             || self.relays.iter().any(|r| r.state == "failing")
-            || self.grants.iter().any(|g| g.state == "stopped");
+            || self.grants.iter().any(|g| matches!(g.state.as_str(), "stopped" | "missing"));
         self.status = match () {
             () if self.store.state != StoreState::Ok || !self.desk_is_ours || hangs => Status::Down,
             () if fails => Status::Attention,

@@ -237,10 +237,7 @@ fn stop_at(point: &str) {
     many.deliver_to_all();
     many.deliver_to_all();
     let stopped = many.desk.spawn_with(&["run"], &[("MAILDESK_STOP_AT", point)]);
-    wait_until(&format!("the daemon to stop at {point}"), PATIENCE, || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", stopped.pid())).ok()?;
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
-    });
+    stopped.wait_until_stopped(PATIENCE);
     let owner = many.desk.query("SELECT owner FROM lease WHERE name LIKE 'mailbox:%'").concat();
     let two = many.desk.beside();
     let second = two.spawn(&["run"]);
@@ -297,10 +294,7 @@ fn stopped_past_its_lease_before_a_final_dot_a_daemon_sends_nothing() {
     let Some(mut many) = Many::new(1, 4) else { return };
     many.deliver_to_all();
     let stopped = many.desk.spawn_with(&["run"], &[("MAILDESK_STOP_AT", "send.before_dot")]);
-    wait_until("the daemon to stop", PATIENCE, || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", stopped.pid())).ok()?;
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
-    });
+    stopped.wait_until_stopped(PATIENCE);
     let two = many.desk.beside();
     let _second = two.spawn(&["run"]);
     many.wait_until_settled();

@@ -3,7 +3,7 @@
 mod habits;
 mod idle;
 mod login;
-mod token;
+mod oauth;
 
 use std::io::{Read as _, Seek as _};
 use std::time::Duration;

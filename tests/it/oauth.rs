@@ -7,8 +7,12 @@ mod faults;
 mod kills;
 mod login_to_mail;
 mod mail;
+mod no_grace;
+mod secrets;
 mod sessions;
+mod shared;
 mod sign_in;
+mod three_daemons;
 
 use maildesk::clock::{Clock, Micros};
 use maildesk::net::Http;

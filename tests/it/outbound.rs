@@ -1,8 +1,8 @@
 //! The sender against a relay that does what a test says, on both engines.
 
 mod desk;
+mod oauth;
 mod peer;
-mod token;
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};

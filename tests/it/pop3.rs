@@ -4,8 +4,8 @@
 mod cut;
 mod habits;
 mod login;
+mod oauth;
 mod operator;
-mod token;
 
 use std::io::Read as _;
 use std::time::Duration;

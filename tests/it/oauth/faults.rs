@@ -59,6 +59,7 @@ async fn each_refusal_has_its_words_and_nothing_loops() {
             1,
         ),
         (Fault::Throttled(1800), "throttled", "the provider limits requests", false, 3),
+        (Fault::ThrottledUntil(1800), "throttled", "the provider limits requests", false, 3),
         (Fault::Html(200), "not_json", "what answers is no identity provider", false, 8),
         (Fault::Html(503), "unavailable", "the provider says that it cannot now", false, 8),
         (Fault::Silent, "no_answer", "the provider cannot be reached, or gives no answer", false, 1),

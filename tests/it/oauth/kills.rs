@@ -15,12 +15,19 @@ use crate::support::{long_tier, setting, skipped, wait_until};
 /// A claim of a dead process ends after 7 s; a machine may stall.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn refreshes() -> usize {
+/// How many a test of many waits for.
+pub fn refreshes() -> usize {
     let size = setting("MAILDESK_OAUTH_REFRESHES").and_then(|n| n.parse().ok());
     size.unwrap_or(if long_tier() { 500 } else { 40 })
 }
 
-fn desk(store: Store, identity: &Identity, mailboxes: usize) -> Option<Desk> {
+/// Whose grant mailbox `m{n}` has.
+pub fn user(n: usize) -> String {
+    format!("user{n}@example.com")
+}
+
+/// A desk with mailboxes that nobody polls, each with a grant.
+pub fn desk(store: Store, identity: &Identity, mailboxes: usize) -> Option<Desk> {
     let desk = Desk::new(store)?;
     let mut sections = identity.section("ours", "timeout_s = 2\n");
     for n in 0..mailboxes {
@@ -31,7 +38,7 @@ fn desk(store: Store, identity: &Identity, mailboxes: usize) -> Option<Desk> {
     desk.configure(&sections);
     desk.run(&["migrate"]).ok();
     for n in 0..mailboxes {
-        let token = identity.grant("someone@example.com", "mail offline_access");
+        let token = identity.grant(&user(n), "mail offline_access");
         desk.run_with_input(&["oauth", "import", &format!("m{n}")], format!("{token}\n").as_bytes()).ok();
     }
     Some(desk)

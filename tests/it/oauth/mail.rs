@@ -29,12 +29,16 @@ pub enum Flow {
 impl World {
     /// `None` where there can be no Dovecot. It knows the one mechanism.
     pub fn new(mechanism: &str) -> Option<World> {
+        World::on(Desk::new(Store::Sqlite).expect("SQLite is always there"), mechanism)
+    }
+
+    /// The same with a desk that is there. It may know several mechanisms.
+    pub fn on(desk: Desk, mechanism: &str) -> Option<World> {
         let identity = Arc::new(Identity::start(Style::Microsoft));
         let dovecot = dovecot_with_tokens(mechanism, &identity.introspection())?;
         let smtp = ScriptedSmtp::start();
         let asked = identity.clone();
-        smtp.demand_xoauth2(move |token| asked.takes(token));
-        let desk = Desk::new(Store::Sqlite).expect("SQLite is always there");
+        smtp.demand_xoauth2(move |user, token| asked.takes_for(user, token));
         Some(World { identity, dovecot, smtp, desk })
     }
 
@@ -67,19 +71,26 @@ impl World {
     /// Signs in as a person would, whose name is `user`.
     #[track_caller]
     pub fn sign_in(&self, target: &str, user: &str, flow: Flow) {
+        self.sign_in_with(target, user, flow, &[]);
+    }
+
+    /// The same with further arguments. Gives what was said.
+    #[track_caller]
+    pub fn sign_in_with(&self, target: &str, user: &str, flow: Flow, more: &[&str]) -> String {
         self.identity.desk().user = user.to_owned();
         let flow_word = match flow {
             Flow::Code => "code",
             Flow::Device => "device",
             Flow::ClientCredentials => "client-credentials",
         };
-        let arguments = ["oauth", "login", target, "--flow", flow_word];
+        let arguments = [&["oauth", "login", target, "--flow", flow_word], more].concat();
         if flow == Flow::ClientCredentials {
-            self.desk.run(&arguments).ok();
-            return;
+            let output = self.desk.run(&arguments).ok();
+            return output.stderr + &output.stdout;
         }
         let mut command = self.desk.command(&arguments);
-        let mut program = command.stderr(Stdio::piped()).spawn().expect("maildesk starts");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut program = command.spawn().expect("maildesk starts");
         let mut said = String::new();
         let mut lines = BufReader::new(program.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
         let last = if flow == Flow::Code { "Waiting for the browser" } else { "enter the code" };
@@ -97,8 +108,10 @@ impl World {
             let (_, code) = said.rsplit_once("enter the code").expect(&said);
             self.identity.enter_code(code.trim(), Ok(user));
         }
-        said.extend(lines);
-        assert!(program.wait().expect("it ends").success(), "{said}");
+        said.extend(lines.map(|line| line + "\n"));
+        let output = program.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{said}");
+        said + &String::from_utf8_lossy(&output.stdout)
     }
 
     /// The failure that stands for a mailbox, or null.

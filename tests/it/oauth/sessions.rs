@@ -37,6 +37,29 @@ fn a_token_that_is_void_is_replaced_within_the_round() {
     assert_eq!(world.identity.asked(), asked);
 }
 
+/// A mailbox that fails for want of a grant waits for a quarter of an hour, but not for what somebody has just done.
+#[test]
+fn a_mailbox_is_read_as_soon_as_somebody_has_signed_in() {
+    let Some(world) = World::new("xoauth2") else { return };
+    let account = world.dovecot.account();
+    world.configure(&(world.relay("out", &account.user) + &world.mailbox("one", &account, ("out", ""))));
+    let mut daemon = world.desk.spawn(&["run"]);
+    let fails_for = |kind: &str| {
+        wait_until(kind, PATIENCE, || (world.failure_of("one") == kind).then_some(()));
+    };
+    fails_for("settings");
+    world.sign_in("mailbox:one", &account.user, Flow::Code);
+    account.deliver(&message("one", 1));
+    wait_until("its ticket", PATIENCE, || (world.tickets() == 1).then_some(()));
+    // A grant that is taken back, and given again.
+    world.identity.revoke_all();
+    assert_eq!(world.desk.run(&["oauth", "refresh", "mailbox:one"]).code, Some(65));
+    world.sign_in("mailbox:one", &account.user, Flow::Device);
+    account.deliver(&message("one", 2));
+    wait_until("the next ticket", PATIENCE, || (world.tickets() == 2).then_some(()));
+    assert!(daemon.stop().success());
+}
+
 #[test]
 fn a_token_of_another_user_is_told_as_what_it_is() {
     let Some(world) = World::new("xoauth2") else { return };

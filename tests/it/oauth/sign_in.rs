@@ -3,7 +3,7 @@
 use maildesk::seal::Secret;
 
 use super::*;
-use crate::support::identity::Rotation;
+use crate::support::identity::{Fault, Rotation};
 use crate::support::trial::on_both_stores;
 
 on_both_stores!(each_flow_ends_with_a_grant_that_refreshes);
@@ -22,6 +22,8 @@ async fn each_flow_ends_with_a_grant_that_refreshes(url: String) {
                 let token = bench.identity.grant("someone@example.com", "mail offline_access");
                 let done = bench.grants.import(&bench.wish(), &Secret::new(token)).await.expect("imported");
                 assert!(done.note.contains("not granted"), "{}", done.note);
+                // The mailbox is a Maildir.
+                assert!(done.note.contains("nobody uses it before"), "{}", done.note);
             }
         }
         assert!(bench.has_token().await, "{flow}");
@@ -132,4 +134,95 @@ async fn what_is_odd_about_a_sign_in_is_told() {
     assert!(said(bench.grants.finish_code("AAAA", &answer).await).contains("begin it anew"));
     bench.clock.set(second(2 * 3600));
     assert!(said(bench.grants.finish_code(&other.pending, &answer).await).contains("took too long"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_code_may_be_asked_for_too_often_run_out_or_be_declined() {
+    let bench = Bench::new("sqlite:desk.db", Style::Microsoft).await;
+    let refused = |error| Fault::Refused { error, number: 0, words: "no" };
+    let mut begun = bench.grants.begin_device(&bench.wish()).await.expect("a code");
+    for (fault, pause) in [
+        (refused("authorization_pending"), 1),
+        // RFC 8628 §3.5: five seconds more, each time.
+        (refused("slow_down"), 6),
+        (refused("slow_down"), 11),
+        (refused("authorization_pending"), 11),
+        (Fault::Html(503), 22),
+        (Fault::Throttled(90), 90),
+        (refused("authorization_pending"), 44),
+    ] {
+        bench.identity.desk().faults.push_back(fault.clone());
+        let polled = bench.grants.poll_device(&begun.pending).await.expect("it goes on");
+        let Polled::Waiting(next) = polled else { panic!("nobody has entered the code") };
+        assert_eq!(next.pause.as_secs(), pause, "{fault:?}");
+        begun = next;
+    }
+    bench.identity.desk().faults.push_back(refused("expired_token"));
+    let over = bench.grants.poll_device(&begun.pending).await.unwrap_err().to_string();
+    assert!(over.starts_with("the code was not entered in time"), "{over}");
+    assert!(over.ends_with("Begin the sign-in anew: `maildesk oauth login mailbox:support`."), "{over}");
+    bench.clock.set(second(901));
+    let over = bench.grants.poll_device(&begun.pending).await.unwrap_err().to_string();
+    assert!(over.contains("took too long"), "{over}");
+    let begun = bench.grants.begin_device(&bench.wish()).await.expect("a code");
+    bench.identity.enter_code(&begun.user_code, Err(()));
+    let declined = bench.grants.poll_device(&begun.pending).await.unwrap_err().to_string();
+    assert!(declined.starts_with("the sign-in was declined"), "{declined}");
+    assert!(bench.grants.status(None).await.unwrap().is_empty(), "nothing of it is kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_registered_redirect_url_is_honoured() {
+    for (registered, is_here) in
+        [("https://desk.example.com/back", false), ("http://127.0.0.1:8400/back", true)]
+    {
+        let more = format!("timeout_s = 2\nredirect_url = \"{registered}\"\n");
+        let bench = Bench::with("sqlite:desk.db", Style::Microsoft, &more).await;
+        let place = bench.grants.redirect(&bench.wish()).await.unwrap();
+        assert_eq!((place.url.as_str(), place.is_here), (registered, is_here));
+        bench.identity.desk().redirects = vec![registered.into()];
+        let begun = bench.grants.begin_code(&bench.wish(), "").await.expect("a page");
+        let answer = bench.identity.sign_in(&begun.page);
+        assert!(answer.starts_with(registered), "{answer}");
+        bench.grants.finish_code(&begun.pending, &answer).await.expect("signed in");
+        assert!(bench.has_token().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_may_have_a_client_secret_of_its_own() {
+    let bench = Bench::new("sqlite:desk.db", Style::Microsoft).await;
+    bench.identity.desk().client_secret = "another~secret".into();
+    let begun = bench.grants.begin_code(&bench.wish(), "http://localhost:1").await.unwrap();
+    let answer = bench.identity.sign_in(&begun.page);
+    let refused = bench.grants.finish_code(&begun.pending, &answer).await.unwrap_err().to_string();
+    assert!(refused.starts_with("the provider does not take client id and client secret"), "{refused}");
+    let wish = Wish {
+        client_secret: Some(Secret::new("another~secret")),
+        secret_until: Some(second(10 * DAY)),
+        ..bench.wish()
+    };
+    let begun = bench.grants.begin_code(&wish, "http://localhost:1").await.unwrap();
+    let answer = bench.identity.sign_in(&begun.page);
+    bench.grants.finish_code(&begun.pending, &answer).await.expect("signed in");
+    bench.clock.set(second(4 * DAY));
+    assert!(bench.has_token().await, "it is refreshed with its own secret");
+    assert_eq!(bench.grants.status(None).await.unwrap()[0].secret_days_left, Some(6));
+    bench.grants.state_ends().await.unwrap();
+    assert_eq!(bench.trial.alerts().await, [format!("oauth:{}:secret_ends:7", bench.owner)]);
+}
+
+/// As Google does it for an application in status "Testing".
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_the_provider_has_stated_is_not_put_off_by_refreshing() {
+    let bench = Bench::new("sqlite:desk.db", Style::Google).await;
+    bench.identity.desk().refresh_stated = Some(7 * DAY);
+    bench.sign_in().await;
+    for day in 0..7 {
+        bench.clock.set(second(day * DAY + 1));
+        assert!(bench.has_token().await);
+        assert_eq!(bench.grants.status(None).await.unwrap()[0].refresh_days_left, Some(6 - day));
+    }
+    bench.grants.state_ends().await.unwrap();
+    assert_eq!(bench.trial.alerts().await, [format!("oauth:{}:refresh_ends:1", bench.owner)]);
 }

@@ -133,6 +133,16 @@ impl Cluster {
         String::from_utf8_lossy(&psql.stdout).trim().to_owned()
     }
 
+    /// Where its tables and its WAL lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the running server has logged.
+    pub fn log(&self) -> String {
+        self.server.as_ref().map(Peer::log).unwrap_or_default()
+    }
+
     pub fn url(&self) -> String {
         format!("postgres://{DESK}@127.0.0.1:{}/{DESK}", self.port)
     }

@@ -53,8 +53,10 @@ pub enum Rotation {
 pub enum Fault {
     /// A status with a page, as proxies and overloaded servers give.
     Html(u16),
-    /// 429 with Retry-After.
+    /// 429 with Retry-After in seconds.
     Throttled(u64),
+    /// The same as a date, so many seconds from now.
+    ThrottledUntil(u64),
     /// It never answers.
     Silent,
     /// It does all that it is asked for, and the answer is lost.
@@ -81,6 +83,7 @@ struct Chain {
     scope: String,
     /// Its newest refresh token.
     newest: String,
+    refreshed: usize,
     is_revoked: bool,
 }
 
@@ -114,12 +117,14 @@ struct Access {
 }
 
 /// What it was asked, and what it thought of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// authorize, devicecode, token, revoke, introspect.
     pub endpoint: &'static str,
     /// Of token.
     pub grant_type: String,
+    /// Whose refresh token was presented; empty where none was, or it is not known.
+    pub user: String,
     /// `ok`, or the error.
     pub answer: String,
 }
@@ -132,8 +137,14 @@ pub struct Desk {
     /// Seconds.
     pub access_lasts: i64,
     pub refresh_lasts: i64,
+    /// A sign-in is told that its refresh token lasts so many seconds whatever is done.
+    pub refresh_stated: Option<i64>,
     /// Who signs in where nobody is named.
     pub user: String,
+    /// Who is signed in in the browser already: whoever is named, it is this one who accepts.
+    pub is_signed_in: Option<String>,
+    /// Shared mailboxes: whose tokens open which instead of their own.
+    pub opens: HashMap<String, String>,
     /// Empty: a public client.
     pub client_secret: String,
     pub secret_until: Option<Micros>,
@@ -147,7 +158,7 @@ pub struct Desk {
     /// Used up by requests for a token, one each.
     pub faults: VecDeque<Fault>,
     pub seen: Vec<Seen>,
-    /// Refresh tokens that two requests had in hand at once.
+    /// Grants on which two requests were under way at once, with one refresh token or with two.
     pub overlaps: usize,
     under_way: HashSet<String>,
     chains: Vec<Chain>,
@@ -183,7 +194,10 @@ impl Identity {
             rotation,
             access_lasts: 3599,
             refresh_lasts: 90 * 86_400,
+            refresh_stated: None,
             user: "someone@example.com".into(),
+            is_signed_in: None,
+            opens: HashMap::new(),
             client_secret: CLIENT_SECRET.into(),
             secret_until: None,
             redirects: vec!["http://localhost".into(), "http://127.0.0.1".into()],
@@ -296,10 +310,29 @@ impl Identity {
         self.desk().seen.iter().filter(|seen| seen.endpoint == "token").count()
     }
 
+    /// How often a refresh token of this user was presented, whatever came of it.
+    pub fn presented(&self, user: &str) -> usize {
+        self.desk().seen.iter().filter(|seen| seen.user == user).count()
+    }
+
+    /// How often tokens were given for a refresh token of this user.
+    pub fn refreshed(&self, user: &str) -> usize {
+        self.desk().chains.iter().filter(|chain| chain.user == user).map(|chain| chain.refreshed).sum()
+    }
+
     /// Whether an access token would be taken now.
     pub fn takes(&self, access_token: &str) -> bool {
         let desk = self.desk();
         desk.accesses.get(access_token).is_some_and(|a| !a.is_void && a.until > desk.clock.now())
+    }
+
+    /// The same for the mailbox of `user`.
+    pub fn takes_for(&self, user: &str, access_token: &str) -> bool {
+        let is_opened = {
+            let desk = self.desk();
+            desk.accesses.get(access_token).is_some_and(|access| desk.opened_by(&access.user) == user)
+        };
+        is_opened && self.takes(access_token)
     }
 
     /// Tokens, codes and secrets, all that there ever were.
@@ -315,6 +348,11 @@ impl Drop for Identity {
 }
 
 impl Desk {
+    /// The mailbox that this user's tokens open.
+    fn opened_by<'a>(&'a self, user: &'a str) -> &'a str {
+        self.opens.get(user).map_or(user, String::as_str)
+    }
+
     fn secret(&mut self, kind: &str) -> String {
         let secret = format!("{kind}.{}", to_hex(&random::<20>()));
         self.secrets.push(secret.clone());
@@ -326,6 +364,7 @@ impl Desk {
             user: user.into(),
             scope: scope.into(),
             newest: String::new(),
+            refreshed: 0,
             is_revoked: false,
         });
         let chain = self.chains.len() - 1;
@@ -345,7 +384,9 @@ impl Desk {
     fn issue(&mut self, user: &str, scope: &str, refresh: Option<String>) -> Value {
         let token = self.secret("access");
         let until = Micros(self.clock.now().0 + self.access_lasts * Micros::SECOND);
-        let scope: Vec<&str> = scope.split(' ').filter(|s| *s != "offline_access").collect();
+        let is_asked_who = scope.split(' ').any(|s| s == "openid");
+        let silent = ["offline_access", "openid", "profile"];
+        let scope: Vec<&str> = scope.split(' ').filter(|s| !silent.contains(s)).collect();
         let scope = scope.join(" ");
         let access = Access { user: user.into(), scope: scope.clone(), until, is_void: false };
         self.accesses.insert(token.clone(), access);
@@ -355,7 +396,19 @@ impl Desk {
         if let Some(refresh) = refresh {
             answer["refresh_token"] = refresh.into();
         }
+        if is_asked_who {
+            answer["id_token"] = self.id_token(user).into();
+        }
         answer
+    }
+
+    /// Who has signed in (OpenID Connect Core §2), with a signature that nobody checks.
+    fn id_token(&mut self, user: &str) -> String {
+        let part = |json: Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json.to_string());
+        let claims = json!({ "aud": CLIENT_ID, "sub": "0", "preferred_username": user, "name": "Ünal" });
+        let signature = self.secret("signature").replace('.', "-");
+        self.secrets.push(signature.clone());
+        format!("{}.{}.{signature}", part(json!({ "alg": "RS256" })), part(claims))
     }
 
     /// Presents a refresh token.
@@ -385,6 +438,7 @@ impl Desk {
                 "the refresh token has expired due to inactivity",
             ));
         }
+        self.chains[known.chain].refreshed += 1;
         if self.rotation == Rotation::Never {
             let until = Micros(now.0 + self.refresh_lasts * Micros::SECOND);
             self.refreshes.get_mut(token).expect("it is known").until = until;
@@ -490,9 +544,18 @@ fn decoded(text: &str) -> Vec<(String, String)> {
     pairs.map(|p| p.split_once('=').unwrap_or((p, ""))).map(|(k, v)| (words(k), words(v))).collect()
 }
 
-fn note(desk: &Shared, endpoint: &'static str, grant_type: &str, answer: &str) {
-    let seen = Seen { endpoint, grant_type: grant_type.into(), answer: answer.into() };
-    lock(desk).seen.push(seen);
+fn note(desk: &Shared, endpoint: &'static str, answer: &str) {
+    lock(desk).seen.push(Seen { endpoint, answer: answer.into(), ..Seen::default() });
+}
+
+/// A request for a token.
+fn note_token(desk: &Shared, given: &Form, answer: &str) {
+    let field = |name: &str| given.get(name).cloned().unwrap_or_default();
+    let mut desk = lock(desk);
+    let chain = desk.refreshes.get(&field("refresh_token")).map(|refresh| refresh.chain);
+    let user = chain.map_or(String::new(), |chain| desk.chains[chain].user.clone());
+    let answer = answer.into();
+    desk.seen.push(Seen { endpoint: "token", grant_type: field("grant_type"), user, answer });
 }
 
 // --- Signing in ------------------------------------------------------------------------------------------------------
@@ -500,7 +563,7 @@ fn note(desk: &Shared, endpoint: &'static str, grant_type: &str, answer: &str) {
 async fn authorize(State(desk): State<Shared>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     let checked = check_authorize(&desk, &query);
-    note(&desk, "authorize", "", checked.as_ref().map_or_else(|r| r.error.as_str(), |_| "ok"));
+    note(&desk, "authorize", checked.as_ref().map_or_else(|r| r.error.as_str(), |_| "ok"));
     match checked {
         // A page: whoever accepts goes on.
         Ok(()) => page(200, &format!("<form action=\"/consent?{query}\"><button>Accept</button></form>")),
@@ -568,7 +631,7 @@ async fn consent(State(desk): State<Shared>, RawQuery(query): RawQuery) -> Respo
                 && form.get("prompt").is_some_and(|p| p == "consent")
         }
     };
-    let user = form.get("login_hint").unwrap_or(&desk.user).clone();
+    let user = desk.is_signed_in.clone().unwrap_or(form.get("login_hint").unwrap_or(&desk.user).clone());
     let made = Code {
         redirect: form["redirect_uri"].clone(),
         challenge: form["code_challenge"].clone(),
@@ -598,7 +661,7 @@ async fn device_code(State(desk): State<Shared>, headers: HeaderMap, body: Bytes
         () => Ok(form),
     });
     let answer = checked.as_ref().map_or_else(|r| r.error.clone(), |_| "ok".into());
-    desk.seen.push(Seen { endpoint: "devicecode", grant_type: String::new(), answer });
+    desk.seen.push(Seen { endpoint: "devicecode", answer, ..Seen::default() });
     let form = match checked {
         Ok(form) => form,
         Err(refused) => return refused.answer(style),
@@ -625,17 +688,19 @@ async fn device_code(State(desk): State<Shared>, headers: HeaderMap, body: Bytes
 
 // --- Tokens ----------------------------------------------------------------------------------------------------------
 
-/// Says that two requests have one refresh token in hand.
+/// Says that two requests refresh one grant.
 struct UnderWay(Shared, String);
 
 impl UnderWay {
     fn begin(desk: &Shared, token: &str) -> UnderWay {
         let mut locked = lock(desk);
-        if !locked.under_way.insert(token.to_owned()) {
+        let known = locked.refreshes.get(token).map(|refresh| format!("grant {}", refresh.chain));
+        let grant = known.unwrap_or_else(|| token.to_owned());
+        if !locked.under_way.insert(grant.clone()) {
             locked.overlaps += 1;
         }
         drop(locked);
-        UnderWay(desk.clone(), token.to_owned())
+        UnderWay(desk.clone(), grant)
     }
 }
 
@@ -657,13 +722,14 @@ async fn token(State(desk): State<Shared>, headers: HeaderMap, body: Bytes) -> R
     tokio::time::sleep(delay).await;
     let refused = match &fault {
         Some(Fault::Html(status)) => Some(page(*status, "Sorry")),
-        Some(Fault::Throttled(seconds)) => {
-            let body = axum::Json(json!({ "error": "temporarily_unavailable" }));
-            let wait = [("retry-after", seconds.to_string())];
-            Some((StatusCode::TOO_MANY_REQUESTS, wait, body).into_response())
+        Some(Fault::Throttled(seconds)) => Some(throttled(seconds.to_string())),
+        Some(Fault::ThrottledUntil(seconds)) => {
+            let until = Clock::system().now().plus(Duration::from_secs(*seconds));
+            let until = chrono::DateTime::from_timestamp_micros(until.0).expect("a time of these years");
+            Some(throttled(until.format("%a, %d %b %Y %H:%M:%S GMT").to_string()))
         }
         Some(Fault::Silent) => {
-            note(&desk, "token", &grant_type, "silent");
+            note_token(&desk, &given, "silent");
             std::future::pending::<()>().await;
             None
         }
@@ -675,11 +741,11 @@ async fn token(State(desk): State<Shared>, headers: HeaderMap, body: Bytes) -> R
         _ => None,
     };
     if let Some(refused) = refused {
-        note(&desk, "token", &grant_type, "fault");
+        note_token(&desk, &given, "fault");
         return refused;
     }
     let issued = is_form(&headers).and_then(|()| give_token(&desk, &text, &grant_type));
-    note(&desk, "token", &grant_type, issued.as_ref().map_or_else(|r| r.error.as_str(), |_| "ok"));
+    note_token(&desk, &given, issued.as_ref().map_or_else(|r| r.error.as_str(), |_| "ok"));
     match fault {
         Some(Fault::LostAnswer) => {
             let lost = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
@@ -692,6 +758,11 @@ async fn token(State(desk): State<Shared>, headers: HeaderMap, body: Bytes) -> R
         Ok(answer) => ([("cache-control", "no-store")], axum::Json(answer)).into_response(),
         Err(refused) => refused.answer(style),
     }
+}
+
+fn throttled(retry_after: String) -> Response {
+    let body = axum::Json(json!({ "error": "temporarily_unavailable" }));
+    (StatusCode::TOO_MANY_REQUESTS, [("retry-after", retry_after)], body).into_response()
 }
 
 fn is_form(headers: &HeaderMap) -> Result<(), Refused> {
@@ -793,7 +864,11 @@ impl Desk {
             let chain = self.new_chain(user, scope);
             self.chains[chain].newest.clone()
         });
-        Ok(self.issue(user, scope, refresh))
+        let mut answer = self.issue(user, scope, refresh);
+        if let Some(seconds) = self.refresh_stated {
+            answer["refresh_token_expires_in"] = seconds.into();
+        }
+        Ok(answer)
     }
 
     fn poll(&mut self, device_code: &str) -> Result<Value, Refused> {
@@ -833,7 +908,7 @@ async fn revoke(State(desk): State<Shared>, headers: HeaderMap, body: Bytes) -> 
         Ok(form) => form,
         Err(refused) => return refused.answer(style),
     };
-    note(&desk, "revoke", "", "ok");
+    note(&desk, "revoke", "ok");
     let mut desk = lock(&desk);
     if let Some(refresh) = desk.refreshes.get(&form["token"]).cloned() {
         desk.chains[refresh.chain].is_revoked = true;
@@ -856,10 +931,10 @@ fn introspect(desk: &Shared, token: &str) -> Response {
     let now = desk.clock.now();
     let access = desk.accesses.get(token).filter(|access| !access.is_void && access.until > now).cloned();
     let answer = if access.is_some() { "active" } else { "inactive" };
-    desk.seen.push(Seen { endpoint: "introspect", grant_type: String::new(), answer: answer.into() });
+    desk.seen.push(Seen { endpoint: "introspect", answer: answer.into(), ..Seen::default() });
     let body = match access {
         Some(access) => json!({
-            "active": true, "username": access.user, "email": access.user, "scope": access.scope,
+            "active": true, "username": desk.opened_by(&access.user), "email": access.user, "scope": access.scope,
             "client_id": CLIENT_ID, "token_type": "Bearer", "exp": access.until.0 / Micros::SECOND,
         }),
         None => json!({ "active": false }),

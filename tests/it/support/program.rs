@@ -339,6 +339,15 @@ impl Running {
         self.wait(Duration::from_secs(30))
     }
 
+    /// Waits until all of it stands still, as SIGSTOP has it.
+    #[track_caller]
+    pub fn wait_until_stopped(&self, deadline: Duration) {
+        wait_until("the program to stand still", deadline, || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
+        });
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

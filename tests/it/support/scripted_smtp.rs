@@ -102,7 +102,8 @@ struct State {
     closed: bool,
 }
 
-type Takes = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+/// User and token.
+type Takes = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
 
 impl ScriptedSmtp {
     /// Listens on a free port, and says yes to everything until told otherwise.
@@ -141,8 +142,8 @@ impl ScriptedSmtp {
         self.shared.lock().extensions = extensions.iter().map(|e| (*e).to_owned()).collect();
     }
 
-    /// From now on nobody sends without XOAUTH2 and a token that is taken.
-    pub fn demand_xoauth2(&self, takes: impl Fn(&str) -> bool + Send + Sync + 'static) {
+    /// From now on nobody sends without XOAUTH2, and a user and token that are taken.
+    pub fn demand_xoauth2(&self, takes: impl Fn(&str, &str) -> bool + Send + Sync + 'static) {
         let mut state = self.shared.lock();
         state.extensions.push("AUTH XOAUTH2".to_owned());
         state.takes = Some(Arc::new(takes));
@@ -286,8 +287,9 @@ impl Conversation {
         }
         let said = base64::engine::general_purpose::STANDARD.decode(&response).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).into_owned();
-        let token = said.strip_suffix("\u{1}\u{1}").and_then(|said| said.split_once("\u{1}auth=Bearer "));
-        self.is_signed_in = token.is_some_and(|(_, token)| takes(token));
+        let said = said.strip_prefix("user=").and_then(|said| said.strip_suffix("\u{1}\u{1}"));
+        let proof = said.and_then(|said| said.split_once("\u{1}auth=Bearer "));
+        self.is_signed_in = proof.is_some_and(|(user, token)| takes(user, token));
         if self.is_signed_in {
             return self.reply(235, "2.7.0 Authentication successful");
         }

@@ -52,6 +52,7 @@ fn tokens(access: &str, refresh: Option<&str>) -> Tokens {
         access_until: at(3600),
         refresh: refresh.map(Secret::new),
         refresh_until: Some(at(90)),
+        is_refresh_stated: false,
     }
 }
 
