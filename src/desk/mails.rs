@@ -13,6 +13,7 @@ use crate::store::outbox::{NewOutbox, NewRecipient, Purpose};
 use crate::store::ticket::Receiver;
 use crate::store::{Counter, Error, Tx};
 use crate::ticket::{EventNumber, LogEntryId, OutboxId, Status, TicketId};
+use crate::triage::classify::via;
 use crate::triage::{Code, Effects, Finding, LoopKey, RelayRule, Rules, TypeRule};
 
 /// Attachments travel along with a notification up to this many bytes in all; what is beyond stays on the ticket.
@@ -140,7 +141,7 @@ impl Inbound<'_> {
             ticket: self.ticket,
             entry: self.entry,
             to,
-            from_name: format!("{} via {}", sender.unwrap_or_default(), self.rule.name).trim().to_owned(),
+            from_name: via(&sender.unwrap_or_default(), &self.rule.name).trim().to_owned(),
             auto: Auto::Generated,
             in_reply_to: self.message.message_id.clone(),
             references: vec![],

@@ -2,6 +2,7 @@
 
 mod answering;
 mod caps;
+mod echo;
 mod recovered;
 
 use std::time::{Duration, SystemTime};
