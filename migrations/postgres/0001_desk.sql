@@ -328,6 +328,7 @@ CREATE TABLE arrival (
   envelope_to TEXT NOT NULL DEFAULT '',
   received_us BIGINT NOT NULL,        -- the server's INTERNALDATE, else the time of keeping
   silent BIGINT NOT NULL DEFAULT 0,   -- 1: taken in by `import`, nothing is sent; 2: its mails wait in hold, after a restore
+  let_through BIGINT NOT NULL DEFAULT 0, -- 1: an admin has said that it is of no flood
   tries BIGINT NOT NULL DEFAULT 0,    -- deaths and panics with this very message in hand
   in_hand BIGINT NOT NULL DEFAULT 0,
   kept_us BIGINT NOT NULL,
@@ -381,6 +382,28 @@ CREATE TABLE journal (
   decided_us BIGINT NOT NULL
 );
 CREATE INDEX journal_ticket ON journal (ticket_id);
+
+-- How often each key of the loop breaker was met, by the time of receipt. A key is a keyed hash: its words are nowhere.
+CREATE TABLE loop_count (
+  hash BIGINT NOT NULL,
+  slot BIGINT NOT NULL,               -- the time of receipt, in twelfths of the window
+  met BIGINT NOT NULL,
+  written_us BIGINT NOT NULL,
+  PRIMARY KEY (hash, slot)
+);
+
+-- Storms: keys of the loop breaker over their cap. They name whom they are about, and are gone after some days.
+CREATE TABLE loop_storm (
+  hash BIGINT NOT NULL PRIMARY KEY,
+  kind TEXT NOT NULL,                 -- sender, address, domain, subject, ticket
+  name TEXT NOT NULL,
+  cap BIGINT NOT NULL,
+  window_s BIGINT NOT NULL,
+  stopped BIGINT NOT NULL,            -- messages that were stopped, or whose mails were
+  first_us BIGINT NOT NULL,           -- when they were received
+  last_us BIGINT NOT NULL,
+  noted_us BIGINT NOT NULL
+);
 
 -- The words behind a decision: stored clues and trace, erasable with the arrival.
 CREATE TABLE evidence (
@@ -452,7 +475,7 @@ CREATE TABLE invalid_ticket (
   id BIGINT NOT NULL PRIMARY KEY,
   arrival_id BIGINT NOT NULL UNIQUE REFERENCES arrival (id),
   code TEXT NOT NULL,
-  state TEXT NOT NULL,                -- open, accepted, reassigned, rejected, deleted, blocked, superseded
+  state TEXT NOT NULL,                -- open, journalled, accepted, reassigned, recovered, rejected, deleted, blocked, superseded
   named_ticket_id BIGINT,
   sender_address TEXT NOT NULL,
   sender_name TEXT NOT NULL,
@@ -499,6 +522,7 @@ CREATE TABLE outbox (
   digest BYTEA NOT NULL,               -- SHA-256 of the literal bytes and the segments
   operation TEXT NOT NULL,            -- what caused it; the same operation queues nothing twice
   state TEXT NOT NULL,                -- queued, held, done, cancelled
+  held_by TEXT NOT NULL DEFAULT '',   -- the key of the loop breaker whose cap was met: address, domain, subject, ticket
   number BIGINT NOT NULL,
   next_us BIGINT NOT NULL,            -- when the earliest recipient is due
   lease_owner TEXT NOT NULL DEFAULT '', -- the daemon that sends it; free where that is no more

@@ -149,6 +149,14 @@ pub const CATALOGUE: &[Entry] = &[
         is_told_when_over: true,
     },
     Entry {
+        name: "loop:KIND:KEY",
+        meaning: "a key of the loop breaker is over its limit: a flood from one sender, or mail of ours that goes round; \
+                  see [Loops and floods](#loops-and-floods)",
+        advice: "`maildesk loop list` names the key. Cleared when nothing was stopped for a whole window, or by \
+                 `maildesk loop reset`. What was stopped stays where it is until somebody settles it.",
+        is_told_when_over: true,
+    },
+    Entry {
         name: "template:NAME",
         meaning: "a letter template of yours does not work; the built-in one is used",
         advice: "Its words name file, line and reason. Mend the file and restart. Cleared at that start, if the template works.",

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use super::output::{CliError, Output};
 use super::{
     Cli, Command, Context, account, alert, backup, bounce, contact, daemons, deliver, doctor, error_ticket,
-    explain, import, invalid, job, journal, key, mailbox, migrate, oauth, poll, queue, relay, restore,
+    explain, import, invalid, job, journal, key, loops, mailbox, migrate, oauth, poll, queue, relay, restore,
     support_bundle, ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
@@ -33,6 +33,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Daemon(verb) => daemons::run(verb, context).await,
         Command::Journal(verb) => journal::run(verb, context).await,
         Command::Alert(verb) => alert::run(verb, context).await,
+        Command::Loop(verb) => loops::run(verb, context).await,
         Command::Job(verb) => job::run(verb, context).await,
         Command::Key(verb) => key::run(verb, context).await,
         Command::Backup(args) => backup::run(args, context).await,

@@ -1,13 +1,19 @@
 //! `maildesk invalid …`
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::each::each;
 use super::output::{CliError, Output, json, only};
 use super::table::{Table, id, maybe, maybe_id};
 use super::{Context, Page};
+use crate::mail::Address;
+use crate::store::arrival::Of;
 use crate::store::listing::{ALL, InvalidLine};
 use crate::ticket::{InvalidId, TicketId};
+
+const RECOVERED_A_COMMIT: usize = 200;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -16,7 +22,7 @@ pub enum Verb {
         /// With those that are settled
         #[arg(long)]
         all: bool,
-        /// open, accepted, reassigned, rejected, deleted, blocked or superseded
+        /// open, journalled, accepted, reassigned, recovered, rejected, deleted, blocked or superseded
         #[arg(long, conflicts_with = "all")]
         state: Option<String>,
         #[command(flatten)]
@@ -43,6 +49,20 @@ pub enum Verb {
         ids: Vec<InvalidId>,
         #[arg(long = "type", value_name = "TYPE")]
         to_type: String,
+    },
+    /// Take in what a flood has suspended, as if it had come just so: decided anew, with its own time of receipt
+    #[command(
+        after_help = "Example:\n  maildesk invalid recover --code flood_sender --sender shop@example.com"
+    )]
+    Recover {
+        #[arg(required_unless_present_any = ["code", "sender"])]
+        ids: Vec<InvalidId>,
+        /// All with this code: flood_sender, or flood_journalled, which no list shows
+        #[arg(long, conflicts_with = "ids")]
+        code: Option<String>,
+        /// All from this address, of either code
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "ids")]
+        sender: Option<Address>,
     },
     /// Settle it as unwanted
     Reject {
@@ -102,6 +122,16 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             context.works.wake.notify_one();
             done
         }
+        Verb::Recover { ids, code, sender } => {
+            let ids = match (code, sender) {
+                (None, None) => ids,
+                (code, sender) => {
+                    let sender = sender.as_ref().map_or("", Address::as_str);
+                    context.store.read().await?.suspended(&code.unwrap_or_default(), sender).await?
+                }
+            };
+            recover(&ids, context).await
+        }
         Verb::Reject { ids } => dismiss(&ids, "rejected", context).await,
         Verb::Delete { ids } => dismiss(&ids, "deleted", context).await,
         Verb::Block { ids, domain } => {
@@ -122,6 +152,28 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
             .await
         }
     }
+}
+
+/// Some hundred with one commit; then all are decided, in the order in which they had come.
+async fn recover(ids: &[InvalidId], context: &Context) -> Result<Output, CliError> {
+    let cause = context.cause("invalid recover");
+    let mut arrivals = vec![];
+    for part in ids.chunks(RECOVERED_A_COMMIT) {
+        arrivals.extend(context.works.desk.let_through(part, &cause).await?);
+    }
+    context.works.intake.decide_pending(Of::All, false).await?;
+    context.works.wake.notify_one();
+    let mut fates: BTreeMap<String, u64> = BTreeMap::new();
+    let mut lines = vec![];
+    for (id, arrival) in ids.iter().zip(&arrivals) {
+        let row = context.store.read().await?.journal_row(*arrival).await?;
+        let (act, code) = row.as_ref().map_or(("kept", ""), |row| (row.act.as_str(), row.code.as_str()));
+        *fates.entry(format!("{act} {code}")).or_default() += 1;
+        let ticket = row.as_ref().and_then(|row| row.ticket);
+        lines.push(json!({ "id": id, "arrival": arrival, "act": act, "code": code, "ticket": ticket }));
+    }
+    let fates = fates.iter().map(|(fate, n)| format!("; {n} {}", fate.trim())).collect::<String>();
+    Ok(Output::said(format!("{} recovered{fates}", arrivals.len()), lines.into()))
 }
 
 async fn dismiss(ids: &[InvalidId], state: &str, context: &Context) -> Result<Output, CliError> {

@@ -28,6 +28,7 @@ mod invalid;
 mod job;
 mod journal;
 mod key;
+mod loops;
 mod mailbox;
 mod man;
 mod migrate;
@@ -150,6 +151,9 @@ pub enum Command {
     /// What a person has to know: a mailbox that fails, a balance that is off
     #[command(subcommand)]
     Alert(alert::Verb),
+    /// The loop breaker: list, reset
+    #[command(subcommand)]
+    Loop(loops::Verb),
     /// What the daemon does at its time, such as the daily backup
     #[command(subcommand)]
     Job(job::Verb),

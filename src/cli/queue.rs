@@ -28,7 +28,7 @@ pub enum Verb {
         #[arg(required = true)]
         ids: Vec<OutboxId>,
     },
-    /// Send what waits in hold since a restore
+    /// Send what waits in hold: since a restore, or because of the loop breaker
     Release(ReleaseArgs),
     /// Do not send what has not been sent
     Cancel {

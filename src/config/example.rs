@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::backup::BackupSection;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::load::File;
+use super::loops::LoopsSection;
 use super::section::{Key, Section, Shown};
 use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
@@ -40,6 +41,7 @@ pub fn sections() -> Vec<Described> {
         section::<TrustSection>("[trust]"),
         section::<VirusScannerSection>("[virus_scanner]"),
         section::<PredecessorSection>("[predecessor]"),
+        section::<LoopsSection>("[loops]"),
         section::<OauthProviderSection>("[[oauth_provider]]"),
         section::<RelaySection>("[[relay]]"),
         section::<MailboxSection>("[[mailbox]]"),

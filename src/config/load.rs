@@ -9,6 +9,7 @@ use super::backup::BackupSection;
 use super::base::{KeysSection, RunSection, StoreSection};
 use super::conflicts::conflicts;
 use super::file::{ConfigError, Problem, Source};
+use super::loops::LoopsSection;
 use super::section::{Section, Shown};
 use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
@@ -35,6 +36,7 @@ pub struct File {
     pub trust: TrustSection,
     pub virus_scanner: VirusScannerSection,
     pub predecessor: PredecessorSection,
+    pub loops: LoopsSection,
     pub oauth_provider: Vec<OauthProviderSection>,
     pub relay: Vec<RelaySection>,
     pub mailbox: Vec<MailboxSection>,
@@ -102,6 +104,7 @@ impl Config {
         let verdicts = check.one("trust", 0, written.trust.resolve());
         let virus_scanner = check.one("virus_scanner", 0, written.virus_scanner.resolve(&folder));
         let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
+        let loops = check.one("loops", 0, written.loops.resolve());
         let providers = check.all("oauth_provider", &written.oauth_provider, |s| s.resolve());
         let relays = check.all("relay", &written.relay, |s| s.resolve(&folder));
         let mailboxes = check.all("mailbox", &written.mailbox, |s| s.resolve(&folder));
@@ -123,8 +126,12 @@ impl Config {
         };
         let keys = written.keys.resolve(&folder, env);
         let (predecessor_tags, first_ticket_number) = predecessor.unwrap_or_default();
-        let surroundings =
-            Surroundings { verdicts: verdicts.unwrap_or_default(), predecessor_tags, first_ticket_number };
+        let surroundings = Surroundings {
+            verdicts: verdicts.unwrap_or_default(),
+            predecessor_tags,
+            first_ticket_number,
+            loops: loops.unwrap_or_default(),
+        };
         Ok(Config {
             surroundings,
             keys,

@@ -12,6 +12,7 @@ pub mod env;
 pub mod example;
 pub mod file;
 pub mod load;
+mod loops;
 pub mod mailbox;
 pub mod oauth_provider;
 pub mod relay;

@@ -40,6 +40,7 @@ impl Sections<'_> {
             desk: String::new(),
             verdicts: self.surroundings.verdicts.clone(),
             predecessor_tags: self.surroundings.predecessor_tags.clone(),
+            loops: self.surroundings.loops.clone(),
         }
     }
 

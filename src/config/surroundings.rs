@@ -2,7 +2,7 @@
 
 use super::section::{Wrong, section};
 use crate::mail::subject::NUMBER;
-use crate::triage::VerdictRule;
+use crate::triage::{LoopRule, VerdictRule};
 
 section! {
     /// Whose word counts about mail that was not decided here.
@@ -26,12 +26,13 @@ section! {
     }
 }
 
-/// Both, checked.
+/// All of it, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
     pub verdicts: VerdictRule,
     pub predecessor_tags: Vec<String>,
     pub first_ticket_number: u64,
+    pub loops: LoopRule,
 }
 
 /// So many numbers are left for tickets to come.

@@ -285,6 +285,9 @@ async fn tell_for_all(works: &Works, looked: &mut Option<Instant>, pulse: &Pulse
             }
         }
     }
+    if let Err(e) = works.desk.end_storms().await {
+        alert_failed(&works.store_watch, &e.into());
+    }
     pulse.beat();
     for told in [works.desk.tell_undelivered().await, works.desk.tell_alerts().await] {
         match told {

@@ -8,7 +8,7 @@ use crate::store::journal::MailKey;
 use crate::store::queue::{NewBounce, NewError, NewInvalid};
 use crate::store::{Cause, Error, Event, Happened, Tx};
 use crate::ticket::{EventNumber, LogEntryId, TicketId};
-use crate::triage::{Act, Clues, Decision, Rules};
+use crate::triage::{Act, Clues, Code, Decision, Rules};
 
 /// A decided message, and all that its placing needs.
 #[derive(Clone, Copy)]
@@ -59,6 +59,8 @@ impl Desk {
             Act::Bounce => self.record_bounce(tx, it).await,
             Act::Invalid => self.keep_invalid(tx, it).await,
             Act::Error => self.keep_error(tx, it, "", &[]).await,
+            // Out of sight, and still to be recovered.
+            Act::Discard if it.decision.code == Code::FloodJournalled => self.keep_invalid(tx, it).await,
             Act::Discard => Ok(self.of_original(it)),
         }
     }
@@ -77,6 +79,8 @@ impl Desk {
         let invalid = NewInvalid {
             arrival: it.pending.id,
             code: it.decision.code.as_str(),
+            is_shown: it.decision.act == Act::Invalid,
+            is_again: it.pending.is_let_through,
             named_ticket: it.decision.ticket,
             sender_address: it.sender_address(),
             sender_name: it.sender_name(),

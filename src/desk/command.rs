@@ -94,6 +94,7 @@ impl Desk {
             attachments: vec![],
             operation: format!("entry:{entry}:answer"),
             number,
+            held_by: None,
         };
         self.queue(&mut tx, owed).await?;
         let receiver = [(contact.address, "receiver", Some(contact_id))];

@@ -13,7 +13,8 @@ use crate::store::outbox::{NewOutbox, NewRecipient, Purpose};
 use crate::store::ticket::Receiver;
 use crate::store::{Counter, Error, Tx};
 use crate::ticket::{EventNumber, LogEntryId, OutboxId, Status, TicketId};
-use crate::triage::{Code, Effects, Finding, RelayRule, Rules, TypeRule};
+use crate::triage::classify::via;
+use crate::triage::{Code, Effects, Finding, LoopKey, RelayRule, Rules, TypeRule};
 
 /// Attachments travel along with a notification up to this many bytes in all; what is beyond stays on the ticket.
 const ATTACHED_LIMIT: u64 = 10 << 20;
@@ -54,6 +55,8 @@ pub(super) struct Owed<'a> {
     /// The same operation queues nothing twice.
     pub operation: String,
     pub number: EventNumber,
+    /// A cap of the loop breaker is met: it waits in hold.
+    pub held_by: Option<LoopKey>,
 }
 
 /// Any mail of the desk, before it is rendered.
@@ -73,6 +76,8 @@ pub(super) struct Envelope<'a> {
     /// The same operation queues nothing twice.
     pub operation: String,
     pub number: EventNumber,
+    /// A cap of the loop breaker is met: it waits in hold.
+    pub held_by: Option<LoopKey>,
 }
 
 impl Inbound<'_> {
@@ -136,13 +141,14 @@ impl Inbound<'_> {
             ticket: self.ticket,
             entry: self.entry,
             to,
-            from_name: format!("{} via {}", sender.unwrap_or_default(), self.rule.name).trim().to_owned(),
+            from_name: via(&sender.unwrap_or_default(), &self.rule.name).trim().to_owned(),
             auto: Auto::Generated,
             in_reply_to: self.message.message_id.clone(),
             references: vec![],
             attachments: vec![],
             operation: format!("arrival:{}:{}", self.pending.id, purpose.as_str()),
             number: self.number,
+            held_by: self.effects.holds_mails,
         }
     }
 }
@@ -194,6 +200,7 @@ impl Desk {
             auto: Auto::Replied,
             from_name: it.rule.name.clone(),
             references: it.message.references.iter().chain(&it.message.message_id).cloned().collect(),
+            held_by: it.effects.holds_mails.or(it.effects.holds_answer),
             ..it.owed(Purpose::AutoAnswer, letter, vec![sender.clone()])
         };
         self.queue(tx, owed).await
@@ -243,6 +250,7 @@ impl Desk {
             attachments: owed.attachments,
             operation: owed.operation,
             number: owed.number,
+            held_by: owed.held_by,
         };
         self.enqueue(tx, envelope).await
     }
@@ -289,6 +297,7 @@ impl Desk {
             operation: &it.operation,
             number: it.number,
             recipients: &recipients,
+            held_by: it.held_by.map(LoopKey::kind),
         };
         tx.enqueue(&new, now).await
     }

@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod mails;
 mod place;
 pub mod review;
+pub mod storms;
 mod tell;
 mod undelivered;
 

@@ -107,6 +107,29 @@ impl Desk {
         tx.commit().await
     }
 
+    /// What a flood has suspended, or journalled only, is pending again as if it had come just so, with its own time of
+    /// receipt; the flood has no say in it any more.
+    pub async fn let_through(&self, ids: &[InvalidId], cause: &Cause) -> Result<Vec<ArrivalId>, Error> {
+        let mut tx = self.store.desk().await?;
+        let mut arrivals = Vec::with_capacity(ids.len());
+        for id in ids {
+            let invalid = tx.invalid(*id).await?;
+            let code = Code::parse(&invalid.code);
+            let is_of_flood = matches!(code, Some(Code::FloodSender | Code::FloodJournalled));
+            if !is_of_flood || !matches!(invalid.state.as_str(), "open" | "journalled") {
+                return Err(Error::InUse(format!(
+                    "invalid ticket #{id} is {}, code {}: only what a flood has suspended is recovered",
+                    invalid.state, invalid.code
+                )));
+            }
+            self.settle(&mut tx, &invalid, ("recovered", Applied::default()), cause).await?;
+            tx.let_through(invalid.arrival).await?;
+            arrivals.push(invalid.arrival);
+        }
+        tx.commit().await?;
+        Ok(arrivals)
+    }
+
     /// An error ticket's message is decided again, in the next round or at once.
     pub async fn retry_error(&self, id: ErrorId, cause: &Cause) -> Result<ArrivalId, Error> {
         let mut tx = self.store.desk().await?;

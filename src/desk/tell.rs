@@ -54,6 +54,7 @@ impl Desk {
                 attachments: vec![],
                 operation: operation(alert),
                 number,
+                held_by: None,
             };
             self.enqueue(&mut tx, envelope).await?;
             tx.mark_told(alert.id, self.clock.now()).await?;

@@ -76,6 +76,7 @@ impl Desk {
             attachments: vec![],
             operation,
             number: EventNumber(tx.last_drawn(Counter::Event)),
+            held_by: None,
         };
         self.queue(tx, owed).await?;
         Ok(true)

@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use super::Intake;
 use super::keep::{Held, Kept};
 use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all, look_up_asked};
+use super::pace::{Paced, Paces};
 use super::scan::{Scanned, ScannedBatch, Scanning};
 use super::told::Told;
 use crate::crash;
@@ -230,23 +231,28 @@ impl Intake {
         let messages: Vec<(&Asked, &InHand)> =
             asked.iter().zip(&readable).map(|(asked, (_, _, in_hand))| (asked, in_hand)).collect();
         let found = look_up_all(tx, &messages, round.rules, as_of).await?;
+        let paced = |((pending, message, _), clues)| Paced { pending, message, clues };
+        let paced: Vec<Paced> = readable.iter().map(|(p, m, h)| (*p, *m, h)).zip(&found).map(paced).collect();
+        let mut paces = Paces::of(tx, &paced, round.rules, &self.desk.keys).await?;
         let mut touched = Touched::default();
         for ((asked, clues), (pending, message, in_hand)) in asked.iter().zip(found).zip(&readable) {
             crash::point("decide.before_apply");
             let as_of = EventNumber(tx.last_drawn(Counter::Event));
-            let clues = match touched.concerns(asked, &clues) {
+            let mut clues = match touched.concerns(asked, &clues) {
                 true => look_up_asked(tx, (asked, in_hand), round.rules, as_of).await?,
                 false => Clues { as_of, ..clues },
             };
+            clues.pace = paces.pace(tx, Paced { pending, message, clues: &clues }).await?;
             let number = tx.draw_decision().await?;
             let decision = triage::decide(message, round.rules, &clues);
             let settling = Settling { round, pending, message, clues: &clues, number };
             let settled = self.settle(tx, settling, decision).await?;
+            paces.add(Paced { pending, message, clues: &clues }, &settled.0);
             touched.add(asked, &settled.1.stands);
             decided.add(settled);
             crash::point("decide.after_apply");
         }
-        Ok(())
+        paces.write(tx, self).await
     }
 
     /// `None`: it has failed, and has tries left.
@@ -287,11 +293,17 @@ impl Intake {
     ) -> Result<(Decision, Told), Error> {
         let as_of = EventNumber(tx.last_drawn(Counter::Event));
         let (pending, in_hand) = (&one.pending, InHand::of(one));
-        let clues = look_up(tx, message, &in_hand, self.sight(round, as_of)).await?;
+        let mut clues = look_up(tx, message, &in_hand, self.sight(round, as_of)).await?;
+        let paced = Paced { pending, message, clues: &clues };
+        let mut paces = Paces::of(tx, &[paced], round.rules, &self.desk.keys).await?;
+        clues.pace = paces.pace(tx, paced).await?;
         let number = tx.draw_decision().await?;
         let decision = triage::decide(message, round.rules, &clues);
         let settling = Settling { round, pending, message, clues: &clues, number };
-        self.settle(tx, settling, decision).await
+        let settled = self.settle(tx, settling, decision).await?;
+        paces.add(Paced { pending, message, clues: &clues }, &settled.0);
+        paces.write(tx, self).await?;
+        Ok(settled)
     }
 
     fn sight<'a>(&'a self, round: Deciding<'a>, as_of: EventNumber) -> Sight<'a> {

@@ -136,6 +136,7 @@ fn gather(
             is_silent: row.is_silent,
             is_shadow: row.state == ArrivalState::ShadowKept,
             is_mail_held: !row.is_silent && span.is_some_and(|span| span.has(row.received)),
+            is_let_through: false,
             tries: 0,
             is_too_big: false,
         };

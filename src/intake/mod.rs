@@ -13,6 +13,7 @@ pub mod import;
 mod keep;
 mod leave;
 pub mod lookup;
+mod pace;
 pub mod replay;
 mod reread;
 pub mod round;

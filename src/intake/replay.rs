@@ -47,10 +47,11 @@ impl Intake {
             Grounds::Stored => stored,
             Grounds::AsOfThen => {
                 // The scanner is not asked again: what it said then stands.
-                let in_hand = InHand::again(&pending, stored.scan);
+                let in_hand = InHand::again(&pending, stored.scan.clone());
                 let as_of = EventNumber(row.number.0 - 1);
                 let sight = Sight { rules: &rules, keys: &self.desk.keys, as_of };
-                look_up(&mut tx, &message, &in_hand, sight).await?
+                // What was counted then is counted on by now.
+                Clues { pace: stored.pace, ..look_up(&mut tx, &message, &in_hand, sight).await? }
             }
         };
         let decision = triage::decide(&message, &rules, &clues);

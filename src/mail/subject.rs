@@ -119,6 +119,92 @@ pub fn with_tag(line: &TagLine, subject: &str, words: &[&str]) -> String {
     if rest.is_empty() { line.to_string() } else { format!("{line} {rest}") }
 }
 
+/// What mail programs put before the subject of what is answered or sent on, lower case, without the colon.
+const PREFIXES: &[&str] = &[
+    "re",
+    "aw",
+    "antw",
+    "antwort",
+    "sv",
+    "vs",
+    "odp",
+    "rif",
+    "r",
+    "ref",
+    "res",
+    "resp",
+    "ynt",
+    "atb",
+    "ats",
+    "vá",
+    "απ",
+    "σχετ",
+    "отв",
+    "ответ",
+    "回复",
+    "回覆",
+    "答复",
+    "回答",
+    "fw",
+    "fwd",
+    "wg",
+    "tr",
+    "rv",
+    "enc",
+    "i",
+    "vb",
+    "doorst",
+    "vl",
+    "vid",
+    "ilt",
+    "pd",
+    "továbbítás",
+    "πρθ",
+    "fs",
+    "bls",
+    "trs",
+    "пересл",
+    "转发",
+    "轉寄",
+    "転送",
+];
+/// Characters of a subject that its skeleton is made of.
+const MAX_SKELETON: usize = 200;
+
+/// The subject as all mails of a storm have it: without tag lines, prefixes of answers, signs and numbers; `#` stands for
+/// each run of words that hold a digit. Empty where nothing is left.
+pub fn skeleton(subject: &str) -> String {
+    let mut bare = String::with_capacity(subject.len());
+    let mut from = 0;
+    for (range, _) in tag_lines(subject) {
+        bare.push_str(&subject[from..range.start]);
+        bare.push(' ');
+        from = range.end;
+    }
+    bare.push_str(&subject[from..]);
+    let bare: String = bare.chars().take(MAX_SKELETON).collect::<String>().to_lowercase();
+    let mut parts: Vec<&str> = bare.split([':', '：']).map(str::trim).collect();
+    let last = parts.len() - 1;
+    let first = parts.iter().position(|part| !is_prefix(part)).unwrap_or(last).min(last);
+    parts.drain(..first);
+    // An answer to an answer: `Automatic reply: Automatic reply: …`.
+    parts.dedup();
+    let mut words: Vec<&str> = vec![];
+    for word in parts.iter().flat_map(|part| part.split(|c: char| !c.is_alphanumeric())) {
+        let word = if word.chars().any(char::is_numeric) { "#" } else { word };
+        if !word.is_empty() && (word != "#" || words.last() != Some(&"#")) {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+/// `Re`, and with a count: `Re[2]`, `Re (3)`, `Re^4`.
+fn is_prefix(part: &str) -> bool {
+    let word = part.trim_end_matches(|c: char| c.is_ascii_digit() || "[]()^ ".contains(c));
+    part.is_empty() || PREFIXES.contains(&word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,5 +269,34 @@ mod tests {
         }
         let many = "[Support #".repeat(20_000) + &"1-1]".repeat(20_000);
         assert_eq!(without_tags(&many, &["Support"]), "");
+    }
+
+    #[test]
+    fn the_mails_of_a_storm_have_one_skeleton() {
+        for (skeleton, subjects) in [
+            (
+                "order # received",
+                vec![
+                    "Order 4711 received",
+                    "Re: AW: [Support #1-2] order 4712/2026-11 (received)",
+                    "Fwd: Re[2]: Order #A9-b7c received!",
+                    "Sv: RE^3: order 1 2 3 received",
+                ],
+            ),
+            ("printer", vec!["printer", "Re: [Support #7-8] Printer", "回复：printer", "Antw: WG: printer"]),
+            (
+                "automatic reply printer",
+                vec!["Automatic reply: printer", "Automatic reply: Automatic reply: printer"],
+            ),
+            ("invoice overdue", vec!["Invoice: overdue"]),
+            ("#", vec!["12345", "Re: 77-88"]),
+            ("", vec!["", "Re:", "[Support #1-2]", "Re: Fwd: ...", "::"]),
+        ] {
+            for subject in subjects {
+                assert_eq!(super::skeleton(subject), skeleton, "{subject}");
+            }
+        }
+        assert_ne!(super::skeleton("printer"), super::skeleton("scanner"));
+        assert!(super::skeleton(&"x ".repeat(10_000)).len() <= MAX_SKELETON);
     }
 }

@@ -124,6 +124,8 @@ pub struct Pending {
     pub is_shadow: bool,
     /// A former life of this desk may have told of it: the mails that follow from it wait in hold.
     pub is_mail_held: bool,
+    /// An admin has said that it is of no flood.
+    pub is_let_through: bool,
     pub tries: i64,
     /// Brought by an MTA, over the limit of its mailbox, and nobody has looked at it yet.
     pub is_too_big: bool,
@@ -138,7 +140,7 @@ const ROWS_AN_INSERT: usize = 100;
 const PENDING: &str = "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries, \
      CAST(CASE WHEN epoch = 0 AND folder = 'pipe' \
      AND size > (SELECT m.size_limit_bytes FROM mailbox m WHERE m.id = arrival.mailbox_id) \
-     AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT), state \
+     AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT), state, let_through \
      FROM arrival";
 
 /// Arrivals of which mailboxes.
@@ -312,6 +314,13 @@ impl Tx {
         self.reopen_journal(id).await?;
         let query = sqlx::query("UPDATE arrival SET size = $2, digest = $3 WHERE id = $1");
         self.later(query.bind(id.0).bind(size as i64).bind(digest))
+    }
+
+    /// It is pending again, and of no flood.
+    pub async fn let_through(&mut self, id: ArrivalId) -> Result<(), Error> {
+        self.reopen_journal(id).await?;
+        let query = sqlx::query("UPDATE arrival SET let_through = 1 WHERE id = $1");
+        self.later(query.bind(id.0))
     }
 
     /// Somebody else has removed it from the source.
@@ -503,5 +512,6 @@ fn pending_of(row: &AnyRow) -> Result<Pending, Error> {
         tries: row.try_get(7)?,
         is_too_big: row.try_get::<i64, _>(8)? != 0,
         is_shadow: row.try_get::<String, _>(9)? == ArrivalState::ShadowKept.as_str(),
+        is_let_through: row.try_get::<i64, _>(10)? != 0,
     })
 }

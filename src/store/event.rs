@@ -46,6 +46,7 @@ pub enum Happened {
     ErrorSettled,
     BounceRecorded,
     BounceResolved,
+    LoopReset,
 }
 
 impl Happened {
@@ -71,6 +72,7 @@ impl Happened {
             Happened::ErrorSettled => "error_settled",
             Happened::BounceRecorded => "bounce_recorded",
             Happened::BounceResolved => "bounce_resolved",
+            Happened::LoopReset => "loop_reset",
         }
     }
 }

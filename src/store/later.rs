@@ -30,6 +30,7 @@ const TABLES: &[&str] = &[
     "ticket_event",
     "journal",
     "evidence",
+    "loop_count",
     // Rows of these are only updated here: they stand before anything refers to them.
     "arrival",
     "counter",

@@ -28,6 +28,7 @@ pub mod journal;
 mod later;
 mod lease;
 pub mod listing;
+pub mod loops;
 mod mailbox;
 mod mark;
 mod migrate;

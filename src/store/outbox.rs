@@ -62,6 +62,8 @@ pub struct NewOutbox<'a> {
     pub operation: &'a str,
     pub number: EventNumber,
     pub recipients: &'a [NewRecipient],
+    /// The key of the loop breaker for which it waits in hold.
+    pub held_by: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -140,8 +142,8 @@ impl Tx {
     fn insert_outbox(&mut self, new: &NewOutbox<'_>, now: Micros) -> Result<(), Error> {
         let query = sqlx::query(
             "INSERT INTO outbox (id, purpose, ticket_id, log_entry_id, relay_id, message_id, return_path, \
-             sender, subject, literal, segments, size, digest, operation, state, number, next_us, created_us) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 'queued', $15, $16, $16)",
+             sender, subject, literal, segments, size, digest, operation, state, held_by, number, next_us, created_us) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $18)",
         )
         .bind(new.id.0)
         .bind(new.purpose.as_str())
@@ -157,6 +159,8 @@ impl Tx {
         .bind(i64::try_from(new.composed.size).unwrap_or(i64::MAX))
         .bind(new.composed.digest.as_slice())
         .bind(new.operation)
+        .bind(if new.held_by.is_some() { "held" } else { "queued" })
+        .bind(new.held_by.unwrap_or_default())
         .bind(new.number.0)
         .bind(now.0);
         self.later(query)

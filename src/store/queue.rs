@@ -12,6 +12,10 @@ use crate::triage::Finding;
 pub struct NewInvalid<'a> {
     pub arrival: ArrivalId,
     pub code: &'a str,
+    /// It stands in the list; else it is known only to whoever asks for it.
+    pub is_shown: bool,
+    /// It was an invalid ticket before, was recovered, and is one for another reason.
+    pub is_again: bool,
     pub named_ticket: Option<TicketId>,
     pub sender_address: &'a str,
     pub sender_name: &'a str,
@@ -51,14 +55,20 @@ pub struct NewBounce<'a> {
 
 impl Tx {
     pub async fn insert_invalid(&mut self, new: &NewInvalid<'_>, now: Micros) -> Result<InvalidId, Error> {
+        if new.is_again {
+            let query =
+                sqlx::query("DELETE FROM invalid_ticket WHERE arrival_id = $1 AND state = 'recovered'");
+            self.execute(query.bind(new.arrival.0)).await?;
+        }
         let id = self.draw(Counter::Invalid).await?;
         let query = sqlx::query(
             "INSERT INTO invalid_ticket (id, arrival_id, code, state, named_ticket_id, sender_address, sender_name, \
-             subject, number, created_us) VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9)",
+             subject, number, created_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .bind(id)
         .bind(new.arrival.0)
         .bind(new.code)
+        .bind(if new.is_shown { "open" } else { "journalled" })
         .bind(new.named_ticket.map(|t| t.0))
         .bind(new.sender_address)
         .bind(new.sender_name)
@@ -67,6 +77,17 @@ impl Tx {
         .bind(now.0);
         self.later(query)?;
         Ok(InvalidId(id))
+    }
+
+    /// Invalid tickets that a flood has suspended, oldest first: of this code and this sender, or of any where that is
+    /// empty. Those that were journalled only belong to them.
+    pub async fn suspended(&mut self, code: &str, sender: &str) -> Result<Vec<InvalidId>, Error> {
+        let query = sqlx::query(
+            "SELECT id FROM invalid_ticket WHERE state IN ('open', 'journalled') AND code IN ('flood_sender', \
+             'flood_journalled') AND ($1 = '' OR code = $1) AND ($2 = '' OR sender_address = $2) ORDER BY arrival_id",
+        );
+        let rows = self.rows(query.bind(code).bind(sender)).await?;
+        rows.iter().map(|row| Ok(InvalidId(row.try_get(0)?))).collect()
     }
 
     pub async fn invalid(&mut self, id: InvalidId) -> Result<InvalidRow, Error> {

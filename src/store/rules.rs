@@ -12,6 +12,7 @@ const MAC_KEY: &str = "mac_key";
 const HASH_KEY: &str = "hash_key";
 pub(super) const VERDICTS: &str = "verdicts";
 pub(super) const PREDECESSOR_TAGS: &str = "predecessor_tags";
+pub(super) const LOOPS: &str = "loops";
 const DESK_MARK: &str = "desk_mark";
 
 impl Tx {
@@ -30,6 +31,7 @@ impl Tx {
             desk: self.setting(DESK_MARK).await?.unwrap_or_default(),
             verdicts: self.json_setting(VERDICTS).await?,
             predecessor_tags: self.json_setting(PREDECESSOR_TAGS).await?,
+            loops: self.json_setting(LOOPS).await?,
         })
     }
 

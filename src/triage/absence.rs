@@ -102,6 +102,32 @@ const SUBJECTS: &[&str] = &[
     "trả lời tự động",
 ];
 
+/// Of these, words that people write about too: a program is believed only where something bears it out.
+const TOPICS: &[&str] = &[
+    "out of office",
+    "out of the office",
+    "out-of-office",
+    "ooo",
+    "away from my mail",
+    "vacation",
+    "abwesenheit",
+    "abwesend",
+    "afwezig",
+    "niet aanwezig",
+    "absence du bureau",
+    "absent du bureau",
+    "fuera de la oficina",
+    "fuera de oficina",
+    "fora do escritório",
+    "ausência temporária",
+    "fuori ufficio",
+    "assente dall'ufficio",
+    "frånvarande",
+    "ikke til stede",
+    "házon kívül",
+    "вне офиса",
+];
+
 /// Sentences of somebody who is away, lower case: one of them among the first words …
 const AWAY: &[&str] = &[
     "i am out of office",
@@ -114,6 +140,8 @@ const AWAY: &[&str] = &[
     "i will be out of office",
     "i am currently away",
     "i am away from",
+    "i am away on",
+    "i am away until",
     "i am on vacation",
     "i am on annual leave",
     "i am on holiday",
@@ -222,6 +250,27 @@ const ANSWERING: &[&str] = &[
     "自动回复",
 ];
 
+/// What bears a topic out beside `AWAY`, in lower case.
+const RETURNING: &[&str] = &[
+    "back in the office",
+    "return to the office",
+    "returning to the office",
+    "nicht im büro",
+    "nicht im haus",
+    "wieder im büro",
+    "wieder im haus",
+    "wieder erreichbar",
+    "de retour",
+    "de vuelta",
+    "de regreso",
+    "terug op kantoor",
+    "tornerò",
+    "rientrerò",
+    "tillbaka",
+    "tilbake",
+    "tilbage",
+];
+
 /// In the first bytes of an answer that says no more than that.
 const FIRST_WORDS: usize = 400;
 
@@ -233,11 +282,11 @@ static ANY_AWAY: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The evidence that a program answered for somebody.
 pub fn evidence(message: &Message) -> Option<String> {
-    by_subject(&message.subject).or_else(|| by_words(message))
+    by_subject(message).or_else(|| by_words(message))
 }
 
-fn by_subject(subject: &str) -> Option<String> {
-    let said = subject.trim_start_matches(['[', '(', '"', '*', ' ', '<', '【']).to_lowercase();
+fn by_subject(message: &Message) -> Option<String> {
+    let said = message.subject.trim_start_matches(['[', '(', '"', '*', ' ', '<', '【']).to_lowercase();
     let is_said = |words: &&&str| {
         let at = match said.starts_with(**words) {
             true => 0,
@@ -251,7 +300,8 @@ fn by_subject(subject: &str) -> Option<String> {
         let is_closed = behind.is_empty() || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>']);
         is_closed && (at == 0 || (behind.starts_with(':') && !said[..at].contains(':')))
     };
-    let words = SUBJECTS.iter().find(is_said)?;
+    let is_believed = |words: &&&str| !TOPICS.contains(words) || is_borne_out(message);
+    let words = SUBJECTS.iter().find(|words| is_said(words) && is_believed(words))?;
     Some(format!("the subject begins with {words:?}"))
 }
 
@@ -260,23 +310,34 @@ fn may_follow_name(words: &str) -> bool {
     words.ends_with("atbilde")
 }
 
+/// It answers a mail, says nothing else, or says so in its first words.
+fn is_borne_out(message: &Message) -> bool {
+    let answers = !message.in_reply_to.is_empty() || !message.references.is_empty();
+    let says_so = |words: String| ANY_AWAY.is_match(&words) || RETURNING.iter().any(|r| words.contains(r));
+    answers || message.text.trim().is_empty() || first_words(message).is_some_and(says_so)
+}
+
 fn by_words(message: &Message) -> Option<String> {
-    let mut end = message.text.len().min(FIRST_WORDS);
-    while !message.text.is_char_boundary(end) {
-        end -= 1;
-    }
-    // Whoever asks is no program.
-    if message.text[..end].contains('?') {
-        return None;
-    }
-    let first = message.text[..end].to_lowercase().replace('’', "'");
-    let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
+    let first = first_words(message)?;
     if !ANY_AWAY.is_match(&first) {
         return None;
     }
     let away = AWAY.iter().find(|words| first.contains(**words))?;
     let answering = ANSWERING.iter().find(|words| first.contains(**words))?;
     Some(format!("its words: {away:?}, {answering:?}"))
+}
+
+/// In lower case, on one line. None where they ask: whoever asks is no program.
+fn first_words(message: &Message) -> Option<String> {
+    let mut end = message.text.len().min(FIRST_WORDS);
+    while !message.text.is_char_boundary(end) {
+        end -= 1;
+    }
+    if message.text[..end].contains('?') {
+        return None;
+    }
+    let first = message.text[..end].to_lowercase().replace('’', "'");
+    Some(first.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -312,11 +373,35 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_is_an_answer_where_something_bears_it_out() {
+        assert!(said("Out of Office: I like turtles", "I am away on vacation, Monday to Friday."));
+        assert!(said("Vacation", ""));
+        assert!(said("Abwesenheit: Ihre Bestellung", "Guten Tag, ich bin im Urlaub."));
+        let answer = Message {
+            subject: "OOO: your order".into(),
+            text: "Back on Monday.".into(),
+            in_reply_to: vec![crate::mail::MessageId::parse("1@desk.test").unwrap()],
+            ..Message::default()
+        };
+        assert!(evidence(&answer).is_some());
+        assert!(TOPICS.iter().all(|words| SUBJECTS.contains(words)));
+    }
+
+    #[test]
     fn a_person_who_is_away_writes_himself() {
         for (subject, text) in [
             ("Out of office printer is broken", "It prints nothing."),
             ("Re: Automatic reply: your order", "Then I shall wait."),
             ("Vacation days left", "How many do I have?"),
+            ("Vacation: how do I book it", "I want two weeks in July."),
+            ("Vacation", "Please enter mine: 3 to 14 May."),
+            ("Out of office", "Please set one up for my mailbox from Monday on."),
+            (
+                "Out of Office: the assistant shows nothing",
+                "I am on vacation from Monday. Can you look at it?",
+            ),
+            ("OOO - feature request", "It should be possible to set it for a group."),
+            ("Abwesenheit: Max, 3. Mai", "Max ist krank und kommt heute nicht."),
             ("Question about the automatic reply: where is it set", "See above."),
             ("Delivery", "I am out of the office until Monday. Please deliver on Tuesday."),
             ("Delivery", "Thank you for your email. I am on holiday next week, can you come later?"),

@@ -24,6 +24,7 @@ pub fn classify(message: &Message, rules: &Rules, clues: &Clues) -> Class {
         .or_else(|| echo(message, clues))
         .or_else(|| report(message))
         .or_else(|| loop_mark(message, rules))
+        .or_else(|| own_hand(message, rules))
         .or_else(|| automatic(message))
         .or_else(|| list(message))
         .or_else(|| absence::evidence(message).map(|words| Class::new(Kind::AutoReply, words)))
@@ -66,6 +67,25 @@ fn loop_mark(message: &Message, rules: &Rules) -> Option<Class> {
     };
     let value = values(message, "X-Maildesk-Loop").find(|v| is_ours(v))?;
     Some(Class::new(Kind::OwnEcho, format!("X-Maildesk-Loop: {value}")))
+}
+
+/// A notification of ours whose Message-ID and marks somebody has taken away: nobody else writes from a type's address
+/// under such a name. A form on a website, or a colleague, writes from there under another one.
+fn own_hand(message: &Message, rules: &Rules) -> Option<Class> {
+    let from = message.from.as_ref()?;
+    let rule = rules.types.iter().find(|rule| rule.address == from.address)?;
+    let is_ours = from.name.ends_with(&via("", &rule.name));
+    is_ours.then(|| {
+        Class::new(
+            Kind::OwnEcho,
+            format!("From: {} <{}>, as our notifications have it", from.name, from.address),
+        )
+    })
+}
+
+/// The name under which a type's address tells its team of somebody's mail.
+pub fn via(sender: &str, type_name: &str) -> String {
+    format!("{sender} via {type_name}")
 }
 
 /// Header fields that only machines write, each with what its value must say.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Pace;
 use crate::mail::subject::TagLine;
 use crate::mail::{Address, MessageId};
 use crate::ticket::{
@@ -39,6 +40,9 @@ pub struct Clues {
     /// What the virus scanner said of the whole message; none: there is no scanner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
+    /// How often its keys were met lately; none: it does not count (imported mail).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
 }
 
 /// The word of a virus scanner about a message (B12).
@@ -149,6 +153,7 @@ impl Clues {
             tickets: vec![],
             sender: SenderClue::default(),
             scan: None,
+            pace: None,
         }
     }
 

@@ -61,6 +61,7 @@ codes! {
     DeletedTicket "deleted_ticket" "names a ticket that was deleted",
     AutoReplyUnplaced "auto_reply_unplaced" "an automatic answer that belongs to no ticket",
     ListMail "list_mail" "mailing-list or bulk mail, and its type opens no tickets for it",
+    FloodSender "flood_sender" "too many messages from this sender within the window: suspended",
     BlockedSender "blocked_sender" "the sender is on the block list",
     NoSender "no_sender" "it names no sender that could be answered",
     // error
@@ -72,5 +73,6 @@ codes! {
     Duplicate "duplicate" "the same mail again",
     DuplicateDiffers "duplicate_differs" "the same Message-ID, From and Date again, with another body",
     OwnEcho "own_echo" "our own mail has come back",
+    FloodJournalled "flood_journalled" "far too many messages from this sender within the window: kept raw, and not shown",
     AdminToHimself "admin_to_himself" "the admin of a type wrote to it: he would be told of his own mail",
 }

@@ -4,7 +4,7 @@ use super::case::{Case, Outcome};
 use super::classify::classify;
 use super::trace::Trace;
 use super::{Act, Clues, Code, Decision, Kind, Rules};
-use super::{copies, open, reply, report, scan, verdict};
+use super::{copies, loops, open, reply, report, scan, verdict};
 use crate::mail::Message;
 
 type Rule = fn(&Case, &mut Trace) -> Option<Outcome>;
@@ -20,6 +20,7 @@ const RULES: &[Rule] = &[
     blocked_sender,
     no_sender,
     verdict::marked_as_spam,
+    loops::flood,
     reply::on_its_ticket,
     unplaced_machine_mail,
 ];
@@ -35,6 +36,7 @@ pub fn decide(message: &Message, rules: &Rules, clues: &Clues) -> Decision {
         .find_map(|rule| rule(&case, &mut trace))
         .unwrap_or_else(|| open::by_address(&case, &mut trace));
     let (outcome, supersedes) = copies::settle(&case, outcome, &mut trace);
+    let outcome = loops::hold(&case, outcome, &mut trace);
     trace.note("decision", outcome.reason(), outcome.code.as_str());
     Decision {
         kind: case.kind,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Code;
+use super::{Code, LoopKey};
 use crate::mail::Address;
 use crate::ticket::{ArrivalId, TicketId, TypeId};
 
@@ -68,6 +68,12 @@ pub struct Effects {
     pub tells_agent: bool,
     /// A hard bounce marks the address (D3).
     pub marks_address: bool,
+    /// A cap of the loop breaker is met: the automatic answer waits in hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds_answer: Option<LoopKey>,
+    /// The same of every mail that is owed for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds_mails: Option<LoopKey>,
 }
 
 /// One failed or delayed recipient of a report.

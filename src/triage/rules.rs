@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LoopRule;
 use crate::mail::Address;
 use crate::ticket::{AccountId, MailboxId, RelayId, TypeId};
 
@@ -24,6 +25,8 @@ pub struct Rules {
     pub verdicts: VerdictRule,
     /// The tags of the system before this one in subjects, `{number}` for the digits.
     pub predecessor_tags: Vec<String>,
+    /// The caps of the loop breaker.
+    pub loops: LoopRule,
 }
 
 /// Whose verdicts about spam count.

@@ -25,6 +25,7 @@ mod import;
 mod install;
 mod intake;
 mod log_events;
+mod loops;
 mod mailboxes;
 mod maildir;
 mod moving;

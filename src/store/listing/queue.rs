@@ -16,6 +16,8 @@ pub struct QueueLine {
     pub ticket: Option<TicketId>,
     pub log_entry: Option<LogEntryId>,
     pub state: String,
+    /// The key of the loop breaker that holds it, or has held it.
+    pub held_by: Option<String>,
     pub relay: Option<String>,
     pub message_id: String,
     pub subject: String,
@@ -55,7 +57,7 @@ const CHUNK: usize = 500;
 impl Tx {
     pub async fn list_queue(&mut self, filter: &QueueFilter) -> Result<Vec<QueueLine>, Error> {
         let query = sqlx::query(
-            "SELECT o.id, o.purpose, o.ticket_id, o.log_entry_id, o.state, r.name, o.message_id, o.subject, o.size, \
+            "SELECT o.id, o.purpose, o.ticket_id, o.log_entry_id, o.state, o.held_by, r.name, o.message_id, o.subject, o.size, \
              o.created_us, (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id), \
              (SELECT count(*) FROM outbox_attempt a WHERE a.outbox_id = o.id AND a.possibly_repeated = 1) \
              FROM outbox o LEFT JOIN relay r ON r.id = o.relay_id \
@@ -116,6 +118,7 @@ fn read(row: &mut Reader<'_>) -> Result<QueueLine, Error> {
         ticket: row.maybe_int()?.map(TicketId),
         log_entry: row.maybe_int()?.map(LogEntryId),
         state: row.text()?,
+        held_by: Some(row.text()?).filter(|key| !key.is_empty()),
         relay: row.maybe_text()?,
         message_id: row.text()?,
         subject: row.text()?,

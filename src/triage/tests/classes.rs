@@ -91,3 +91,26 @@ fn a_report_alone_can_be_read() {
     assert_eq!(kind(&sample), Kind::Unreadable);
     assert_eq!(kind(&sample.bounce(vec![failed(CONTACT, "5.1.1")])), Kind::Bounce);
 }
+
+#[test]
+fn our_own_hand_is_known_without_any_mark() {
+    let from = |address: &str, name: &str| {
+        mail(address).with(|s| s.message.from.as_mut().unwrap().name = name.into())
+    };
+    for (address, name, expected) in [
+        ("support@desk.test", "Carla via Support", Kind::OwnEcho),
+        ("support@desk.test", "carla@customer.test via Support", Kind::OwnEcho),
+        // A form on a website, a colleague in the shared mailbox, another type's name.
+        ("support@desk.test", "Carla", Kind::Person),
+        ("support@desk.test", "Support", Kind::Person),
+        ("support@desk.test", "Carla via Website", Kind::Person),
+        ("support@desk.test", "Carla via Sales", Kind::Person),
+        // A list that rewrites its members' From does so too, from its own address.
+        ("talk@lists.test", "Carla via Support", Kind::Person),
+    ] {
+        assert_eq!(kind(&from(address, name)), expected, "{name} <{address}>");
+    }
+    // Our Message-ID among those that it answers makes a reply of it, not an echo.
+    assert_eq!(kind(&from("support@desk.test", "Support").our_id()), Kind::Person);
+    assert_eq!(kind(&mail(CONTACT).our_id()), Kind::Person);
+}

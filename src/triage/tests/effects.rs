@@ -17,6 +17,8 @@ const TOLD: Effects = Effects {
     answers: false,
     tells_agent: false,
     marks_address: false,
+    holds_answer: None,
+    holds_mails: None,
 };
 
 #[test]

@@ -4,6 +4,7 @@ mod classes;
 mod codes;
 mod effects;
 mod explained;
+mod loops;
 mod properties;
 mod questioned;
 mod reports;
@@ -14,7 +15,8 @@ mod twice;
 
 use super::clues::{Copy, ForeignEntry, OurMail, PredecessorClue, TagClue, TagVerdict, TicketClue};
 use super::{
-    Act, Clues, Code, Decision, Flow, ListMail, OnClosed, Rules, Scan, TypeRule, VerdictRule, decide,
+    Act, Clues, Code, Decision, Effects, Flow, ListMail, LoopRule, OnClosed, Rules, Scan, TypeRule,
+    VerdictRule, decide,
 };
 use crate::mail::dsn::{Recipient, Report};
 use crate::mail::{Address, Header, Message, MessageId, NamedAddress};
@@ -83,6 +85,7 @@ pub fn rules() -> Rules {
         desk: "desk-1".into(),
         verdicts: VerdictRule::default(),
         predecessor_tags: vec![],
+        loops: LoopRule::default(),
     }
 }
 

@@ -139,6 +139,7 @@ impl Desk {
             operation: &format!("test:{id}"),
             number,
             recipients: &recipients,
+            held_by: None,
         };
         tx.enqueue(&new, self.clock.now()).await.unwrap();
         tx.commit().await.unwrap();

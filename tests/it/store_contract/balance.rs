@@ -56,6 +56,8 @@ async fn one_of_each(tx: &mut Tx, laid: &Laid) -> Vec<ArrivalId> {
     let invalid = NewInvalid {
         arrival: ids[3],
         code: "no_type",
+        is_shown: true,
+        is_again: false,
         named_ticket: None,
         sender_address: "",
         sender_name: "",

@@ -122,6 +122,7 @@ async fn our_mail_is_known_from_its_number_on(store: &Store) {
             operation: purpose.as_str(),
             number,
             recipients: &recipients,
+            held_by: None,
         };
         tx.enqueue(&new, at(1)).await.unwrap();
         assert_eq!(tx.our_mails(&[id], before(number)).await.unwrap().get(&id), None);

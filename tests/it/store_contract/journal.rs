@@ -84,6 +84,8 @@ async fn a_second_copy_takes_the_place_of_the_first(store: &Store) {
     let new = NewInvalid {
         arrival: invalid,
         code: "no_type",
+        is_shown: true,
+        is_again: false,
         named_ticket: None,
         sender_address: "ann@x.test",
         sender_name: "",

@@ -46,6 +46,7 @@ async fn enqueue(
         operation,
         number,
         recipients: &recipients,
+        held_by: None,
     };
     tx.enqueue(&new, at(0)).await
 }

@@ -24,6 +24,8 @@ async fn an_invalid_ticket_is_settled_by_one(store: &Store) {
     let new = NewInvalid {
         arrival,
         code: "stranger_on_ticket",
+        is_shown: true,
+        is_again: false,
         named_ticket: Some(opened.ticket),
         sender_address: "eve@x.test",
         sender_name: "Eve",
