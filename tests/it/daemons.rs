@@ -1,5 +1,8 @@
 //! Several daemons on one PostgreSQL: they share the mailboxes, and nobody talks to anybody but the database.
 
+mod at_pop3;
+mod at_relays;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -30,7 +33,13 @@ struct Many {
 impl Many {
     /// With this lease, in seconds. `None` where the peers are missing.
     fn new(mailboxes: usize, lease_s: u64) -> Option<Many> {
+        Many::by("imap", mailboxes, lease_s)
+    }
+
+    /// The same by IMAP or POP3.
+    fn by(protocol: &str, mailboxes: usize, lease_s: u64) -> Option<Many> {
         let dovecot = dovecot()?;
+        let port = if protocol == "pop3" { dovecot.pop3 } else { dovecot.imap };
         let desk = Desk::new(Store::Postgres)?;
         let relay = ScriptedSmtp::start();
         std::fs::write(desk.folder.path().join("password"), PASSWORD).expect("written");
@@ -42,11 +51,11 @@ impl Many {
         );
         for (n, account) in accounts.iter().enumerate() {
             sections += &format!(
-                "[[mailbox]]\nname = \"m{n}\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"plain\"\nusername = \"{}\"\n\
-                 password_file = \"password\"\ninterval_s = 1\n\
+                "[[mailbox]]\nname = \"m{n}\"\nprotocol = \"{protocol}\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"plain\"\n\
+                 username = \"{}\"\npassword_file = \"password\"\ninterval_s = 1\n\
                  [[type]]\nname = \"t{n}\"\ntag = \"T{n}\"\nmailbox = \"m{n}\"\nrelay = \"out\"\n\
                  addresses = [\"t{n}@example.com\"]\nadmin = \"admin@example.org\"\n",
-                dovecot.imap, account.user
+                account.user
             );
         }
         desk.configure(&sections);
@@ -223,9 +232,21 @@ impl Many {
         let (_, session) = first.split_once("session=").expect("a session");
         let session = session.trim().trim_end_matches(',').to_owned();
         wait_until("the end of the first session", PATIENCE, || {
-            log().lines().find(|line| line.contains(&session) && line.contains("deleted=")).map(str::to_owned)
+            let is_end = |line: &&str| {
+                line.contains(&session) && ["deleted=", "del="].iter().any(|w| line.contains(w))
+            };
+            log().lines().find(is_end).map(str::to_owned)
         })
     }
+}
+
+/// It stands still, as after SIGSTOP.
+#[track_caller]
+fn wait_until_stopped(daemon: &Running, point: &str) {
+    wait_until(&format!("the daemon to stop at {point}"), PATIENCE, || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).ok()?;
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
+    });
 }
 
 /// Stops a daemon at a point of its work, as SIGSTOP does, for twice its lease, while another takes over.
@@ -237,10 +258,7 @@ fn stop_at(point: &str) {
     many.deliver_to_all();
     many.deliver_to_all();
     let stopped = many.desk.spawn_with(&["run"], &[("MAILDESK_STOP_AT", point)]);
-    wait_until(&format!("the daemon to stop at {point}"), PATIENCE, || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", stopped.pid())).ok()?;
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
-    });
+    wait_until_stopped(&stopped, point);
     let owner = many.desk.query("SELECT owner FROM lease WHERE name LIKE 'mailbox:%'").concat();
     let two = many.desk.beside();
     let second = two.spawn(&["run"]);
@@ -297,10 +315,7 @@ fn stopped_past_its_lease_before_a_final_dot_a_daemon_sends_nothing() {
     let Some(mut many) = Many::new(1, 4) else { return };
     many.deliver_to_all();
     let stopped = many.desk.spawn_with(&["run"], &[("MAILDESK_STOP_AT", "send.before_dot")]);
-    wait_until("the daemon to stop", PATIENCE, || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", stopped.pid())).ok()?;
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')).then_some(())
-    });
+    wait_until_stopped(&stopped, "send.before_dot");
     let two = many.desk.beside();
     let _second = two.spawn(&["run"]);
     many.wait_until_settled();
