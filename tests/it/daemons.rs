@@ -2,6 +2,7 @@
 
 mod at_pop3;
 mod at_relays;
+mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
