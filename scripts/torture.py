@@ -10,8 +10,10 @@ from torture_net import Loop, Proxy, Sink
 from torture_peers import Daemon, Dovecot, Folder, PostgreSQL
 
 def crash_points():
+    """Those that are met here: nobody signs in with a token, so no grant is ever refreshed."""
     with open(os.path.join(torture_check.ROOT, "src", "crash.rs")) as f:
-        return re.findall(r'^    "([a-z_.]+)",$', f.read(), re.M)
+        points = re.findall(r'^    "([a-z_.]+)",$', f.read(), re.M)
+    return [point for point in points if not point.startswith("oauth.")]
 
 
 SINK_ORDERS = ("greet_421", "mail_4xx", "rcpt_4xx", "data_4xx", "dot_4xx", "cut_in_data", "cut_after_dot", "stall_after_dot")
@@ -28,6 +30,8 @@ FIRST_MESSAGES = 12
 GAP = (0.8, 2.4)
 # A daemon that ended by itself is started again after so long, as systemd does.
 REST = 1.0
+# How long one that is to die at a crash point may take to meet it. The faults go on meanwhile.
+ARMED = 8.0
 
 
 def say(words):
@@ -73,6 +77,7 @@ class Torture:
         self.daemons = []
         self.is_calm, self.is_over = threading.Event(), threading.Event()
         self.cursor = 0
+        self.points = {"met": 0, "not met": 0}
 
     # --- the house
 
@@ -149,6 +154,11 @@ class Torture:
         for daemon in self.daemons:
             if daemon.stopped_until and now > daemon.stopped_until:
                 daemon.go_on()
+            if daemon.armed and daemon.is_running() and not daemon.stopped_until and now > daemon.armed_until:
+                self.points["not met"] += 1
+                say("daemon %d did not meet %s: killed" % (daemon.number, daemon.armed))
+                daemon.kill()
+                daemon.start()
             if daemon.is_running() or daemon.process is None or now < daemon.rest_until:
                 continue
             code = daemon.process.returncode
@@ -160,7 +170,10 @@ class Torture:
                 daemon.rest_until = now + REST
                 continue
             if code == -signal.SIGABRT:
-                if not daemon.armed:
+                if daemon.armed:
+                    self.points["met"] += 1
+                    say("daemon %d died at %s" % (daemon.number, daemon.armed))
+                else:
                     daemon.ends.append("abort")
                     self.findings.add("failures", "daemon %d aborted, and nobody told it to; see its log" % daemon.number)
             daemon.rest_until = 0.0
@@ -254,22 +267,14 @@ class Torture:
         return "daemon %d killed" % daemon.number
 
     def do_crash(self, fault, daemon):
-        """It dies there, or is killed where the point is not met in time."""
+        """It dies there, or is killed where the point is not met in time: whoever looks after the daemons sees to that."""
         daemon.kill()
         daemon.start(armed=fault["point"])
-        process, end = daemon.process, time.monotonic() + 8
+        daemon.armed_until = time.monotonic() + ARMED
         for _ in range(3):
-            time.sleep(0.25)
+            self.pass_time(0.25)
             self.mail.next()
-        while process.poll() is None and time.monotonic() < end:
-            time.sleep(0.1)
-        is_met = process.poll() == -signal.SIGABRT
-        if process.poll() is None:
-            daemon.kill()
-        elif not is_met:
-            say("daemon %d ended by itself with %s" % (daemon.number, process.returncode))
-        daemon.start()
-        return "daemon %d %s %s" % (daemon.number, "died at" if is_met else "killed, as it did not meet", fault["point"])
+        return "daemon %d is to die at %s" % (daemon.number, fault["point"])
 
     def do_term(self, fault, daemon):
         code = daemon.stop()
@@ -427,8 +432,9 @@ class Torture:
         torture_check.check(db, self.folder, self.findings)
         db.close()
         ends = [e for d in self.daemons for e in d.ends]
-        say("%d lives of daemons; ended by themselves: %s; mails taken: %d, repeated: %d" % (
-            sum(d.lives for d in self.daemons), ", ".join(sorted(map(str, ends))) or "none", len(self.sink.taken),
+        say("%d lives of daemons; crash points met: %d, not met: %d; ended by themselves: %s; mails taken: %d, repeated: %d" % (
+            sum(d.lives for d in self.daemons), self.points["met"], self.points["not met"],
+            ", ".join(sorted(map(str, ends))) or "none", len(self.sink.taken),
             len(self.sink.taken) - len({(m["message_id"], *m["recipients"]) for m in self.sink.taken})))
         return self.findings
 

@@ -190,7 +190,7 @@ class Daemon:
         self.number, self.program, self.folder = number, program, folder
         self.process, self.armed, self.stopped_until = None, "", 0.0
         self.lives, self.ends = 0, []
-        self.rest_until = 0.0
+        self.rest_until, self.armed_until = 0.0, 0.0
 
     def command(self, *arguments):
         return [self.program, "--config", os.path.join(self.folder, "config.toml")] + list(arguments)

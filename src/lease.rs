@@ -60,6 +60,8 @@ impl Lease {
 pub struct Sight {
     /// Those that live, the oldest first.
     pub daemons: Vec<DaemonRow>,
+    /// Those whose lease ran out within a day, without a word of theirs and without another daemon in their place.
+    pub lapsed: Vec<DaemonRow>,
     pub leases: Vec<LeaseRow>,
 }
 
@@ -194,11 +196,13 @@ impl Leases {
 
     pub async fn sight(&self) -> Result<Sight, Error> {
         let mut tx = self.0.store.read().await?;
-        let mut daemons = tx.daemons().await?;
+        let daemons = tx.daemons().await?;
         // Rows of a life without an end say nothing after a crash.
         let may_run = |daemon: &DaemonRow| self.0.length.is_some() || runs_here(&daemon.process);
-        daemons.retain(|daemon| daemon.is_live && may_run(daemon));
-        Ok(Sight { daemons, leases: tx.leases().await? })
+        let (live, mut lapsed): (Vec<DaemonRow>, Vec<DaemonRow>) =
+            daemons.into_iter().partition(|daemon| daemon.is_live && may_run(daemon));
+        lapsed.retain(|gone| !live.iter().any(|daemon| daemon.follows(gone)));
+        Ok(Sight { daemons: live, lapsed, leases: tx.leases().await? })
     }
 
     /// Looks whether processes of this machine have died without a word.

@@ -1,5 +1,6 @@
 //! `maildesk doctor`
 
+mod daemons;
 mod dns;
 mod here;
 mod round;
@@ -67,6 +68,7 @@ pub async fn examine(args: &Args, context: &Context) -> Result<Vec<Finding>, Cli
     );
     let mut checkups = vec![looked_at_store];
     checkups.extend(looked_at_here);
+    checkups.push(daemons::at_work(context).await);
     checkups.extend(looked_at_mailboxes);
     checkups.extend(mailboxes.iter().map(|m| unread(m, &types)));
     checkups.extend(looked_at_relays);

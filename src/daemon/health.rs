@@ -130,7 +130,7 @@ impl Vitals {
 /// Who works on this desk, and what is whose.
 pub(crate) async fn daemons(works: &Works) -> Result<Vec<DaemonHealth>, Error> {
     let ours = works.leases.life().map(|life| life.id.clone());
-    let Sight { daemons, leases } = works.leases.sight().await?;
+    let Sight { daemons, leases, .. } = works.leases.sight().await?;
     let mailboxes = works.store.read().await?.mailboxes().await?;
     let names: HashMap<String, String> =
         mailboxes.into_iter().map(|m| (m.id.to_string(), m.spec.name)).collect();

@@ -90,7 +90,7 @@ pub async fn run(
         });
     };
     // Before any work, so that none outlives its lease; they are renewed until the last of it has ended.
-    keep_until(&last, "leases", Box::new(|works, pulse, stop| Box::pin(works.leases.run(pulse, stop))));
+    keep_until(&last, "leases", at_once(|works, pulse, stop| Box::pin(works.leases.run(pulse, stop))));
     let mut keep = |name: &'static str, make: Make| keep_until(&shutdown, name, make);
     // Before the work of an earlier life, which may take its time: systemd waits for its one word only so long.
     let told = vitals.clone();

@@ -156,6 +156,7 @@ impl Works {
             extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
             deadlines: self.deadlines,
+            under: Some(self.store.clone()),
         })
     }
 

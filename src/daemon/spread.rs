@@ -57,7 +57,11 @@ mod tests {
             fence: 1,
             is_live: *is_live,
         };
-        Sight { daemons: daemons.iter().map(daemon).collect(), leases: leases.iter().map(lease).collect() }
+        Sight {
+            daemons: daemons.iter().map(daemon).collect(),
+            leases: leases.iter().map(lease).collect(),
+            ..Sight::default()
+        }
     }
 
     fn ids(ids: impl IntoIterator<Item = i64>) -> Vec<MailboxId> {

@@ -43,6 +43,14 @@ pub struct DaemonRow {
     pub is_live: bool,
 }
 
+impl DaemonRow {
+    /// It came to the same machine for the same work after the other one was over: the other's next life, most likely.
+    pub fn follows(&self, gone: &DaemonRow) -> bool {
+        let is_later = self.since >= gone.until || !gone.process.is_empty() && self.process == gone.process;
+        self.host == gone.host && self.command == gone.command && is_later
+    }
+}
+
 impl std::fmt::Display for DaemonRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let DaemonRow { command, pid, host, since, .. } = self;
@@ -202,7 +210,9 @@ impl Tx {
 
     /// A process is gone: its life is over before its time.
     pub async fn bury(&mut self, id: &str) -> Result<(), Error> {
-        self.execute(sqlx::query("UPDATE daemon SET until_us = 0 WHERE id = $1").bind(id)).await.map(drop)
+        let now = self.engine.now();
+        let sql = format!("UPDATE daemon SET until_us = {now} WHERE id = $1 AND until_us > {now}");
+        self.execute(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id)).await.map(drop)
     }
 
     /// Ends a life in good order: its leases are free.

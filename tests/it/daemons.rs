@@ -1,5 +1,9 @@
 //! Several daemons on one PostgreSQL: they share the mailboxes, and nobody talks to anybody but the database.
 
+mod at_pop3;
+mod at_relays;
+mod told;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -30,7 +34,13 @@ struct Many {
 impl Many {
     /// With this lease, in seconds. `None` where the peers are missing.
     fn new(mailboxes: usize, lease_s: u64) -> Option<Many> {
+        Many::by("imap", mailboxes, lease_s)
+    }
+
+    /// The same by IMAP or POP3.
+    fn by(protocol: &str, mailboxes: usize, lease_s: u64) -> Option<Many> {
         let dovecot = dovecot()?;
+        let port = if protocol == "pop3" { dovecot.pop3 } else { dovecot.imap };
         let desk = Desk::new(Store::Postgres)?;
         let relay = ScriptedSmtp::start();
         std::fs::write(desk.folder.path().join("password"), PASSWORD).expect("written");
@@ -42,11 +52,11 @@ impl Many {
         );
         for (n, account) in accounts.iter().enumerate() {
             sections += &format!(
-                "[[mailbox]]\nname = \"m{n}\"\nhost = \"127.0.0.1\"\nport = {}\ntls = \"plain\"\nusername = \"{}\"\n\
-                 password_file = \"password\"\ninterval_s = 1\n\
+                "[[mailbox]]\nname = \"m{n}\"\nprotocol = \"{protocol}\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"plain\"\n\
+                 username = \"{}\"\npassword_file = \"password\"\ninterval_s = 1\n\
                  [[type]]\nname = \"t{n}\"\ntag = \"T{n}\"\nmailbox = \"m{n}\"\nrelay = \"out\"\n\
                  addresses = [\"t{n}@example.com\"]\nadmin = \"admin@example.org\"\n",
-                dovecot.imap, account.user
+                account.user
             );
         }
         desk.configure(&sections);
@@ -223,7 +233,10 @@ impl Many {
         let (_, session) = first.split_once("session=").expect("a session");
         let session = session.trim().trim_end_matches(',').to_owned();
         wait_until("the end of the first session", PATIENCE, || {
-            log().lines().find(|line| line.contains(&session) && line.contains("deleted=")).map(str::to_owned)
+            let is_end = |line: &&str| {
+                line.contains(&session) && ["deleted=", "del="].iter().any(|w| line.contains(w))
+            };
+            log().lines().find(is_end).map(str::to_owned)
         })
     }
 }

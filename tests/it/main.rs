@@ -41,6 +41,7 @@ mod scanner;
 mod scheduler;
 mod space;
 mod spine;
+mod stopping;
 mod store_contract;
 mod support_bundle;
 mod systemd;

@@ -197,7 +197,8 @@ fn a_desk_moves_only_where_none_is() {
     let said = run_moving(&old, &["--to", &url]);
     assert!(said.code == Some(65) && said.stderr.contains("name an empty database"), "{said:?}");
     old.run(&["ticket", "list"]).ok();
-    let said = run_moving(&old, &["--to", "sqlite:other.db"]);
+    let other = format!("sqlite:{}", old.folder.path().join("other.db").display());
+    let said = run_moving(&old, &["--to", &other]);
     assert!(said.code == Some(65) && said.stderr.contains("`maildesk backup`"), "{said:?}");
     let said = run_moving(&old, &["--undo"]);
     assert!(said.code == Some(65) && said.stderr.contains("has not moved"), "{said:?}");

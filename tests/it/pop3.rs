@@ -29,6 +29,7 @@ fn settings(dovecot: &Dovecot, account: &Account) -> Pop3Settings {
         extra_roots: Some(dovecot.ca_file.clone()),
         spool_dir: std::env::temp_dir(),
         deadlines: Deadlines { dial: Duration::from_secs(5), ..Deadlines::USUAL },
+        under: None,
     }
 }
 

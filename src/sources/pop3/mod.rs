@@ -21,6 +21,7 @@ use super::Tls;
 use crate::failure::Failure;
 use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, SessionLimit, Source};
 use crate::net::{Deadlines, Login};
+use crate::store::Store;
 
 #[derive(Clone, Debug)]
 pub struct Pop3Settings {
@@ -33,6 +34,9 @@ pub struct Pop3Settings {
     /// Where large messages lie while they are taken in.
     pub spool_dir: PathBuf,
     pub deadlines: Deadlines,
+    /// The store under the mailbox's lease, asked before a QUIT in the midst of a round: that deletes what was marked before.
+    /// `None`: nobody else can have the mailbox.
+    pub under: Option<Store>,
 }
 
 /// What a lost QUIT may cost: so many messages are marked once more, none is fetched again.
@@ -59,6 +63,9 @@ impl Pop3Source {
     /// Lists anew, in a session of its own: in one session a server's list does not change. What was marked before is
     /// deleted by then.
     async fn renew(&mut self) -> Result<(), Failure> {
+        if let Some(store) = self.settings.under.as_ref().filter(|_| self.has_deleted) {
+            store.require_lease().await?;
+        }
         self.quit().await?;
         (self.session, _) = login::log_in(&self.settings).await?;
         self.open("").await.map(drop)

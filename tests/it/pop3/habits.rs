@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, Source as _};
+use maildesk::lease::Leases;
 use maildesk::net::{Deadlines, Login};
 use maildesk::sources::Tls;
 use maildesk::sources::pop3::{Pop3Settings, Pop3Source};
+use maildesk::store::Store;
 
 use super::{ids, list, whole};
 use crate::support::peer::Peer;
@@ -54,6 +56,7 @@ pub(super) fn settings(peer: &Peer) -> Pop3Settings {
             silence: Duration::from_secs(2),
             command: Duration::from_secs(8),
         },
+        under: None,
     }
 }
 
@@ -291,4 +294,42 @@ async fn commands_run_ahead_only_where_the_server_allows_it() {
     source.acknowledge(&ids(&items), &Handled::Delete).await.expect("both");
     drop(source);
     peer.finish().await;
+}
+
+/// A refused message has the mailbox listed anew, in another session: the QUIT of the first one deletes what was marked.
+#[tokio::test]
+async fn a_session_is_not_ended_in_the_midst_of_a_round_under_a_lease_that_is_lost() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("sqlite:{}", folder.path().join("desk.db").display());
+    let store = Store::connect(&url).await.expect("a store");
+    store.migrate().await.expect("a schema");
+    let leases = Leases::new(&store, Duration::from_secs(60));
+    leases.join("run").await.expect("a life");
+    let lease = leases.take_one("mailbox:1").await.expect("a store").expect("it is free");
+    for is_lost in [false, true] {
+        let again =
+            if is_lost { String::new() } else { format!("C: QUIT\nS: +OK\n---\n{LOGGED_IN}{LISTED}") };
+        let refused = "C: DELE 1\nS: +OK\nC: RETR 2\nS: -ERR cannot read it\n";
+        let peer = Peer::start(&format!("{LOGGED_IN}{LISTED}{refused}{again}")).await;
+        let under = Some(store.under(lease.fence.clone()));
+        let settings = Pop3Settings { under, ..settings(&peer) };
+        let mut source = Pop3Source::connect(settings).await.expect("the script lets us in");
+        let items = list(&mut source).await;
+        source.acknowledge(&ids(&items[..1]), &Handled::Delete).await.expect("marked");
+        if is_lost {
+            let mut tx = store.write().await.expect("a transaction");
+            tx.forget_daemons().await.expect("forgotten");
+            tx.commit().await.expect("a commit");
+        }
+        let fetched = source.fetch(&items[1..]).await;
+        match is_lost {
+            true => {
+                let failure = fetched.expect_err("it is somebody else's");
+                assert!(failure.to_string().contains("the lease mailbox:1 is over"), "{failure}");
+            }
+            false => assert!(matches!(fetched.expect("told")[0].bytes, Bytes::Refused(_))),
+        }
+        drop(source);
+        peer.finish().await;
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -86,6 +86,8 @@ pub struct ScriptedSmtp {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Told when a connection is opened.
+    opened: Condvar,
 }
 
 #[derive(Default)]
@@ -99,6 +101,11 @@ struct State {
     transactions: Vec<Transaction>,
     /// Who wants to send has to show a token that this takes.
     takes: Option<Takes>,
+    /// Connections that are open now, and the most that were so at once.
+    open: usize,
+    most_open: usize,
+    /// A mail is not answered before so many are open, or so much time has passed.
+    crowd: Option<(usize, Duration)>,
     closed: bool,
 }
 
@@ -149,6 +156,16 @@ impl ScriptedSmtp {
         state.takes = Some(Arc::new(takes));
     }
 
+    /// Each mail is held until so many connections are open, but no longer than this: whoever would open them does.
+    pub fn gather(&self, connections: usize, patience: Duration) {
+        self.shared.lock().crowd = Some((connections, patience));
+    }
+
+    /// The most connections that were open at one moment.
+    pub fn most_open(&self) -> usize {
+        self.shared.lock().most_open
+    }
+
     /// Every mail that got as far as DATA, in the order of their ends.
     pub fn transactions(&self) -> Vec<Transaction> {
         self.shared.lock().transactions.clone()
@@ -186,6 +203,13 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread of the scripted SMTP server panics with its state in hand")
     }
+
+    fn wait_for_the_crowd(&self) {
+        let state = self.lock();
+        let Some((connections, patience)) = state.crowd else { return };
+        let waited = self.opened.wait_timeout_while(state, patience, |state| state.open < connections);
+        drop(waited.expect("no thread of the scripted SMTP server panics with its state in hand"));
+    }
 }
 
 /// The conversation is over: the client went, or the script said so.
@@ -207,6 +231,8 @@ struct Conversation {
     writer: TcpStream,
     envelope: Envelope,
     is_signed_in: bool,
+    /// It counts among those that are open.
+    is_open: bool,
 }
 
 impl Conversation {
@@ -214,17 +240,27 @@ impl Conversation {
         let number = {
             let mut state = shared.lock();
             state.connections += 1;
+            state.open += 1;
+            state.most_open = state.most_open.max(state.open);
             state.connections - 1
         };
+        shared.opened.notify_all();
         let reader = BufReader::new(stream.try_clone().expect("a socket can be cloned"));
         let envelope = Envelope::default();
-        Conversation { shared, number, reader, writer: stream, envelope, is_signed_in: false }
+        Conversation { shared, number, reader, writer: stream, envelope, is_signed_in: false, is_open: true }
     }
 
     fn hold(mut self) {
         let Err(Over) = self.converse();
+        self.leave();
         // The client may be gone already.
         drop(self.writer.shutdown(Shutdown::Both));
+    }
+
+    fn leave(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            self.shared.lock().open -= 1;
+        }
     }
 
     fn converse(&mut self) -> Result<std::convert::Infallible, Over> {
@@ -247,6 +283,8 @@ impl Conversation {
                 }
                 "NOOP" => self.reply(250, "2.0.0 ok")?,
                 "QUIT" => {
+                    // Before it hears so: another may come in its place at once.
+                    self.leave();
                     self.say(Phase::Quit, 221, "2.0.0 bye")?;
                     return Err(Over);
                 }
@@ -334,6 +372,7 @@ impl Conversation {
             self.record(bytes, End::WithoutDot);
             return Err(Over);
         }
+        self.shared.wait_for_the_crowd();
         match self.answer_at(&Phase::Dot) {
             // Recorded before it is said, so that a client that has the answer finds the record there.
             Some(Answer::Stall) => self.record(bytes, End::StalledAfterDot),
