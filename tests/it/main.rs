@@ -34,6 +34,7 @@ mod outbound;
 mod pages;
 mod pop3;
 mod program;
+mod reach;
 mod replay;
 mod scanner;
 mod scheduler;

@@ -12,28 +12,13 @@ mod session;
 mod wire;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 pub use examine::{Report, examine};
 
 use self::session::{Command, Session};
-use super::Tls;
+use super::ServerSettings;
 use crate::failure::Failure;
 use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, SessionLimit, Source};
-use crate::net::{Deadlines, Login};
-
-#[derive(Clone, Debug)]
-pub struct Pop3Settings {
-    pub host: String,
-    pub port: u16,
-    pub tls: Tls,
-    pub login: Login,
-    /// A PEM file of CAs trusted beside the system's.
-    pub extra_roots: Option<PathBuf>,
-    /// Where large messages lie while they are taken in.
-    pub spool_dir: PathBuf,
-    pub deadlines: Deadlines,
-}
 
 /// What a lost QUIT may cost: so many messages are marked once more, none is fetched again.
 const SESSION_LIMIT: SessionLimit = SessionLimit { messages: 500, bytes: 100_000_000 };
@@ -43,7 +28,7 @@ const AHEAD: usize = 50;
 
 /// A session that is signed in.
 pub struct Pop3Source {
-    settings: Pop3Settings,
+    settings: ServerSettings,
     session: Session,
     /// The number that each id has in this session.
     numbers: HashMap<String, u32>,
@@ -51,7 +36,7 @@ pub struct Pop3Source {
 }
 
 impl Pop3Source {
-    pub async fn connect(settings: Pop3Settings) -> Result<Pop3Source, Failure> {
+    pub async fn connect(settings: ServerSettings) -> Result<Pop3Source, Failure> {
         let (session, _) = login::log_in(&settings).await?;
         Ok(Pop3Source { settings, session, numbers: HashMap::new(), has_deleted: false })
     }

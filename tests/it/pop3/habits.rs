@@ -4,14 +4,11 @@ use std::time::{Duration, Instant};
 
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, Source as _};
-use maildesk::net::{Deadlines, Login};
-use maildesk::sources::Tls;
-use maildesk::sources::pop3::{Pop3Settings, Pop3Source};
+use maildesk::sources::pop3::Pop3Source;
 
-use super::{ids, list, whole};
+use super::list;
 use crate::support::peer::Peer;
-
-pub(super) const SECRET: &str = "hunter2";
+use crate::support::source::{ids, whole};
 
 /// A server of before RFC 2449.
 const LOGGED_IN: &str = "
@@ -40,27 +37,10 @@ const LISTED: &str = "
     S: .
 ";
 
-pub(super) fn settings(peer: &Peer) -> Pop3Settings {
-    Pop3Settings {
-        host: "localhost".to_owned(),
-        port: peer.port,
-        tls: Tls::Plain,
-        login: Login::password("joe", SECRET),
-        extra_roots: None,
-        spool_dir: std::env::temp_dir(),
-        deadlines: Deadlines {
-            dial: Duration::from_secs(5),
-            handshake: Duration::from_secs(5),
-            silence: Duration::from_secs(2),
-            command: Duration::from_secs(8),
-        },
-    }
-}
-
 /// A session with a server that logs us in and then follows the script.
 async fn session(script: &str) -> (Peer, Pop3Source) {
     let peer = Peer::start(&format!("{LOGGED_IN}{script}")).await;
-    let source = Pop3Source::connect(settings(&peer)).await.expect("the script lets us in");
+    let source = Pop3Source::connect(peer.settings()).await.expect("the script lets us in");
     (peer, source)
 }
 
@@ -271,7 +251,7 @@ async fn a_server_with_a_login_delay_gets_one_session_a_round() {
         let capa = format!("C: CAPA\nS: +OK\nS: USER\nS: {stated}\nS: .\n");
         let login = "C: USER joe\nS: +OK\nC: PASS hunter2\nS: +OK\n";
         let peer = Peer::start(&format!("S: +OK\n{capa}{login}{capa}")).await;
-        let source = Pop3Source::connect(settings(&peer)).await.expect("logged in");
+        let source = Pop3Source::connect(peer.settings()).await.expect("logged in");
         assert_eq!(source.session_limit().is_some(), is_limited, "{stated}");
         drop(source);
         peer.finish().await;
@@ -284,7 +264,7 @@ async fn commands_run_ahead_only_where_the_server_allows_it() {
     let login = "C: USER joe\nS: +OK\nC: PASS hunter2\nS: +OK\n";
     let ahead = "C: RETR 1\nC: RETR 2\nS: +OK\nS: one\nS: .\nS: +OK\nS: two\nS: .\nC: DELE 1\nC: DELE 2\nS: +OK\nS: +OK";
     let peer = Peer::start(&format!("S: +OK\n{capa}{login}{capa}{LISTED}{ahead}")).await;
-    let mut source = Pop3Source::connect(settings(&peer)).await.expect("logged in");
+    let mut source = Pop3Source::connect(peer.settings()).await.expect("logged in");
     let items = list(&mut source).await;
     let bodies: Vec<Vec<u8>> = source.fetch(&items).await.expect("both").into_iter().map(whole).collect();
     assert_eq!(bodies, [b"one\r\n", b"two\r\n"]);
