@@ -1,21 +1,11 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-idle, which says what it is for."""
-import argparse, json, os, random, shutil, signal, socket, sqlite3, sys, tempfile, threading, time
+import argparse, json, os, random, socket, sqlite3, threading, time
 
-from bench_peers import MAILBOX, PASSWORD, Daemon, Dovecot, deliver, fail, percentile, work_folder
+from bench_peers import MAILBOX, MESSAGE, PASSWORD, Daemon, Dovecot, Place, deliver, fail, percentile, wait_until
 
 USER, BARE = "support", "bare"
 PATIENCE = 60
-MESSAGE = """From: Customer {n} <customer{n}@example.net>
-To: {user}@example.com
-Message-ID: <{n}.{salt}@example.net>
-Date: Sun, 22 Nov 2026 12:00:00 +0000
-Subject: Question {n}
-
-Good day,
-
-this is question number {n}.
-"""
 
 
 class BareIdle(threading.Thread):
@@ -77,15 +67,6 @@ def raw_lines(folder, ending):
                         pass  # a further line of a literal
 
 
-def wait_until(what, is_so, daemon):
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        daemon.require_running()
-        if time.monotonic() > end:
-            fail("never: %s\n%s" % (what, daemon.words()))
-        time.sleep(0.02)
-
-
 def run(a, dovecot, daemon, raw):
     commands = lambda: [text.split(b" ")[1].decode() for _, text in raw_lines(raw, ".in") if text[:1] == b"m" and b" " in text]
     wait_until("the daemon waits in IDLE", lambda: "IDLE" in commands(), daemon)
@@ -138,28 +119,16 @@ def main():
     a = p.parse_args()
     if a.messages < 1:
         fail("--messages is at least 1", 64)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    work = work_folder(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "idle-")
-    mail = tempfile.mkdtemp(prefix="maildesk-mail-", dir="/var/tmp")
-    raw = os.path.join(mail, "raw")
-    os.makedirs(raw)
-    for user in (USER, BARE):
-        for sub in ("new", "cur", "tmp"):
-            os.makedirs(os.path.join(mail, user, sub))
-    dovecot = daemon = None
-    try:
-        dovecot = Dovecot(mail, BARE, "protocol imap {\n  rawlog_dir = %s/raw-%%u\n}\n" % mail)
-        os.rename(raw, os.path.join(mail, "raw-" + USER))
-        raw = os.path.join(mail, "raw-" + USER)
-        daemon = Daemon(os.path.abspath(a.program), MAILBOX.format(user=USER, port=dovecot.port, more="interval_s = 86400"), work)
+    with Place("idle", (USER, BARE)) as place:
+        # Under another name until the server is up: it logs the sessions of those alone who have such a folder.
+        raw, unused = os.path.join(place.mail, "raw-" + USER), os.path.join(place.mail, "raw")
+        os.makedirs(unused)
+        rawlog = "protocol imap {\n  rawlog_dir = %s/raw-%%u\n}\n" % place.mail
+        dovecot = place.started(Dovecot(place.mail, BARE, rawlog))
+        os.rename(unused, raw)
+        config = MAILBOX.format(user=USER, port=dovecot.port, more="interval_s = 86400")
+        daemon = place.started(Daemon(os.path.abspath(a.program), config, place.work))
         run(a, dovecot, daemon, raw)
-    finally:
-        if daemon:
-            daemon.stop()
-        if dovecot:
-            dovecot.stop()
-        shutil.rmtree(mail, ignore_errors=True)
-        shutil.rmtree(work, ignore_errors=True)
 
 
 if __name__ == "__main__":

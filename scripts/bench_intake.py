@@ -1,20 +1,17 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-intake, which says what it is for."""
-import argparse, json, os, shutil, signal, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, shutil, signal, statistics, subprocess, sys, time
 
-from bench_peers import PASSWORD, Dovecot, fail, high_water
+from bench_peers import PASSWORD, ROOT, Dovecot, Place, fail, high_water
 
 USER = "support"
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Bench:
-    def __init__(self, a, work):
-        self.a, self.work, self.dovecot = a, work, None
-        self.desk = os.path.join(work, "desk")
-        # Not below the checkout, which may be in a home that Dovecot's user cannot enter; /var/tmp is a disk too.
-        self.mail = tempfile.mkdtemp(prefix="maildesk-mail-", dir="/var/tmp")
-        os.makedirs(os.path.join(self.mail, USER, "new"))
+    def __init__(self, a, place):
+        self.a, self.work, self.mail = a, place.work, place.mail
+        self.dovecot = place.started(Dovecot(self.mail, USER))
+        self.desk = os.path.join(self.work, "desk")
         self.seeds = min(200, max(1, a.messages // 10))
 
     def generate(self, name, *more):
@@ -106,22 +103,16 @@ class Bench:
         return figures
 
     def run(self):
-        try:
-            self.dovecot = Dovecot(self.mail, USER)
-            source = self.prepare()
-            megabytes = sum(e.stat().st_size for e in os.scandir(source)) / 1e6
-            runs = {"maildesk": [], "mbsync": []}
-            print("%d messages, %.1f MB, after %d seeds" % (self.a.messages, megabytes, self.seeds))
-            print("%-6s %-9s %9s %9s %9s %14s %8s" % ("round", "", "wall s", "user s", "sys s", "ms CPU/message", "RSS MB"))
-            for n in range(1, self.a.rounds + 1):
-                for name, run in (("maildesk", self.run_maildesk), ("mbsync", self.run_mbsync)):
-                    runs[name].append(run(source))
-                    self.line(n, name, runs[name][-1])
-            self.summary(runs)
-        finally:
-            if self.dovecot:
-                self.dovecot.stop()
-            shutil.rmtree(self.mail, ignore_errors=True)
+        source = self.prepare()
+        megabytes = sum(e.stat().st_size for e in os.scandir(source)) / 1e6
+        runs = {"maildesk": [], "mbsync": []}
+        print("%d messages, %.1f MB, after %d seeds" % (self.a.messages, megabytes, self.seeds))
+        print("%-6s %-9s %9s %9s %9s %14s %8s" % ("round", "", "wall s", "user s", "sys s", "ms CPU/message", "RSS MB"))
+        for n in range(1, self.a.rounds + 1):
+            for name, run in (("maildesk", self.run_maildesk), ("mbsync", self.run_mbsync)):
+                runs[name].append(run(source))
+                self.line(n, name, runs[name][-1])
+        self.summary(runs)
 
     def line(self, n, name, r):
         per = (r["user"] + r["sys"]) * 1e3 / self.a.messages
@@ -252,20 +243,12 @@ def main():
     if a.messages < 1 or a.rounds < 1:
         fail("--messages and --rounds are at least 1", 64)
     a.program = os.path.abspath(a.program)
-    root = os.path.dirname(HERE)
-    bench = os.environ.get("MAILDESK_BENCH") or os.path.join(root, "..", "shared", "bench")
+    bench = os.environ.get("MAILDESK_BENCH") or os.path.join(ROOT, "..", "shared", "bench")
     a.generator = os.path.join(bench, "gen.py")
     if not os.path.isfile(a.generator):
         fail("no gen.py in %s; MAILDESK_BENCH names its folder" % bench, 69)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # On the disk of the checkout, never in memory: what is measured waits for fsync.
-    parent = os.path.join(root, "target", "bench")
-    os.makedirs(parent, exist_ok=True)
-    work = tempfile.mkdtemp(prefix="intake-", dir=parent)
-    try:
-        Bench(a, work).run()
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with Place("intake", (USER,)) as place:
+        Bench(a, place).run()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-mailboxes, which says what it is for."""
-import argparse, json, os, random, shutil, signal, sqlite3, sys, tempfile, time
+import argparse, json, os, random, sqlite3, time
 
-from bench_idle import MESSAGE
-from bench_peers import MAILBOX, Daemon, Dovecot, deliver, fail, work_folder
+from bench_peers import MAILBOX, MESSAGE, Daemon, Dovecot, Place, deliver, fail, wait_until
 
 DOVECOT = """
 default_process_limit = 2000
@@ -21,12 +20,7 @@ def user(n):
 
 def run(a, dovecot, daemon):
     db_file = "file:%s?mode=ro" % os.path.join(daemon.folder, "desk.db")
-    began = time.time()
-    while not os.path.exists(os.path.join(daemon.folder, "maildesk.sock")):
-        daemon.require_running()
-        if time.time() > began + 60:
-            fail("the daemon does not start\n%s" % daemon.words())
-        time.sleep(0.05)
+    wait_until("the daemon starts", lambda: os.path.exists(os.path.join(daemon.folder, "maildesk.sock")), daemon)
     db = sqlite3.connect(db_file, uri=True, isolation_level=None)
     ready, cpu = time.time(), daemon.cpu_s()
     rounds = {user(n): [] for n in range(a.mailboxes)}
@@ -80,26 +74,12 @@ def main():
     a = p.parse_args()
     if a.mailboxes < 1 or a.interval < 1 or a.minutes * 60 <= 3 * a.interval:
         fail("--mailboxes and --interval are at least 1, --minutes more than three intervals", 64)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    work = work_folder(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "mailboxes-")
-    mail = tempfile.mkdtemp(prefix="maildesk-mail-", dir="/var/tmp")
-    dovecot = daemon = None
-    try:
-        for n in range(a.mailboxes):
-            for sub in ("new", "cur", "tmp"):
-                os.makedirs(os.path.join(mail, user(n), sub))
-        dovecot = Dovecot(mail, user(0), DOVECOT)
+    with Place("mailboxes", map(user, range(a.mailboxes))) as place:
+        dovecot = place.started(Dovecot(place.mail, user(0), DOVECOT))
         more = "interval_s = %d\nidle = %s" % (a.interval, "true" if a.idle else "false")
         config = "".join(MAILBOX.format(user=user(n), port=dovecot.port, more=more) for n in range(a.mailboxes))
-        daemon = Daemon(os.path.abspath(a.program), config, work)
+        daemon = place.started(Daemon(os.path.abspath(a.program), config, place.work))
         run(a, dovecot, daemon)
-    finally:
-        if daemon:
-            daemon.stop()
-        if dovecot:
-            dovecot.stop()
-        shutil.rmtree(mail, ignore_errors=True)
-        shutil.rmtree(work, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What the benches share: a private Dovecot, a daemon that is watched, and words for what goes wrong."""
-import imaplib, os, pwd, shutil, signal, socket, subprocess, sys, tempfile, time
+"""What the benches share: a place to work in, a private Dovecot, a daemon that is watched, and words for what goes wrong."""
+import contextlib, imaplib, os, pwd, shutil, signal, socket, subprocess, sys, tempfile, time
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PASSWORD = "secret"
 NAME = os.path.basename(sys.argv[0]).replace(".py", "").replace("_", "-")
 
@@ -14,6 +15,28 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+class Place(contextlib.ExitStack):
+    """Where a bench works. It goes at the end, with all that was started there; so it does when the bench is stopped."""
+
+    def __init__(self, name, users):
+        super().__init__()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        self.work = self.folder(work_folder(ROOT, name + "-"))
+        # Not below the checkout, which may be in a home that Dovecot's user cannot enter; /var/tmp is a disk too.
+        self.mail = self.folder(tempfile.mkdtemp(prefix="maildesk-mail-", dir="/var/tmp"))
+        for user in users:
+            for sub in ("new", "cur", "tmp"):
+                os.makedirs(os.path.join(self.mail, user, sub))
+
+    def folder(self, path):
+        self.callback(shutil.rmtree, path, ignore_errors=True)
+        return path
+
+    def started(self, peer):
+        self.callback(peer.stop)
+        return peer
 
 
 class Dovecot:
@@ -176,9 +199,19 @@ class Daemon:
 
 
 def work_folder(root, prefix):
+    """On the disk of the checkout, never in memory: what is measured waits for fsync."""
     parent = os.path.join(root, "target", "bench")
     os.makedirs(parent, exist_ok=True)
     return tempfile.mkdtemp(prefix=prefix, dir=parent)
+
+
+def wait_until(what, is_so, daemon, patience_s=60):
+    end = time.monotonic() + patience_s
+    while not is_so():
+        daemon.require_running()
+        if time.monotonic() > end:
+            fail("never: %s\n%s" % (what, daemon.words()))
+        time.sleep(0.02)
 
 
 def percentile(values, share):
@@ -200,6 +233,17 @@ def deliver(dovecot, user, name, message):
     os.rename(tmp, os.path.join(box, "new", name))
     return arrived
 
+
+MESSAGE = """From: Customer {n} <customer{n}@example.net>
+To: {user}@example.com
+Message-ID: <{n}.{salt}@example.net>
+Date: Sun, 22 Nov 2026 12:00:00 +0000
+Subject: Question {n}
+
+Good day,
+
+this is question number {n}.
+"""
 
 HEAD = """[store]
 url = "sqlite:desk.db"

@@ -15,6 +15,7 @@ use crate::net::Deadlines;
 use crate::oauth::Owner;
 use crate::oauth::scope::{self, Door};
 use crate::outbound::{self, RelaySettings, Session};
+use crate::sources::ServerSettings;
 use crate::sources::imap::{self, Report};
 use crate::store::{MailboxRow, RelayRow};
 
@@ -86,9 +87,8 @@ pub async fn in_time<T>(
 
 /// Logs in and looks, changes nothing.
 pub async fn examine(row: &MailboxRow, context: &Context) -> Result<Report, Failure> {
-    let settings = context.works.imap_settings(row).await?;
-    let settings = imap::ImapSettings { deadlines: SHORT, ..settings };
-    in_time(imap::examine(settings), DEADLINE).await
+    let settings = context.works.server_settings(row).await?;
+    in_time(imap::examine(ServerSettings { deadlines: SHORT, ..settings }), DEADLINE).await
 }
 
 pub async fn mailbox(row: &MailboxRow, context: &Context) -> Checkup {
@@ -178,7 +178,7 @@ fn imap(it: &mut Checkup, row: &MailboxRow, report: &Report) {
 
 /// What the server lets us do there, and how much room it has.
 async fn rights(it: &mut Checkup, row: &MailboxRow, context: &Context) {
-    let settings = match context.works.imap_settings(row).await {
+    let settings = match context.works.server_settings(row).await {
         Ok(settings) => settings,
         Err(e) => return it.fail(e.to_string(), "set a password with `maildesk mailbox edit`"),
     };

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
-use super::each::Results;
+use super::each::each;
 use super::output::{CliError, Output};
 use super::table::Table;
 use crate::clock::Micros;
@@ -46,13 +46,13 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
         Verb::List { all } => list(all, context).await,
         Verb::Reset { keys } => {
             let cause = context.cause("loop reset");
-            let mut results = Results::default();
-            for typed in keys {
-                let done = context.works.desk.reset_loop(&typed, &cause).await;
-                let words = |key: String| (format!("{key} counts from nothing again"), json!({ "key": key }));
-                results.add(typed, done.map(words));
-            }
-            results.output(context.wants_json)
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let cause = &cause;
+            each(&keys, context, |typed| async move {
+                let key = context.works.desk.reset_loop(typed, cause).await?;
+                Ok((format!("{key} counts from nothing again"), json!({ "key": key })))
+            })
+            .await
         }
     }
 }

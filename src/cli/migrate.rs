@@ -59,7 +59,7 @@ pub async fn move_desk(args: &Args) -> Result<Output, CliError> {
         url: args.to.clone().unwrap_or_default(),
         url_file: args.to_file.clone().unwrap_or_default(),
     };
-    let target = Store::connect(&url(&section, &cwd, "to")?).await?;
+    let target = source.connect_target(&url(&section, &cwd, "to")?).await?;
     if target.schema().await?.found == 0 {
         target.migrate().await?;
     }

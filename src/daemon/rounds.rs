@@ -9,10 +9,10 @@ use crate::config::{Auth, Mode, Protocol, Tls};
 use crate::failure::{Failure, Kind};
 use crate::intake::{Fates, RoundReport};
 use crate::net::Login;
-use crate::sources;
-use crate::sources::imap::{self, FolderReport, ImapSettings, ImapSource};
+use crate::sources::imap::{self, FolderReport, ImapSource};
 use crate::sources::maildir::MaildirSource;
-use crate::sources::pop3::{Pop3Settings, Pop3Source};
+use crate::sources::pop3::Pop3Source;
+use crate::sources::{self, ServerSettings};
 use crate::store::{MailboxRow, Restored};
 
 impl Works {
@@ -82,7 +82,7 @@ impl Works {
                 Err(e) => tracing::debug!(mailbox.name = mailbox.spec.name, "intake.session_ended {e}"),
             }
         }
-        let mut source = ImapSource::connect(self.imap_settings(mailbox).await?).await?;
+        let mut source = ImapSource::connect(self.server_settings(mailbox).await?).await?;
         if !keeps || !source.offers_idle() {
             return Ok((self.intake.round(mailbox, source).await?, None));
         }
@@ -94,8 +94,8 @@ impl Works {
     async fn pop3_round(&self, mailbox: &MailboxRow) -> Result<RoundReport, Failure> {
         let mut report = RoundReport { is_cut: true, ..RoundReport::default() };
         while report.is_cut {
-            let source = Pop3Source::connect(self.pop3_settings(mailbox).await?).await?;
-            report.add(self.intake.round(mailbox, source).await?);
+            let source = Pop3Source::connect(self.server_settings(mailbox).await?).await?;
+            report.add(self.intake.round(mailbox, source.under(self.store.clone())).await?);
         }
         Ok(report)
     }
@@ -109,7 +109,7 @@ impl Works {
         let fates = match mailbox.spec.protocol {
             Protocol::Imap => {
                 let settings =
-                    ImapSettings { folders: vec![folder.clone()], ..self.imap_settings(mailbox).await? };
+                    ServerSettings { folders: vec![folder.clone()], ..self.server_settings(mailbox).await? };
                 let looked = imap::examine(settings.clone()).await?;
                 match looked.folders.first().filter(|f| is_absent(f)) {
                     // Nothing was ever moved there.
@@ -132,9 +132,10 @@ impl Works {
         Ok(tx.commit().await?)
     }
 
-    pub async fn imap_settings(&self, mailbox: &MailboxRow) -> Result<ImapSettings, Failure> {
+    /// How the server of a mailbox is reached, with its password or token.
+    pub async fn server_settings(&self, mailbox: &MailboxRow) -> Result<ServerSettings, Failure> {
         let spec = &mailbox.spec;
-        Ok(ImapSettings {
+        Ok(ServerSettings {
             host: spec.host.clone(),
             port: spec.port,
             tls: protection(spec.tls),
@@ -143,20 +144,6 @@ impl Works {
             extra_roots: self.extra_roots.clone(),
             spool_dir: self.intake.settings.spool.clone(),
             deadlines: self.deadlines,
-        })
-    }
-
-    pub async fn pop3_settings(&self, mailbox: &MailboxRow) -> Result<Pop3Settings, Failure> {
-        let spec = &mailbox.spec;
-        Ok(Pop3Settings {
-            host: spec.host.clone(),
-            port: spec.port,
-            tls: protection(spec.tls),
-            login: self.login_of(mailbox).await?,
-            extra_roots: self.extra_roots.clone(),
-            spool_dir: self.intake.settings.spool.clone(),
-            deadlines: self.deadlines,
-            under: Some(self.store.clone()),
         })
     }
 

@@ -25,7 +25,8 @@ use crate::oauth::Grants;
 use crate::outbound::{Outbound, RelayBook, RelaySettings, Relays};
 use crate::scanner::Scanner;
 use crate::seal::SealingKey;
-use crate::sources::imap::{ImapSettings, ImapSource};
+use crate::sources::ServerSettings;
+use crate::sources::imap::ImapSource;
 use crate::store::arrival::Of;
 use crate::store::{MailboxRow, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
@@ -292,8 +293,8 @@ impl Works {
             let words = "has no folders on a server: name files, an mbox or a Maildir instead of --folder";
             return Err(Failure::permanent(format!("mailbox {:?} {words}", mailbox.spec.name)));
         }
-        let settings = self.imap_settings(mailbox).await?;
-        ImapSource::connect(ImapSettings { folders: folders.to_vec(), ..settings }).await
+        let settings = self.server_settings(mailbox).await?;
+        ImapSource::connect(ServerSettings { folders: folders.to_vec(), ..settings }).await
     }
 
     pub(super) fn turn(&self, mailbox: &MailboxRow) -> Arc<tokio::sync::Mutex<()>> {

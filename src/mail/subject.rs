@@ -1,5 +1,7 @@
 //! Subjects and the tag line `[Support #123-789]` in them (B4, C1).
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ticket::{LogEntryId, TicketId};
@@ -24,12 +26,13 @@ const MAX_WORD: usize = 64;
 const MAX_TAG: usize = MAX_WORD + 50;
 
 /// The tag lines of a subject, from left to right.
-fn tag_lines(subject: &str) -> impl Iterator<Item = TagLine> + '_ {
+fn tag_lines(subject: &str) -> impl Iterator<Item = (Range<usize>, TagLine)> + '_ {
     subject.match_indices('[').filter_map(|(start, _)| {
         let inner = &subject[start + 1..];
         let inner = &inner[..inner.find([']', '['])?];
-        (subject.as_bytes().get(start + 1 + inner.len()) == Some(&b']')).then_some(())?;
-        parse_inner(inner)
+        let end = start + 1 + inner.len();
+        (subject.as_bytes().get(end) == Some(&b']')).then_some(())?;
+        Some((start..end + 1, parse_inner(inner)?))
     })
 }
 
@@ -51,7 +54,7 @@ fn parse_inner(inner: &str) -> Option<TagLine> {
 
 /// All tag lines of a subject, the last one first: a mail program that forwards puts its own before what was there.
 pub fn find_tags(subject: &str) -> Vec<TagLine> {
-    let mut found: Vec<TagLine> = tag_lines(subject).collect();
+    let mut found: Vec<TagLine> = tag_lines(subject).map(|(_, line)| line).collect();
     found.reverse();
     found
 }

@@ -1,6 +1,7 @@
-//! Access tokens in a SASL exchange: OAUTHBEARER (RFC 7628) and XOAUTH2, which Google and Microsoft speak. Pure.
+//! What a SASL exchange says: PLAIN (RFC 4616) of a password, and of an access token OAUTHBEARER (RFC 7628) or XOAUTH2,
+//! which Google and Microsoft speak. Pure.
 //!
-//! Both are one message of the client. A server that refuses may say why in a challenge of JSON, which has to be answered
+//! Each is one message of the client. A server that refuses may say why in a challenge of JSON, which has to be answered
 //! before it says so in its own protocol; what it means stands in `failure::token_meaning`.
 
 use base64::Engine as _;
@@ -55,6 +56,11 @@ impl Mechanism {
             Mechanism::Xoauth2 => "",
         }
     }
+}
+
+/// A password's one message, in base64: authorisation identity (none), user, password.
+pub fn plain(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("\0{user}\0{password}"))
 }
 
 /// A token as it may be written on a wire, and so echoed by it.

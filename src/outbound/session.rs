@@ -92,7 +92,7 @@ impl Session {
 
     /// RFC 4954: PLAIN in one step, else LOGIN in three.
     async fn by_password(&mut self, username: &str, password: &str) -> Result<(), Failure> {
-        let token = STANDARD.encode(format!("\0{username}\0{password}"));
+        let token = sasl::plain(username, password);
         let answers = [STANDARD.encode(username), STANDARD.encode(password)];
         let reply = if self.offers.has_plain {
             self.signed_in_by = "PLAIN";

@@ -5,20 +5,12 @@ pub mod imap;
 pub mod maildir;
 mod mbox;
 pub mod pop3;
+mod server;
 mod spool;
 pub mod stdin;
 mod words;
 
-/// How a connection is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// From the first byte: usually port 993 (IMAP) or 995 (POP3).
-    Tls,
-    /// After a few words in the clear, usually port 143 or 110; refused if the server does not offer it.
-    StartTls,
-    /// Never: the password or token crosses the network in the clear.
-    Plain,
-}
+pub use server::{ServerSettings, Tls};
 
 /// Ends a server that sends a message without end, in bytes.
 const MESSAGE_LIMIT: u64 = 2 << 30;

@@ -87,18 +87,14 @@ impl Tx {
         version: i64,
         spec: &AccountSpec,
     ) -> Result<(), Error> {
-        self.lock_settings().await?;
-        self.head(Kind::Account, id.0).await?.require(Kind::Account, version)?;
+        self.begin_edit(Kind::Account, id.0, version).await?;
         self.write_account(id, spec).await?;
         self.forget_addresses(id).await?;
         self.write_addresses(id, spec).await
     }
 
     pub async fn delete_account(&mut self, id: AccountId, version: i64) -> Result<(), Error> {
-        self.lock_settings().await?;
-        let head = self.head(Kind::Account, id.0).await?;
-        head.require(Kind::Account, version)?;
-        self.require_unused(Kind::Account, id.0, &head.name).await?;
+        self.begin_delete(Kind::Account, id.0, version).await?;
         self.forget_addresses(id).await?;
         self.execute(sqlx::query("DELETE FROM account WHERE id = $1").bind(id.0)).await.map(drop)
     }

@@ -124,18 +124,14 @@ impl Tx {
         spec: &MailboxSpec,
         (password, stamp): (&PasswordChange, &Stamp<'_>),
     ) -> Result<(), Error> {
-        self.lock_settings().await?;
-        self.head(Kind::Mailbox, id.0).await?.require(Kind::Mailbox, version)?;
+        self.begin_edit(Kind::Mailbox, id.0, version).await?;
         let row = self.mailbox(id).await?;
         self.write_mailbox(&row, spec, (password, stamp)).await?;
         self.require_no_conflict().await
     }
 
     pub async fn delete_mailbox(&mut self, id: MailboxId, version: i64) -> Result<(), Error> {
-        self.lock_settings().await?;
-        let head = self.head(Kind::Mailbox, id.0).await?;
-        head.require(Kind::Mailbox, version)?;
-        self.require_unused(Kind::Mailbox, id.0, &head.name).await?;
+        self.begin_delete(Kind::Mailbox, id.0, version).await?;
         let password = self.mailbox(id).await?.password;
         self.execute(sqlx::query("DELETE FROM folder WHERE mailbox_id = $1").bind(id.0)).await?;
         self.delete_grant_of("mailbox", id.0).await?;

@@ -75,13 +75,7 @@ impl Store {
         moving: &Moving,
         told: &mut (dyn FnMut(MoveStep) + Send),
     ) -> Result<Moved, Error> {
-        if (self.engine, target.engine) != (Engine::Sqlite, Engine::Postgres) {
-            return Err(Error::Refused(
-                "a desk moves from a SQLite file to PostgreSQL (--from sqlite:… --to postgres://…); the other way, and \
-                 between two of a kind, `maildesk backup` and `maildesk restore` bring it over"
-                    .to_owned(),
-            ));
-        }
+        self.require_way(target.engine)?;
         let _hold: Hold = self.hold(&moving.owner, Manner::Alone).await?;
         let mut filled = target.filler().await?;
         let Some((id, spot)) = self.mark_both(target, moving).await? else {
@@ -119,6 +113,23 @@ impl Store {
         set(COMING, &Coming { id: id.clone(), from: from.clone(), spot: None })?.execute(&mut filled).await?;
         filled.close().await?;
         Ok(Moved { tables, rows_before, was_done: false })
+    }
+
+    /// Connects to where the desk of this store is to move. Refuses before a file is made there.
+    pub async fn connect_target(&self, url: &str) -> Result<Store, Error> {
+        self.require_way(Engine::of_url(url)?)?;
+        Store::connect(url).await
+    }
+
+    fn require_way(&self, to: Engine) -> Result<(), Error> {
+        if (self.engine, to) == (Engine::Sqlite, Engine::Postgres) {
+            return Ok(());
+        }
+        Err(Error::Refused(
+            "a desk moves from a SQLite file to PostgreSQL (--from sqlite:… --to postgres://…); the other way, and between \
+             two of a kind, `maildesk backup` and `maildesk restore` bring it over"
+                .to_owned(),
+        ))
     }
 
     /// Takes back that the desk of this store leaves or has left. Gives where it was to go; `None`: nowhere.

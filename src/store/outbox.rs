@@ -5,7 +5,6 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::lease::is_live;
-use super::tx::placeholders;
 use super::{Error, Tx};
 use crate::clock::Micros;
 use crate::mail::compose::Composed;
@@ -71,17 +70,6 @@ pub struct NewRecipient {
     pub address: Address,
     pub name: String,
     pub contact: Option<ContactId>,
-}
-
-/// Which mails to list; the empty filter lists all, the newest first.
-#[derive(Clone, Debug, Default)]
-pub struct OutboxFilter {
-    /// queued, held, done, cancelled
-    pub state: Option<String>,
-    pub ticket: Option<TicketId>,
-    /// Only mails with a recipient in this state: queued, deferred, sent, failed, cancelled.
-    pub recipient_state: Option<String>,
-    pub limit: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -175,52 +163,17 @@ impl Tx {
         self.later(query.bind(id.0).bind(who.address.as_str()).bind(&who.name).bind(contact).bind(now.0))
     }
 
-    pub async fn outbox_list(&mut self, filter: &OutboxFilter) -> Result<Vec<OutboxRow>, Error> {
-        let sql = format!(
-            "SELECT {OUTBOX_COLUMNS} FROM outbox WHERE ($1 = '' OR state = $1) AND ($2 = 0 OR ticket_id = $2) \
-             AND ($3 = '' OR id IN (SELECT outbox_id FROM outbox_recipient WHERE state = $3)) \
-             ORDER BY id DESC LIMIT $4"
-        );
-        let query = sqlx::query(AssertSqlSafe(sql))
-            .bind(filter.state.as_deref().unwrap_or_default())
-            .bind(filter.ticket.map_or(0, |t| t.0))
-            .bind(filter.recipient_state.as_deref().unwrap_or_default())
-            .bind(if filter.limit > 0 { filter.limit } else { i64::MAX });
-        let rows = self.rows(query).await?;
-        let mut mails = rows.iter().map(outbox_of).collect::<Result<Vec<_>, _>>()?;
-        // Filled in by pages: a statement takes a bounded number of values.
-        for some in mails.chunks_mut(500) {
-            self.add_recipients(some).await?;
-        }
-        Ok(mails)
-    }
-
-    async fn add_recipients(&mut self, mails: &mut [OutboxRow]) -> Result<(), Error> {
-        let sql = format!(
-            "SELECT outbox_id, address, name, contact_id, state, attempts, next_us, code, enhanced, words, settled_us \
-             FROM outbox_recipient WHERE outbox_id IN ({}) ORDER BY address",
-            placeholders(1, mails.len())
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for mail in mails.iter() {
-            query = query.bind(mail.id.0);
-        }
-        for row in self.rows(query).await? {
-            let outbox: i64 = row.try_get(0)?;
-            if let Some(mail) = mails.iter_mut().find(|mail| mail.id.0 == outbox) {
-                mail.recipients.push(recipient_of(&row)?);
-            }
-        }
-        Ok(())
-    }
-
     /// A mail of the queue with its recipients; its attempts are `attempts_of`.
     pub async fn outbox_show(&mut self, id: OutboxId) -> Result<OutboxRow, Error> {
         let sql = format!("SELECT {OUTBOX_COLUMNS} FROM outbox WHERE id = $1");
         let row = self.maybe_row(sqlx::query(AssertSqlSafe(sql)).bind(id.0)).await?;
-        let mut mail = [outbox_of(&row.ok_or_else(|| Error::Missing(format!("outbox mail {id}")))?)?];
-        self.add_recipients(&mut mail).await?;
-        let [mail] = mail;
+        let mut mail = outbox_of(&row.ok_or_else(|| Error::Missing(format!("outbox mail {id}")))?)?;
+        let query = sqlx::query(
+            "SELECT address, name, contact_id, state, attempts, next_us, code, enhanced, words, settled_us \
+             FROM outbox_recipient WHERE outbox_id = $1 ORDER BY address",
+        );
+        let rows = self.rows(query.bind(id.0)).await?;
+        mail.recipients = rows.iter().map(recipient_of).collect::<Result<_, _>>()?;
         Ok(mail)
     }
 
@@ -289,15 +242,15 @@ fn outbox_of(row: &AnyRow) -> Result<OutboxRow, Error> {
 
 fn recipient_of(row: &AnyRow) -> Result<RecipientRow, Error> {
     Ok(RecipientRow {
-        address: row.try_get(1)?,
-        name: row.try_get(2)?,
-        contact: row.try_get::<Option<i64>, _>(3)?.map(ContactId),
-        state: row.try_get(4)?,
-        attempts: row.try_get(5)?,
-        next: Micros(row.try_get(6)?),
-        code: row.try_get(7)?,
-        enhanced: row.try_get(8)?,
-        words: row.try_get(9)?,
-        settled: row.try_get::<Option<i64>, _>(10)?.map(Micros),
+        address: row.try_get(0)?,
+        name: row.try_get(1)?,
+        contact: row.try_get::<Option<i64>, _>(2)?.map(ContactId),
+        state: row.try_get(3)?,
+        attempts: row.try_get(4)?,
+        next: Micros(row.try_get(5)?),
+        code: row.try_get(6)?,
+        enhanced: row.try_get(7)?,
+        words: row.try_get(8)?,
+        settled: row.try_get::<Option<i64>, _>(9)?.map(Micros),
     })
 }

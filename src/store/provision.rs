@@ -5,6 +5,7 @@ use super::settings::Kind;
 use super::{Error, PasswordChange, Stamp, Store, Tx};
 use crate::config::{AccountSpec, Declared, Surroundings, TypeSpec};
 use crate::seal::SealingKey;
+use crate::ticket::AccountId;
 
 impl Store {
     /// Makes the keys of a new desk, and lays down what is declared. Where all stands so already, nothing is written.
@@ -123,33 +124,20 @@ impl Tx {
     ) -> Result<(), Error> {
         let rows = self.oauth_providers().await?;
         for (spec, secret) in &declared.providers {
-            match rows.iter().find(|r| r.spec.name == spec.name) {
-                None => {
-                    let id = self.insert_oauth_provider(spec, secret.as_ref(), stamp).await?;
-                    self.mark_provisioned(Kind::Provider, id.0).await?;
-                    changes.push(format!("oauth_provider {:?} added", spec.name));
-                }
-                Some(row) => {
-                    let is_same = self.is_password(row.secret, secret.as_ref(), stamp.key).await?;
-                    if row.is_provisioned && row.is_active && row.spec == *spec && is_same {
-                        continue;
-                    }
-                    self.write_oauth_provider(row, spec, (secret.as_ref(), stamp)).await?;
-                    self.mark_provisioned(Kind::Provider, row.id.0).await?;
-                    changes.push(format!("oauth_provider {:?} changed", spec.name));
-                }
+            let Some(row) = rows.iter().find(|r| r.spec.name == spec.name) else {
+                let id = self.insert_oauth_provider(spec, secret.as_ref(), stamp).await?;
+                self.adopt((Kind::Provider, id.0), &spec.name, "added", changes).await?;
+                continue;
+            };
+            let is_same = self.is_password(row.secret, secret.as_ref(), stamp.key).await?;
+            if row.is_provisioned && row.is_active && row.spec == *spec && is_same {
+                continue;
             }
+            self.write_oauth_provider(row, spec, (secret.as_ref(), stamp)).await?;
+            self.adopt((Kind::Provider, row.id.0), &spec.name, "changed", changes).await?;
         }
-        for row in rows.iter().filter(|r| r.is_provisioned) {
-            if !declared.providers.iter().any(|(spec, _)| spec.name == row.spec.name) {
-                self.release(Kind::Provider, row.id.0).await?;
-                changes.push(format!(
-                    "oauth_provider {:?} switched off: it left the configuration",
-                    row.spec.name
-                ));
-            }
-        }
-        Ok(())
+        let names: Vec<&str> = declared.providers.iter().map(|(spec, _)| spec.name.as_str()).collect();
+        self.switch_off(Kind::Provider, &names, changes).await.map(drop)
     }
 
     async fn provision_relays(
@@ -161,31 +149,21 @@ impl Tx {
         let rows = self.relays().await?;
         for (spec, password) in &declared.relays {
             let change = PasswordChange::from(password.clone());
-            match rows.iter().find(|r| r.spec.name == spec.name) {
-                None => {
-                    let id = self.insert_relay(spec, &change, stamp).await?;
-                    self.mark_provisioned(Kind::Relay, id.0).await?;
-                    changes.push(format!("relay {:?} added", spec.name));
-                }
-                Some(row) => {
-                    let is_same = self.is_password(row.password, password.as_ref(), stamp.key).await?;
-                    if row.is_provisioned && row.spec == *spec && is_same {
-                        continue;
-                    }
-                    let change = if is_same { PasswordChange::Keep } else { change };
-                    self.write_relay(row, spec, (&change, stamp)).await?;
-                    self.mark_provisioned(Kind::Relay, row.id.0).await?;
-                    changes.push(format!("relay {:?} changed", spec.name));
-                }
+            let Some(row) = rows.iter().find(|r| r.spec.name == spec.name) else {
+                let id = self.insert_relay(spec, &change, stamp).await?;
+                self.adopt((Kind::Relay, id.0), &spec.name, "added", changes).await?;
+                continue;
+            };
+            let is_same = self.is_password(row.password, password.as_ref(), stamp.key).await?;
+            if row.is_provisioned && row.spec == *spec && is_same {
+                continue;
             }
+            let change = if is_same { PasswordChange::Keep } else { change };
+            self.write_relay(row, spec, (&change, stamp)).await?;
+            self.adopt((Kind::Relay, row.id.0), &spec.name, "changed", changes).await?;
         }
-        for row in rows.iter().filter(|r| r.is_provisioned) {
-            if !declared.relays.iter().any(|(spec, _)| spec.name == row.spec.name) {
-                self.release(Kind::Relay, row.id.0).await?;
-                changes.push(format!("relay {:?} switched off: it left the configuration", row.spec.name));
-            }
-        }
-        Ok(())
+        let names: Vec<&str> = declared.relays.iter().map(|(spec, _)| spec.name.as_str()).collect();
+        self.switch_off(Kind::Relay, &names, changes).await.map(drop)
     }
 
     async fn provision_mailboxes(
@@ -197,31 +175,21 @@ impl Tx {
         let rows = self.mailboxes().await?;
         for (spec, password) in &declared.mailboxes {
             let change = PasswordChange::from(password.clone());
-            match rows.iter().find(|m| m.spec.name == spec.name) {
-                None => {
-                    let id = self.insert_mailbox(spec, &change, stamp).await?;
-                    self.mark_provisioned(Kind::Mailbox, id.0).await?;
-                    changes.push(format!("mailbox {:?} added", spec.name));
-                }
-                Some(row) => {
-                    let is_same = self.is_password(row.password, password.as_ref(), stamp.key).await?;
-                    if row.is_provisioned && row.spec == *spec && is_same {
-                        continue;
-                    }
-                    let change = if is_same { PasswordChange::Keep } else { change };
-                    self.write_mailbox(row, spec, (&change, stamp)).await?;
-                    self.mark_provisioned(Kind::Mailbox, row.id.0).await?;
-                    changes.push(format!("mailbox {:?} changed", spec.name));
-                }
+            let Some(row) = rows.iter().find(|m| m.spec.name == spec.name) else {
+                let id = self.insert_mailbox(spec, &change, stamp).await?;
+                self.adopt((Kind::Mailbox, id.0), &spec.name, "added", changes).await?;
+                continue;
+            };
+            let is_same = self.is_password(row.password, password.as_ref(), stamp.key).await?;
+            if row.is_provisioned && row.spec == *spec && is_same {
+                continue;
             }
+            let change = if is_same { PasswordChange::Keep } else { change };
+            self.write_mailbox(row, spec, (&change, stamp)).await?;
+            self.adopt((Kind::Mailbox, row.id.0), &spec.name, "changed", changes).await?;
         }
-        for row in rows.iter().filter(|m| m.is_provisioned) {
-            if !declared.mailboxes.iter().any(|(spec, _)| spec.name == row.spec.name) {
-                self.release(Kind::Mailbox, row.id.0).await?;
-                changes.push(format!("mailbox {:?} switched off: it left the configuration", row.spec.name));
-            }
-        }
-        Ok(())
+        let names: Vec<&str> = declared.mailboxes.iter().map(|(spec, _)| spec.name.as_str()).collect();
+        self.switch_off(Kind::Mailbox, &names, changes).await.map(drop)
     }
 
     async fn provision_types(
@@ -232,27 +200,18 @@ impl Tx {
     ) -> Result<(), Error> {
         let rows = self.types().await?;
         for spec in &declared.types {
-            match rows.iter().find(|t| t.spec.name == spec.name) {
-                None => {
-                    let id = self.insert_type(spec, stamp).await?;
-                    self.mark_provisioned(Kind::Type, id.0).await?;
-                    changes.push(format!("type {:?} added", spec.name));
-                }
-                Some(row) if row.is_provisioned && row.spec == *spec => {}
+            let (id, what) = match rows.iter().find(|t| t.spec.name == spec.name) {
+                None => (self.insert_type(spec, stamp).await?, "added"),
+                Some(row) if row.is_provisioned && row.spec == *spec => continue,
                 Some(row) => {
                     self.write_type(row.id, spec).await?;
-                    self.mark_provisioned(Kind::Type, row.id.0).await?;
-                    changes.push(format!("type {:?} changed", spec.name));
+                    (row.id, "changed")
                 }
-            }
+            };
+            self.adopt((Kind::Type, id.0), &spec.name, what, changes).await?;
         }
-        for row in rows.iter().filter(|t| t.is_provisioned) {
-            if !declared.types.iter().any(|spec| spec.name == row.spec.name) {
-                self.release(Kind::Type, row.id.0).await?;
-                changes.push(format!("type {:?} switched off: it left the configuration", row.spec.name));
-            }
-        }
-        Ok(())
+        let names: Vec<&str> = declared.types.iter().map(|spec| spec.name.as_str()).collect();
+        self.switch_off(Kind::Type, &names, changes).await.map(drop)
     }
 
     async fn provision_accounts(
@@ -273,17 +232,13 @@ impl Tx {
                     row.id
                 }
             };
-            self.mark_provisioned(Kind::Account, id.0).await?;
-            changes.push(format!("account {:?} laid down", spec.login));
+            self.adopt((Kind::Account, id.0), &spec.login, "laid down", changes).await?;
             changed.push((id, spec));
         }
-        for row in rows.iter().filter(|a| a.is_provisioned) {
-            if !declared.accounts.iter().any(|spec| spec.login == row.spec.login) {
-                self.release(Kind::Account, row.id.0).await?;
-                // An address may go on to another account.
-                self.forget_addresses(row.id).await?;
-                changes.push(format!("account {:?} switched off: it left the configuration", row.spec.login));
-            }
+        let logins: Vec<&str> = declared.accounts.iter().map(|spec| spec.login.as_str()).collect();
+        for id in self.switch_off(Kind::Account, &logins, changes).await? {
+            // An address may go on to another account.
+            self.forget_addresses(AccountId(id)).await?;
         }
         for (id, spec) in changed {
             self.write_addresses(id, spec).await?;
@@ -291,10 +246,36 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks a row as one of the configuration file.
-    async fn mark_provisioned(&mut self, kind: Kind, id: i64) -> Result<(), Error> {
+    /// A row is the configuration file's from now on.
+    async fn adopt(
+        &mut self,
+        (kind, id): (Kind, i64),
+        name: &str,
+        what: &str,
+        changes: &mut Vec<String>,
+    ) -> Result<(), Error> {
         let sql = format!("UPDATE {} SET provisioned = 1 WHERE id = $1", kind.table());
-        self.execute(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id)).await.map(drop)
+        self.execute(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;
+        changes.push(format!("{} {name:?} {what}", kind.word()));
+        Ok(())
+    }
+
+    /// Switches off what has left the configuration file; gives the ids.
+    async fn switch_off(
+        &mut self,
+        kind: Kind,
+        declared: &[&str],
+        changes: &mut Vec<String>,
+    ) -> Result<Vec<i64>, Error> {
+        let mut switched_off = vec![];
+        for (id, name) in self.provisioned(kind).await? {
+            if !declared.contains(&name.as_str()) {
+                self.release(kind, id).await?;
+                changes.push(format!("{} {name:?} switched off: it left the configuration", kind.word()));
+                switched_off.push(id);
+            }
+        }
+        Ok(switched_off)
     }
 }
 

@@ -83,17 +83,13 @@ impl Tx {
         spec: &RelaySpec,
         (password, stamp): (&PasswordChange, &Stamp<'_>),
     ) -> Result<(), Error> {
-        self.lock_settings().await?;
-        self.head(Kind::Relay, id.0).await?.require(Kind::Relay, version)?;
+        self.begin_edit(Kind::Relay, id.0, version).await?;
         let row = self.relay(id).await?;
         self.write_relay(&row, spec, (password, stamp)).await
     }
 
     pub async fn delete_relay(&mut self, id: RelayId, version: i64) -> Result<(), Error> {
-        self.lock_settings().await?;
-        let head = self.head(Kind::Relay, id.0).await?;
-        head.require(Kind::Relay, version)?;
-        self.require_unused(Kind::Relay, id.0, &head.name).await?;
+        self.begin_delete(Kind::Relay, id.0, version).await?;
         let password = self.relay(id).await?.password;
         self.delete_grant_of("relay", id.0).await?;
         self.execute(sqlx::query("DELETE FROM relay WHERE id = $1").bind(id.0)).await?;

@@ -63,15 +63,15 @@ impl Kind {
 }
 
 /// A row as far as every kind has it.
-pub(super) struct Head {
-    pub(super) name: String,
-    pub(super) is_provisioned: bool,
-    pub(super) version: i64,
+struct Head {
+    name: String,
+    is_provisioned: bool,
+    version: i64,
 }
 
 impl Head {
     /// Refuses a row of the configuration file, and one that is not as its editor saw it.
-    pub(super) fn require(&self, kind: Kind, version: i64) -> Result<(), Error> {
+    fn require(&self, kind: Kind, version: i64) -> Result<(), Error> {
         if self.is_provisioned {
             return Err(Error::ReadOnly(format!("{} {:?}", kind.word(), self.name)));
         }
@@ -89,6 +89,20 @@ impl Tx {
         self.execute(query).await.map(drop)
     }
 
+    /// Refuses to edit what the editor has not seen as `version`, or what is read-only. Until the commit nobody else edits.
+    pub(super) async fn begin_edit(&mut self, kind: Kind, id: i64, version: i64) -> Result<(), Error> {
+        self.lock_settings().await?;
+        self.head(kind, id).await?.require(kind, version)
+    }
+
+    /// The same before a row is deleted; refused as well where others refer to it.
+    pub(super) async fn begin_delete(&mut self, kind: Kind, id: i64, version: i64) -> Result<(), Error> {
+        self.lock_settings().await?;
+        let head = self.head(kind, id).await?;
+        head.require(kind, version)?;
+        self.require_unused(kind, id, &head.name).await
+    }
+
     /// The id of the row that a person names, by its name or as `7` or `#7`.
     pub(super) async fn find_setting(&mut self, kind: Kind, named: &str) -> Result<i64, Error> {
         let sql = format!("SELECT id FROM {} WHERE {} = $1 OR id = $2", kind.table(), kind.name_column());
@@ -99,7 +113,7 @@ impl Tx {
         Reader::new(&row).int()
     }
 
-    pub(super) async fn head(&mut self, kind: Kind, id: i64) -> Result<Head, Error> {
+    async fn head(&mut self, kind: Kind, id: i64) -> Result<Head, Error> {
         let columns = format!("{}, provisioned, version", kind.name_column());
         let sql = format!("SELECT {columns} FROM {} WHERE id = $1", kind.table());
         let row = self.maybe_row(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id)).await?;
@@ -120,7 +134,7 @@ impl Tx {
     }
 
     /// Refuses to let go of a row that others refer to, and says which.
-    pub(super) async fn require_unused(&mut self, kind: Kind, id: i64, name: &str) -> Result<(), Error> {
+    async fn require_unused(&mut self, kind: Kind, id: i64, name: &str) -> Result<(), Error> {
         let mut found = vec![];
         for (sql, words) in kind.dependants() {
             let row = self.row(sqlx::query(*sql).bind(id)).await?;
@@ -139,6 +153,18 @@ impl Tx {
         )))
     }
 
+    /// The rows of the configuration file: their ids and names.
+    pub(super) async fn provisioned(&mut self, kind: Kind) -> Result<Vec<(i64, String)>, Error> {
+        let (name, table) = (kind.name_column(), kind.table());
+        let sql = format!("SELECT id, {name} FROM {table} WHERE provisioned = 1 ORDER BY id");
+        let rows = self.rows(sqlx::query(sqlx::AssertSqlSafe(sql))).await?;
+        let read = |row| {
+            let mut row = Reader::new(row);
+            Ok((row.int()?, row.text()?))
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// What left the configuration file is switched off, and from then on a matter of commands.
     pub(super) async fn release(&mut self, kind: Kind, id: i64) -> Result<(), Error> {
         let sql = format!(
@@ -148,6 +174,3 @@ impl Tx {
         self.execute(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id)).await.map(drop)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -434,15 +434,6 @@ impl Tx {
         ids.reverse();
         Ok(ids)
     }
-
-    /// The newest entry of a ticket that stands for what the contact said.
-    pub async fn newest_inbound(&mut self, ticket: TicketId) -> Result<Option<LogEntryId>, Error> {
-        let query = sqlx::query(
-            "SELECT id FROM log_entry WHERE ticket_id = $1 AND kind = 'inbound' ORDER BY id DESC LIMIT 1",
-        );
-        let row = self.maybe_row(query.bind(ticket.0)).await?;
-        Ok(row.map(|r| r.try_get(0)).transpose()?.map(LogEntryId))
-    }
 }
 
 fn ticket_of(row: &AnyRow) -> Result<TicketRow, Error> {

@@ -93,17 +93,13 @@ impl Tx {
 
     /// Edits what the editor saw as `version`.
     pub async fn update_type(&mut self, id: TypeId, version: i64, spec: &TypeSpec) -> Result<(), Error> {
-        self.lock_settings().await?;
-        self.head(Kind::Type, id.0).await?.require(Kind::Type, version)?;
+        self.begin_edit(Kind::Type, id.0, version).await?;
         self.write_type(id, spec).await?;
         self.require_no_conflict().await
     }
 
     pub async fn delete_type(&mut self, id: TypeId, version: i64) -> Result<(), Error> {
-        self.lock_settings().await?;
-        let head = self.head(Kind::Type, id.0).await?;
-        head.require(Kind::Type, version)?;
-        self.require_unused(Kind::Type, id.0, &head.name).await?;
+        self.begin_delete(Kind::Type, id.0, version).await?;
         self.execute(sqlx::query("DELETE FROM type_address WHERE type_id = $1").bind(id.0)).await?;
         self.execute(sqlx::query("DELETE FROM ticket_type WHERE id = $1").bind(id.0)).await.map(drop)
     }

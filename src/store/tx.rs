@@ -59,7 +59,7 @@ pub enum Counter {
     Attempt,
     Alert,
     Secret,
-    /// Mailboxes, relays, types, accounts, groups.
+    /// Mailboxes, relays, types, accounts, applications.
     Setting,
 }
 

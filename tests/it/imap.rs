@@ -5,29 +5,17 @@ mod idle;
 mod login;
 mod oauth;
 
-use std::io::{Read as _, Seek as _};
-use std::time::Duration;
+use maildesk::intake::source::{Bytes, Handled, Item, SPOOL_FROM, Source as _};
+use maildesk::sources::ServerSettings;
+use maildesk::sources::imap::{ImapSource, examine};
 
-use maildesk::failure::{Failure, Lasting};
-use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
-use maildesk::net::{Deadlines, Login};
-use maildesk::sources::imap::{ImapSettings, ImapSource, Tls, examine};
-
-use crate::support::dovecot::{Account, Dovecot, PASSWORD, WITHOUT_MOVE, WITHOUT_MOVE_AND_UIDPLUS, dovecot};
+use crate::support::dovecot::{Account, Dovecot, WITHOUT_MOVE, WITHOUT_MOVE_AND_UIDPLUS, dovecot};
+use crate::support::source::{ids, whole};
 
 const HELLO: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n";
 
-fn settings(dovecot: &Dovecot, account: &Account) -> ImapSettings {
-    ImapSettings {
-        host: "localhost".to_owned(),
-        port: dovecot.imap,
-        tls: Tls::Plain,
-        login: Login::password(&account.user, PASSWORD),
-        folders: vec!["INBOX".to_owned()],
-        extra_roots: Some(dovecot.ca_file.clone()),
-        spool_dir: std::env::temp_dir(),
-        deadlines: Deadlines { dial: Duration::from_secs(5), ..Deadlines::USUAL },
-    }
+fn settings(dovecot: &Dovecot, account: &Account) -> ServerSettings {
+    dovecot.settings(account, dovecot.imap)
 }
 
 async fn connect(dovecot: &Dovecot, account: &Account) -> ImapSource {
@@ -36,37 +24,12 @@ async fn connect(dovecot: &Dovecot, account: &Account) -> ImapSource {
 
 /// A session at an address where the server claims to know less.
 async fn connect_at(host: &str, dovecot: &Dovecot, account: &Account) -> ImapSource {
-    let settings = ImapSettings { host: host.to_owned(), ..settings(dovecot, account) };
+    let settings = ServerSettings { host: host.to_owned(), ..settings(dovecot, account) };
     ImapSource::connect(settings).await.expect("the login works")
 }
 
 async fn list(source: &mut ImapSource) -> Vec<Item> {
     source.open("INBOX").await.expect("the inbox opens").items
-}
-
-fn ids(items: &[Item]) -> Vec<String> {
-    items.iter().map(|item| item.source_id.clone()).collect()
-}
-
-fn whole(fetched: Fetched) -> Vec<u8> {
-    match fetched.bytes {
-        Bytes::Memory(bytes) => bytes,
-        Bytes::Spool(mut file, length) => {
-            assert_eq!(file.stream_position().expect("a file"), 0, "the spool file stands at its start");
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).expect("a readable file");
-            assert_eq!(bytes.len() as u64, length);
-            bytes
-        }
-        Bytes::Gone | Bytes::Refused(_) => panic!("message {} is gone", fetched.source_id),
-    }
-}
-
-async fn refusal(settings: ImapSettings) -> Failure {
-    match ImapSource::connect(settings).await {
-        Ok(_) => panic!("the login should have failed"),
-        Err(failure) => failure,
-    }
 }
 
 #[tokio::test]
@@ -89,57 +52,6 @@ async fn mail_is_listed_in_order_and_fetched_without_a_trace() {
     assert_eq!(bodies, [&b"Subject: 4\r\n\r\nxxxx\r\n"[..], b"Subject: 0\r\n\r\n\r\n"]);
     source.close().await.expect("LOGOUT");
     assert!(account.files("").iter().all(|file| !file.contains('S')), "{:?}", account.files(""));
-}
-
-#[tokio::test]
-async fn every_tls_mode_works() {
-    let Some(dovecot) = dovecot() else { return };
-    let account = dovecot.account();
-    account.deliver(HELLO);
-    for (tls, port) in [(Tls::Plain, dovecot.imap), (Tls::StartTls, dovecot.imap), (Tls::Tls, dovecot.imaps)]
-    {
-        let settings = ImapSettings { tls, port, ..settings(dovecot, &account) };
-        let mut source = ImapSource::connect(settings).await.expect("the login works");
-        assert_eq!(list(&mut source).await.len(), 1, "{tls:?}");
-        source.close().await.expect("LOGOUT");
-    }
-}
-
-#[tokio::test]
-async fn an_untrusted_certificate_is_refused_with_advice() {
-    let Some(dovecot) = dovecot() else { return };
-    let base = ImapSettings { tls: Tls::Tls, port: dovecot.imaps, ..settings(dovecot, &dovecot.account()) };
-    let failure = refusal(ImapSettings { extra_roots: None, ..base.clone() }).await;
-    assert!(failure.words.contains("unknown CA: install that CA"), "{failure}");
-    let failure = refusal(ImapSettings { host: "127.0.0.1".to_owned(), ..base.clone() }).await;
-    assert!(failure.words.contains("not for 127.0.0.1 but for localhost"), "{failure}");
-    let failure = refusal(ImapSettings { port: dovecot.imap, ..base }).await;
-    assert!(failure.words.contains("does not speak TLS on this port"), "{failure}");
-}
-
-#[tokio::test]
-async fn a_wrong_password_is_named_and_not_shown() {
-    let Some(dovecot) = dovecot() else { return };
-    let account = dovecot.account();
-    let wrong =
-        ImapSettings { login: Login::password(&account.user, "hunter2"), ..settings(dovecot, &account) };
-    assert!(!format!("{wrong:?}").contains("hunter2"));
-    let failure = refusal(wrong).await;
-    assert_eq!(failure.lasting, Lasting::Permanent);
-    assert!(failure.words.contains(&account.user) && failure.words.contains("check user name and password"));
-    assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
-}
-
-#[tokio::test]
-async fn unreachable_servers_are_told_apart() {
-    let Some(dovecot) = dovecot() else { return };
-    let base = settings(dovecot, &dovecot.account());
-    let closed = refusal(ImapSettings { port: 1, ..base.clone() }).await;
-    assert!(closed.words.contains("refuses the connection: check the port"), "{closed}");
-    let unknown = refusal(ImapSettings { host: "no-such-host.invalid".to_owned(), ..base.clone() }).await;
-    assert!(unknown.words.contains("no-such-host.invalid") && unknown.words.contains("DNS"), "{unknown}");
-    let pop3 = refusal(ImapSettings { port: dovecot.pop3, ..base }).await;
-    assert!(pop3.words.contains("not an IMAP server"), "{pop3}");
 }
 
 #[tokio::test]
@@ -301,7 +213,7 @@ async fn folders_have_names_in_any_script() {
     let account = dovecot.account();
     account.make_folder("&U,BTFw-");
     let names = vec!["INBOX".to_owned(), "台北".to_owned(), "no \"such\" folder".to_owned()];
-    let settings = ImapSettings { folders: names.clone(), ..settings(dovecot, &account) };
+    let settings = ServerSettings { folders: names.clone(), ..settings(dovecot, &account) };
     let mut source = ImapSource::connect(settings.clone()).await.expect("the login works");
     assert_eq!(source.folders(), names);
     assert!(source.open("台北").await.expect("the folder opens").items.is_empty());

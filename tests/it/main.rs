@@ -36,6 +36,7 @@ mod outbound;
 mod pages;
 mod pop3;
 mod program;
+mod reach;
 mod replay;
 mod scanner;
 mod scheduler;

@@ -197,9 +197,10 @@ fn a_desk_moves_only_where_none_is() {
     let said = run_moving(&old, &["--to", &url]);
     assert!(said.code == Some(65) && said.stderr.contains("name an empty database"), "{said:?}");
     old.run(&["ticket", "list"]).ok();
-    let other = format!("sqlite:{}", old.folder.path().join("other.db").display());
-    let said = run_moving(&old, &["--to", &other]);
+    let other = old.folder.path().join("other.db");
+    let said = run_moving(&old, &["--to", &format!("sqlite:{}", other.display())]);
     assert!(said.code == Some(65) && said.stderr.contains("`maildesk backup`"), "{said:?}");
+    assert!(!other.exists(), "a refusal makes no file");
     let said = run_moving(&old, &["--undo"]);
     assert!(said.code == Some(65) && said.stderr.contains("has not moved"), "{said:?}");
     let said = run_moving(&old, &[]);

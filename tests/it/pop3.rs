@@ -7,30 +7,18 @@ mod login;
 mod oauth;
 mod operator;
 
-use std::io::Read as _;
-use std::time::Duration;
+use maildesk::failure::Lasting;
+use maildesk::intake::source::{Bytes, Handled, Item, SPOOL_FROM, Source as _};
+use maildesk::sources::ServerSettings;
+use maildesk::sources::pop3::{Pop3Source, examine};
 
-use maildesk::failure::{Failure, Lasting};
-use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
-use maildesk::net::{Deadlines, Login};
-use maildesk::sources::Tls;
-use maildesk::sources::pop3::{Pop3Settings, Pop3Source, examine};
-
-use crate::support::dovecot::{Account, Dovecot, PASSWORD, WITH_POP3_LOCK, dovecot};
+use crate::support::dovecot::{Account, Dovecot, WITH_POP3_LOCK, dovecot};
+use crate::support::source::{ids, refusal, whole};
 
 const HELLO: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n";
 
-fn settings(dovecot: &Dovecot, account: &Account) -> Pop3Settings {
-    Pop3Settings {
-        host: "localhost".to_owned(),
-        port: dovecot.pop3,
-        tls: Tls::Plain,
-        login: Login::password(&account.user, PASSWORD),
-        extra_roots: Some(dovecot.ca_file.clone()),
-        spool_dir: std::env::temp_dir(),
-        deadlines: Deadlines { dial: Duration::from_secs(5), ..Deadlines::USUAL },
-        under: None,
-    }
+fn settings(dovecot: &Dovecot, account: &Account) -> ServerSettings {
+    dovecot.settings(account, dovecot.pop3)
 }
 
 async fn connect(dovecot: &Dovecot, account: &Account) -> Pop3Source {
@@ -39,30 +27,6 @@ async fn connect(dovecot: &Dovecot, account: &Account) -> Pop3Source {
 
 async fn list(source: &mut Pop3Source) -> Vec<Item> {
     source.open("").await.expect("the mailbox opens").items
-}
-
-fn ids(items: &[Item]) -> Vec<String> {
-    items.iter().map(|item| item.source_id.clone()).collect()
-}
-
-fn whole(fetched: Fetched) -> Vec<u8> {
-    match fetched.bytes {
-        Bytes::Memory(bytes) => bytes,
-        Bytes::Spool(mut file, length) => {
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).expect("a readable file");
-            assert_eq!(bytes.len() as u64, length);
-            bytes
-        }
-        Bytes::Gone | Bytes::Refused(_) => panic!("message {} is gone", fetched.source_id),
-    }
-}
-
-async fn refusal(settings: Pop3Settings) -> Failure {
-    match Pop3Source::connect(settings).await {
-        Ok(_) => panic!("the login should have failed"),
-        Err(failure) => failure,
-    }
 }
 
 #[tokio::test]
@@ -88,58 +52,6 @@ async fn mail_is_listed_in_order_and_fetched_in_any_order() {
     source.close().await.expect("QUIT");
     // The same ids in the next session.
     assert_eq!(list(&mut connect(dovecot, &account).await).await, listing.items);
-}
-
-#[tokio::test]
-async fn every_tls_mode_works() {
-    let Some(dovecot) = dovecot() else { return };
-    let account = dovecot.account();
-    account.deliver(HELLO);
-    for (tls, port) in [(Tls::Plain, dovecot.pop3), (Tls::StartTls, dovecot.pop3), (Tls::Tls, dovecot.pop3s)]
-    {
-        let settings = Pop3Settings { tls, port, ..settings(dovecot, &account) };
-        let mut source = Pop3Source::connect(settings).await.expect("the login works");
-        assert_eq!(list(&mut source).await.len(), 1, "{tls:?}");
-        source.close().await.expect("QUIT");
-    }
-}
-
-#[tokio::test]
-async fn an_untrusted_certificate_is_refused_with_advice() {
-    let Some(dovecot) = dovecot() else { return };
-    let base = Pop3Settings { tls: Tls::Tls, port: dovecot.pop3s, ..settings(dovecot, &dovecot.account()) };
-    let failure = refusal(Pop3Settings { extra_roots: None, ..base.clone() }).await;
-    assert!(failure.words.contains("unknown CA: install that CA"), "{failure}");
-    let failure = refusal(Pop3Settings { host: "127.0.0.1".to_owned(), ..base.clone() }).await;
-    assert!(failure.words.contains("not for 127.0.0.1 but for localhost"), "{failure}");
-    let failure = refusal(Pop3Settings { port: dovecot.pop3, ..base }).await;
-    assert!(failure.words.contains("does not speak TLS on this port"), "{failure}");
-}
-
-#[tokio::test]
-async fn a_wrong_password_is_named_and_not_shown() {
-    let Some(dovecot) = dovecot() else { return };
-    let account = dovecot.account();
-    let wrong =
-        Pop3Settings { login: Login::password(&account.user, "hunter2"), ..settings(dovecot, &account) };
-    assert!(!format!("{wrong:?}").contains("hunter2"));
-    let failure = refusal(wrong).await;
-    assert_eq!(failure.lasting, Lasting::Permanent);
-    assert!(failure.words.contains("-ERR [AUTH] Authentication failed."), "{failure}");
-    assert!(failure.words.contains(&account.user) && failure.words.contains("check user name and password"));
-    assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
-}
-
-#[tokio::test]
-async fn unreachable_and_other_servers_are_told_apart() {
-    let Some(dovecot) = dovecot() else { return };
-    let base = settings(dovecot, &dovecot.account());
-    let closed = refusal(Pop3Settings { port: 1, ..base.clone() }).await;
-    assert!(closed.words.contains("refuses the connection: check the port"), "{closed}");
-    let unknown = refusal(Pop3Settings { host: "no-such-host.invalid".to_owned(), ..base.clone() }).await;
-    assert!(unknown.words.contains("no-such-host.invalid") && unknown.words.contains("DNS"), "{unknown}");
-    let imap = refusal(Pop3Settings { port: dovecot.imap, ..base }).await;
-    assert!(imap.words.contains("not a POP3 server, it says \"* OK"), "{imap}");
 }
 
 #[tokio::test]
@@ -252,10 +164,10 @@ async fn a_session_held_by_another_client_is_told_as_such() {
     let Some(dovecot) = dovecot() else { return };
     let account = dovecot.account();
     account.deliver(HELLO);
-    let locked = Pop3Settings { host: WITH_POP3_LOCK.to_owned(), ..settings(dovecot, &account) };
+    let locked = ServerSettings { host: WITH_POP3_LOCK.to_owned(), ..settings(dovecot, &account) };
     let other = Pop3Source::connect(locked.clone()).await.expect("the first comes in");
     // Dovecot waits some seconds for the other to end.
-    let failure = refusal(locked.clone()).await;
+    let failure = refusal(Pop3Source::connect(locked.clone()).await);
     assert!(failure.is_temporary(), "{failure:?}");
     assert!(failure.words.contains("another client has the mailbox of"), "{failure}");
     assert!(failure.words.contains("-ERR [IN-USE] Mailbox is locked by another POP3 session"), "{failure}");

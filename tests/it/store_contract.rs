@@ -2,7 +2,8 @@
 //!
 //! A scenario is written once and runs on both engines (`on_both!`), each on a fresh, empty database. What it asserts is
 //! what callers lean on: what is there afterwards, what is refused, what two at a time may do. One file a table or
-//! question, as in `src/store`. The last test reads the sources, so that no function of the store is forgotten here.
+//! question, as in `src/store`. The last tests read the sources: no function of the store is forgotten here, and none is
+//! there that only this contract calls.
 
 #[macro_use]
 mod world;
@@ -26,6 +27,7 @@ mod listing;
 mod oauth;
 mod opening;
 mod outbox;
+mod provisioning;
 mod queues;
 mod raw;
 mod refusals;
@@ -55,10 +57,13 @@ const NEED_NO_CALL: &[(&str, &str)] = &[
     ("held", CLUSTER),
     ("restore_as_it_stands", CLUSTER),
     ("move_to", MOVING),
+    ("connect_target", MOVING),
     ("stay", MOVING),
     ("require_ready", MOVING),
     ("take_waits_back", "tests/it/failures/clock.rs, on both stores"),
 ];
+/// What a command that is being built will call.
+const AHEAD_OF_THE_PROGRAM: &[&str] = &["journal_from"];
 const CLUSTER: &str = "tests/it/failures/cluster.rs, with failovers of a real PostgreSQL";
 const MOVING: &str = "tests/it/moving.rs, with the real program";
 const SILENCE: &str = "tests/it/failures/told.rs, on both stores, through weeks of mail";
@@ -84,6 +89,19 @@ fn every_function_of_the_store_is_called_by_the_contract() {
     assert!(forgotten.is_empty(), "never called in tests/it/store_contract:\n{}", forgotten.join("\n"));
     for (name, why) in NEED_NO_CALL {
         assert!(!why.is_empty() && !contract.contains(&format!(".{name}(")), "{name} need not be allowed");
+    }
+}
+
+#[test]
+fn every_function_of_the_store_is_called_by_the_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program: String = texts(&root.join("src")).into_iter().map(|(_, text)| text).collect();
+    for (file, text) in texts(&root.join("src/store")) {
+        for name in public_functions(&text) {
+            let is_called = [".", "::"].iter().any(|before| program.contains(&format!("{before}{name}(")));
+            let is_awaited = AHEAD_OF_THE_PROGRAM.contains(&name);
+            assert!(is_called || is_awaited, "nothing in src calls {name} of {}", file.display());
+        }
     }
 }
 

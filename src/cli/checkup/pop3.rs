@@ -4,13 +4,14 @@ use super::{Checkup, DEADLINE, SHORT, clear_text, in_time, signed_in};
 use crate::cli::Context;
 use crate::config::{Auth, MailboxSpec};
 use crate::failure::Failure;
-use crate::sources::pop3::{self, Pop3Settings, Report};
+use crate::sources::ServerSettings;
+use crate::sources::pop3::{self, Report};
 use crate::store::MailboxRow;
 
 /// Logs in and looks, changes nothing.
 pub async fn examine(row: &MailboxRow, context: &Context) -> Result<Report, Failure> {
-    let settings = context.works.pop3_settings(row).await?;
-    in_time(pop3::examine(Pop3Settings { deadlines: SHORT, ..settings }), DEADLINE).await
+    let settings = context.works.server_settings(row).await?;
+    in_time(pop3::examine(ServerSettings { deadlines: SHORT, ..settings }), DEADLINE).await
 }
 
 /// What its answers mean.

@@ -2,8 +2,9 @@
 
 use super::command::Command;
 use super::list::select;
-use super::{ImapSettings, login};
+use super::login;
 use crate::failure::Failure;
+use crate::sources::ServerSettings;
 
 /// What the server said.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -29,7 +30,7 @@ pub struct FolderReport {
 }
 
 /// Logs in and looks at each folder, with EXAMINE, which leaves no trace.
-pub async fn examine(settings: ImapSettings) -> Result<Report, Failure> {
+pub async fn examine(settings: ServerSettings) -> Result<Report, Failure> {
     let (mut wire, greeting) = login::log_in(&settings).await?;
     let mut folders = Vec::new();
     for name in &settings.folders {

@@ -2,31 +2,23 @@
 //!
 //! They go out in the clear only when the settings ask for a connection without TLS.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::command::{Command, quoted};
 use super::wire::{Greeting, Wire};
-use super::{ImapSettings, Tls};
 use crate::failure::{Failure, Kind, Step};
 use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
-use crate::net::{self, Bearer, Proof, Stream};
+use crate::net::{Bearer, Proof, Stream};
+use crate::sources::{ServerSettings, Tls};
 
 /// RFC 2683 §3.2.1.5: servers should take command lines of 8000 octets. A longer token waits for the server's go.
 const LINE_LIMIT: usize = 7000;
 
 /// The session and the server's greeting.
-pub(super) async fn log_in(settings: &ImapSettings) -> Result<(Wire, String), Failure> {
+pub(super) async fn log_in(settings: &ServerSettings) -> Result<(Wire, String), Failure> {
     settings.login.try_with(|proof| log_in_with(settings, proof)).await
 }
 
-async fn log_in_with(settings: &ImapSettings, proof: Proof) -> Result<(Wire, String), Failure> {
-    let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
-    let stream = match settings.tls {
-        Tls::Tls => wrap(tcp, settings).await?,
-        Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
-    };
-    let mut wire = Wire::new(stream, settings.deadlines);
+async fn log_in_with(settings: &ServerSettings, proof: Proof) -> Result<(Wire, String), Failure> {
+    let mut wire = Wire::new(settings.dial().await?, settings.deadlines);
     wire.secrets = secrets(&proof, settings);
     wire.leave_at = proof.leave_at();
     let greeting = greet(&mut wire, settings.tls).await?;
@@ -52,11 +44,6 @@ async fn log_in_with(settings: &ImapSettings, proof: Proof) -> Result<(Wire, Str
         return Err(not_imap());
     };
     Ok((wire, words))
-}
-
-async fn wrap(tcp: tokio::net::TcpStream, settings: &ImapSettings) -> Result<Stream, Failure> {
-    let roots = settings.extra_roots.as_deref();
-    net::tls::wrap(tcp, &settings.host, roots, settings.deadlines.handshake).await
 }
 
 async fn greet(wire: &mut Wire, tls: Tls) -> Result<Greeting, Failure> {
@@ -89,7 +76,7 @@ fn not_imap() -> Failure {
 }
 
 /// RFC 3501 §6.2.1, RFC 2595.
-async fn start_tls(mut wire: Wire, settings: &ImapSettings) -> Result<Wire, Failure> {
+async fn start_tls(mut wire: Wire, settings: &ServerSettings) -> Result<Wire, Failure> {
     wire.tell(Command::new("CAPABILITY")).await?;
     if !wire.capabilities.has("STARTTLS") {
         return Err(Failure::temporary(
@@ -106,7 +93,7 @@ async fn start_tls(mut wire: Wire, settings: &ImapSettings) -> Result<Wire, Fail
         return Err(Failure::permanent("STARTTLS under TLS"));
     };
     // A new wire: what was said before TLS, capabilities too, anyone may have said.
-    let mut wire = Wire::new(wrap(tcp, settings).await?, settings.deadlines);
+    let mut wire = Wire::new(settings.wrap(tcp).await?, settings.deadlines);
     wire.secrets = secrets;
     Ok(wire)
 }
@@ -123,7 +110,7 @@ async fn by_password(wire: &mut Wire, (user, password): (&str, &str), tls: Tls) 
     let (command, way) = match (can_login, can_plain) {
         (true, false) => (login(user, password), "LOGIN"),
         (true, true) if is_ascii => (login(user, password), "LOGIN"),
-        (_, true) => (Command::new("AUTHENTICATE PLAIN").then_line(&plain(user, password)), "PLAIN"),
+        (_, true) => (Command::new("AUTHENTICATE PLAIN").then_line(&sasl::plain(user, password)), "PLAIN"),
         (false, false) => {
             return Err(Failure::temporary(match tls {
                 Tls::Plain => {
@@ -153,7 +140,7 @@ async fn by_password(wire: &mut Wire, (user, password): (&str, &str), tls: Tls) 
     Err(failure.said(Step::Login, &reply.words))
 }
 
-async fn by_token(wire: &mut Wire, bearer: &Bearer, settings: &ImapSettings) -> Result<(), Failure> {
+async fn by_token(wire: &mut Wire, bearer: &Bearer, settings: &ServerSettings) -> Result<(), Failure> {
     let offered = std::mem::take(&mut wire.capabilities);
     let mut mechanisms =
         Mechanism::offered(|name| offered.has(&format!("AUTH={name}"))).into_iter().peekable();
@@ -187,17 +174,12 @@ fn login(user: &str, password: &str) -> Command {
     Command::new("LOGIN").string(user).string(password)
 }
 
-/// RFC 4616: authorisation identity (none), user, password.
-fn plain(user: &str, password: &str) -> String {
-    STANDARD.encode(format!("\0{user}\0{password}"))
-}
-
 /// Password or token as it may be written on the wire, and so echoed by it.
-fn secrets(proof: &Proof, settings: &ImapSettings) -> Vec<String> {
+fn secrets(proof: &Proof, settings: &ServerSettings) -> Vec<String> {
     match proof {
         Proof::Password { user, password } => {
             let password = password.expose();
-            vec![plain(user, password), quoted(password), password.to_owned()]
+            vec![sasl::plain(user, password), quoted(password), password.to_owned()]
         }
         Proof::Token(bearer) => sasl::secrets(bearer, &settings.host, settings.port),
     }

@@ -26,30 +26,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use super::Tls;
 pub use examine::{FolderReport, Report, examine};
 pub use rights::{Rights, rights};
 
 use self::command::Command;
 use self::wire::Wire;
+use super::ServerSettings;
 use crate::failure::{Failure, Kind};
 use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, Peeked, Source};
-use crate::net::{Deadlines, Login};
-
-#[derive(Clone, Debug)]
-pub struct ImapSettings {
-    pub host: String,
-    pub port: u16,
-    pub tls: Tls,
-    pub login: Login,
-    /// In clear text, as a person names them; read in this order.
-    pub folders: Vec<String>,
-    /// A PEM file of CAs trusted beside the system's.
-    pub extra_roots: Option<PathBuf>,
-    /// Where large messages lie while they are taken in.
-    pub spool_dir: PathBuf,
-    pub deadlines: Deadlines,
-}
 
 /// A session that is logged in.
 pub struct ImapSource {
@@ -67,9 +51,9 @@ pub struct ImapSource {
 }
 
 impl ImapSource {
-    pub async fn connect(settings: ImapSettings) -> Result<ImapSource, Failure> {
+    pub async fn connect(settings: ServerSettings) -> Result<ImapSource, Failure> {
         let (wire, _) = login::log_in(&settings).await?;
-        let ImapSettings { folders, spool_dir, .. } = settings;
+        let ServerSettings { folders, spool_dir, .. } = settings;
         let (open, half_removed) = (String::new(), Vec::new());
         Ok(ImapSource { wire, is_read_only: false, folders, spool_dir, open, half_removed, reached: None })
     }

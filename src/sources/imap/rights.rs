@@ -7,8 +7,9 @@ use async_imap::imap_proto::{Response, ResponseCode};
 use super::command::Command;
 use super::list::select;
 use super::wire::Wire;
-use super::{ImapSettings, login, utf7};
+use super::{login, utf7};
 use crate::failure::Failure;
+use crate::sources::ServerSettings;
 
 /// What the server lets us do.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +24,7 @@ pub struct Rights {
 
 /// `wants_delete`: messages are removed from the folders, not only marked.
 pub async fn rights(
-    settings: ImapSettings,
+    settings: ServerSettings,
     wants_delete: bool,
     move_to: Option<&str>,
 ) -> Result<Rights, Failure> {

@@ -1,8 +1,9 @@
 //! A look at a server for `doctor` and the connection test: sign in, ask, change nothing.
 
 use super::session::Command;
-use super::{Pop3Settings, list, login};
+use super::{list, login};
 use crate::failure::Failure;
+use crate::sources::ServerSettings;
 
 /// What the server said.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -23,7 +24,7 @@ pub struct Report {
 }
 
 /// Signs in and lists; nothing is fetched or deleted.
-pub async fn examine(settings: Pop3Settings) -> Result<Report, Failure> {
+pub async fn examine(settings: ServerSettings) -> Result<Report, Failure> {
     let (mut session, greeting) = login::log_in(&settings).await?;
     let messages = list::messages(&mut session).await?;
     let listed = list::list(&mut session).await;

@@ -3,32 +3,23 @@
 //! They go out in the clear only when the settings ask for a connection without TLS, and a password once a session:
 //! servers count failed tries.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::Pop3Settings;
 use super::session::{Command, Session};
 use super::wire::{Capabilities, code};
 use crate::failure::Failure;
 use crate::net::sasl::{self, CANCEL, Challenge, Mechanism, Refusal};
-use crate::net::{self, Bearer, Proof, Stream};
-use crate::sources::Tls;
+use crate::net::{Bearer, Proof, Stream};
+use crate::sources::{ServerSettings, Tls};
 
 /// RFC 2449 §4: the longest command, its end included.
 const COMMAND_LIMIT: usize = 255;
 
 /// The session and the server's greeting.
-pub(super) async fn log_in(settings: &Pop3Settings) -> Result<(Session, String), Failure> {
+pub(super) async fn log_in(settings: &ServerSettings) -> Result<(Session, String), Failure> {
     settings.login.try_with(|proof| log_in_with(settings, proof)).await
 }
 
-async fn log_in_with(settings: &Pop3Settings, proof: Proof) -> Result<(Session, String), Failure> {
-    let tcp = net::dial(&settings.host, settings.port, settings.deadlines.dial).await?;
-    let stream = match settings.tls {
-        Tls::Tls => wrap(tcp, settings).await?,
-        Tls::StartTls | Tls::Plain => Stream::Plain(tcp),
-    };
-    let mut session = Session::new(stream, settings.deadlines);
+async fn log_in_with(settings: &ServerSettings, proof: Proof) -> Result<(Session, String), Failure> {
+    let mut session = Session::new(settings.dial().await?, settings.deadlines);
     session.secrets = secrets(&proof, settings);
     let greeting = greet(&mut session, settings.tls).await?;
     ask_capabilities(&mut session).await?;
@@ -47,11 +38,6 @@ async fn log_in_with(settings: &Pop3Settings, proof: Proof) -> Result<(Session, 
         ask_capabilities(&mut session).await?;
     }
     Ok((session, greeting))
-}
-
-async fn wrap(tcp: tokio::net::TcpStream, settings: &Pop3Settings) -> Result<Stream, Failure> {
-    let roots = settings.extra_roots.as_deref();
-    net::tls::wrap(tcp, &settings.host, roots, settings.deadlines.handshake).await
 }
 
 async fn greet(session: &mut Session, tls: Tls) -> Result<String, Failure> {
@@ -86,7 +72,7 @@ async fn ask_capabilities(session: &mut Session) -> Result<(), Failure> {
 }
 
 /// RFC 2595 §4.
-async fn start_tls(mut session: Session, settings: &Pop3Settings) -> Result<Session, Failure> {
+async fn start_tls(mut session: Session, settings: &ServerSettings) -> Result<Session, Failure> {
     if session.capabilities.as_ref().is_some_and(|c| !c.has("STLS")) {
         return Err(Failure::temporary(
             "the server does not offer STLS: use its TLS port, or ask for a connection in the clear",
@@ -98,7 +84,7 @@ async fn start_tls(mut session: Session, settings: &Pop3Settings) -> Result<Sess
         return Err(Failure::permanent("STLS under TLS"));
     };
     // A new session: what was said before TLS, capabilities too, anyone may have said.
-    let mut session = Session::new(wrap(tcp, settings).await?, settings.deadlines);
+    let mut session = Session::new(settings.wrap(tcp).await?, settings.deadlines);
     session.secrets = secrets;
     Ok(session)
 }
@@ -120,7 +106,7 @@ async fn by_password(session: &mut Session, (user, password): (&str, &str), tls:
         (true, true) if fits_user => by_user(session, user, password).await,
         (_, true) => {
             session.signed_in_by = "PLAIN";
-            let reply = session.ask(sasl("PLAIN", &plain(user, password))).await?;
+            let reply = session.ask(sasl("PLAIN", &sasl::plain(user, password))).await?;
             signed_in(user, reply.is_ok, &reply.words)
         }
         (true, false) => Err(Failure::permanent("a user name or password with a line end cannot be sent")),
@@ -133,7 +119,7 @@ async fn by_password(session: &mut Session, (user, password): (&str, &str), tls:
     }
 }
 
-async fn by_token(session: &mut Session, bearer: &Bearer, settings: &Pop3Settings) -> Result<(), Failure> {
+async fn by_token(session: &mut Session, bearer: &Bearer, settings: &ServerSettings) -> Result<(), Failure> {
     let offered = session.capabilities.clone();
     let mechanisms = match &offered {
         Some(offered) => Mechanism::offered(|name| offered.has_mechanism(name)),
@@ -200,16 +186,11 @@ fn signed_in(user: &str, is_ok: bool, words: &str) -> Result<(), Failure> {
     })
 }
 
-/// RFC 4616: authorisation identity (none), user, password.
-fn plain(user: &str, password: &str) -> String {
-    STANDARD.encode(format!("\0{user}\0{password}"))
-}
-
 /// Password or token as it may be written on the wire, and so echoed by it.
-fn secrets(proof: &Proof, settings: &Pop3Settings) -> Vec<String> {
+fn secrets(proof: &Proof, settings: &ServerSettings) -> Vec<String> {
     match proof {
         Proof::Password { user, password } => {
-            vec![plain(user, password.expose()), password.expose().to_owned()]
+            vec![sasl::plain(user, password.expose()), password.expose().to_owned()]
         }
         Proof::Token(bearer) => sasl::secrets(bearer, &settings.host, settings.port),
     }

@@ -12,32 +12,14 @@ mod session;
 mod wire;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 pub use examine::{Report, examine};
 
 use self::session::{Command, Session};
-use super::Tls;
+use super::ServerSettings;
 use crate::failure::Failure;
 use crate::intake::source::{Acknowledged, Fetched, Handled, Item, Listing, SessionLimit, Source};
-use crate::net::{Deadlines, Login};
 use crate::store::Store;
-
-#[derive(Clone, Debug)]
-pub struct Pop3Settings {
-    pub host: String,
-    pub port: u16,
-    pub tls: Tls,
-    pub login: Login,
-    /// A PEM file of CAs trusted beside the system's.
-    pub extra_roots: Option<PathBuf>,
-    /// Where large messages lie while they are taken in.
-    pub spool_dir: PathBuf,
-    pub deadlines: Deadlines,
-    /// The store under the mailbox's lease, asked before a QUIT in the midst of a round: that deletes what was marked before.
-    /// `None`: nobody else can have the mailbox.
-    pub under: Option<Store>,
-}
 
 /// What a lost QUIT may cost: so many messages are marked once more, none is fetched again.
 const SESSION_LIMIT: SessionLimit = SessionLimit { messages: 500, bytes: 100_000_000 };
@@ -47,7 +29,8 @@ const AHEAD: usize = 50;
 
 /// A session that is signed in.
 pub struct Pop3Source {
-    settings: Pop3Settings,
+    settings: ServerSettings,
+    under: Option<Store>,
     session: Session,
     /// The number that each id has in this session.
     numbers: HashMap<String, u32>,
@@ -55,15 +38,20 @@ pub struct Pop3Source {
 }
 
 impl Pop3Source {
-    pub async fn connect(settings: Pop3Settings) -> Result<Pop3Source, Failure> {
+    pub async fn connect(settings: ServerSettings) -> Result<Pop3Source, Failure> {
         let (session, _) = login::log_in(&settings).await?;
-        Ok(Pop3Source { settings, session, numbers: HashMap::new(), has_deleted: false })
+        Ok(Pop3Source { settings, under: None, session, numbers: HashMap::new(), has_deleted: false })
+    }
+
+    /// The store under the mailbox's lease, asked before a QUIT in the midst of a round: that deletes what was marked before.
+    pub fn under(self, store: Store) -> Pop3Source {
+        Pop3Source { under: Some(store), ..self }
     }
 
     /// Lists anew, in a session of its own: in one session a server's list does not change. What was marked before is
     /// deleted by then.
     async fn renew(&mut self) -> Result<(), Failure> {
-        if let Some(store) = self.settings.under.as_ref().filter(|_| self.has_deleted) {
+        if let Some(store) = self.under.as_ref().filter(|_| self.has_deleted) {
             store.require_lease().await?;
         }
         self.quit().await?;

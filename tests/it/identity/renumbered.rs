@@ -42,7 +42,7 @@ impl Imap {
 
     /// Another client of the same mailbox.
     pub async fn client(&self, trial: &Trial) -> ImapSource {
-        let settings = trial.works.imap_settings(&trial.mailbox("support").await).await.expect("settings");
+        let settings = trial.works.server_settings(&trial.mailbox("support").await).await.expect("settings");
         ImapSource::connect(settings).await.expect("the login works")
     }
 }

@@ -4,14 +4,10 @@ use std::time::{Duration, Instant};
 
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, SPOOL_FROM, Source as _};
-use maildesk::net::Deadlines;
-use maildesk::net::Login;
-use maildesk::sources::imap::{ImapSettings, ImapSource, Tls, rights};
+use maildesk::sources::imap::{ImapSource, rights};
 
-use super::{ids, whole};
 use crate::support::peer::Peer;
-
-pub(super) const SECRET: &str = "hunter2";
+use crate::support::source::{ids, whole};
 
 /// What every server says before the habit shows.
 const LOGGED_IN: &str = "
@@ -27,28 +23,10 @@ const SELECTED: &str = "
     S: $tag OK [READ-WRITE] selected
 ";
 
-pub(super) fn settings(peer: &Peer) -> ImapSettings {
-    ImapSettings {
-        host: "localhost".to_owned(),
-        port: peer.port,
-        tls: Tls::Plain,
-        login: Login::password("joe", SECRET),
-        folders: vec!["INBOX".to_owned()],
-        extra_roots: None,
-        spool_dir: std::env::temp_dir(),
-        deadlines: Deadlines {
-            dial: Duration::from_secs(5),
-            handshake: Duration::from_secs(5),
-            silence: Duration::from_secs(2),
-            command: Duration::from_secs(8),
-        },
-    }
-}
-
 /// A session with a server that logs us in and then follows the script.
 async fn session(script: &str) -> (Peer, ImapSource) {
     let peer = Peer::start(&format!("{LOGGED_IN}{script}")).await;
-    let source = ImapSource::connect(settings(&peer)).await.expect("the script lets us in");
+    let source = ImapSource::connect(peer.settings()).await.expect("the script lets us in");
     (peer, source)
 }
 
@@ -122,7 +100,7 @@ async fn a_right_that_an_acl_withholds_is_named() {
         );
         async move {
             let peer = Peer::start(&script).await;
-            let found = rights(settings(&peer), wants_delete, None).await.expect("an answer");
+            let found = rights(peer.settings(), wants_delete, None).await.expect("an answer");
             peer.finish().await;
             found.refused.into_iter().map(|(_, words)| words).collect::<Vec<_>>()
         }
@@ -395,7 +373,7 @@ async fn without_uidplus_nothing_is_expunged() {
         S: $tag OK stored",
     )
     .await;
-    let mut source = ImapSource::connect(settings(&peer)).await.expect("logged in");
+    let mut source = ImapSource::connect(peer.settings()).await.expect("logged in");
     for (ids, handled) in [
         (ids(&[item(1, 0), item(2, 0)]), Handled::Delete),
         (ids(&[item(3, 0)]), Handled::Move("Done".to_owned())),

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use maildesk::intake::source::Source as _;
-use maildesk::sources::imap::{ImapSettings, ImapSource};
+use maildesk::sources::ServerSettings;
+use maildesk::sources::imap::ImapSource;
 use tokio::time::timeout;
 
-use super::habits::settings;
 use super::{HELLO, connect, list};
 use crate::support::dovecot::dovecot;
 use crate::support::peer::Peer;
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn session(listed: &str, script: &str, folders: &[&str]) -> (Peer, ImapSource) {
     let peer = Peer::start(&format!("{LOGGED_IN}{listed}{script}")).await;
     let folders = folders.iter().map(|f| (*f).to_owned()).collect();
-    let settings = ImapSettings { folders, ..settings(&peer) };
+    let settings = ServerSettings { folders, ..peer.settings() };
     let mut source = ImapSource::connect(settings).await.expect("the script lets us in");
     assert!(source.offers_idle());
     for folder in source.folders() {

@@ -1,20 +1,17 @@
 //! Bad habits of IMAP servers before the session stands: greetings, logins and STARTTLS, as scripts.
 
-use std::path::Path;
-
 use maildesk::failure::Failure;
 use maildesk::intake::source::{Handled, Source as _};
 use maildesk::net::Login;
-use maildesk::sources::imap::{ImapSettings, ImapSource, Tls};
+use maildesk::sources::ServerSettings;
+use maildesk::sources::imap::ImapSource;
 
-use super::habits::{SECRET, settings};
-use super::refusal;
-use crate::support::certs::certs;
-use crate::support::peer::Peer;
+use crate::support::peer::{Peer, SECRET};
+use crate::support::source::refusal;
 
 async fn login_refusal(script: &str) -> Failure {
     let peer = Peer::start(script).await;
-    let failure = refusal(settings(&peer)).await;
+    let failure = refusal(ImapSource::connect(peer.settings()).await);
     peer.finish().await;
     assert!(!format!("{failure} {failure:?}").contains(SECRET), "{failure}");
     failure
@@ -72,7 +69,7 @@ async fn the_password_takes_the_way_that_the_server_allows() {
             .replace("IMAP4rev1 \n", "IMAP4rev1\n"),
         )
         .await;
-        let settings = ImapSettings { login: Login::password("joe", unusual), ..settings(&peer) };
+        let settings = ServerSettings { login: Login::password("joe", unusual), ..peer.settings() };
         drop(ImapSource::connect(settings).await.expect("logged in"));
         peer.finish().await;
     }
@@ -84,12 +81,8 @@ async fn the_password_takes_the_way_that_the_server_allows() {
 async fn a_server_that_knows_us_already_is_not_told_the_password() {
     let script = "S: * PREAUTH hello joe\nC: $tag CAPABILITY\nS: * CAPABILITY IMAP4rev1\nS: $tag OK";
     let peer = Peer::start(script).await;
-    drop(ImapSource::connect(settings(&peer)).await.expect("logged in"));
+    drop(ImapSource::connect(peer.settings()).await.expect("logged in"));
     assert!(peer.finish().await.iter().all(|line| !line.contains(SECRET)));
-}
-
-fn with_start_tls(peer: &Peer, dir: &Path) -> ImapSettings {
-    ImapSettings { tls: Tls::StartTls, extra_roots: Some(certs().write_ca(dir)), ..settings(peer) }
 }
 
 #[tokio::test]
@@ -112,7 +105,7 @@ async fn nothing_said_before_starttls_counts_after_it() {
         S: $tag OK",
     )
     .await;
-    let mut source = ImapSource::connect(with_start_tls(&peer, dir.path())).await.expect("logged in");
+    let mut source = ImapSource::connect(peer.settings_with_start_tls(dir.path())).await.expect("logged in");
     let done = source.acknowledge(&["1".to_owned()], &Handled::Delete).await.expect("flagged");
     assert!(!done.words.is_empty(), "UIDPLUS came before TLS");
     drop(source);
@@ -138,7 +131,7 @@ async fn stripped_starttls_keeps_the_password_here() {
         ),
     ] {
         let peer = Peer::start(script).await;
-        let failure = refusal(with_start_tls(&peer, dir.path())).await;
+        let failure = refusal(ImapSource::connect(peer.settings_with_start_tls(dir.path())).await);
         assert!(failure.to_string().contains(words), "{failure}");
         assert!(peer.finish().await.iter().all(|line| !line.contains("LOGIN")));
     }

@@ -2,11 +2,11 @@
 //! the user someone@example.com.
 
 use maildesk::failure::{Failure, Kind};
-use maildesk::sources::imap::{ImapSettings, ImapSource};
+use maildesk::sources::ServerSettings;
+use maildesk::sources::imap::ImapSource;
 
-use super::habits::settings;
-use super::refusal;
 use crate::support::peer::Peer;
+use crate::support::source::refusal;
 use crate::support::tokens::Purse;
 
 const USER: &str = "someone@example.com";
@@ -26,14 +26,17 @@ fn greeting(capabilities: &str) -> String {
 async fn signs_in(script: &str) {
     let peer = Peer::start(&format!("{script}\nS: $tag OK [CAPABILITY IMAP4rev1] welcome")).await;
     let purse = Purse::new(USER, &["tok123"]);
-    drop(ImapSource::connect(ImapSettings { login: purse.login(), ..settings(&peer) }).await.expect(script));
+    drop(
+        ImapSource::connect(ServerSettings { login: purse.login(), ..peer.settings() }).await.expect(script),
+    );
     peer.finish().await;
     assert!(purse.refused().is_empty());
 }
 
 async fn refused(purse: &std::sync::Arc<Purse>, script: &str) -> Failure {
     let peer = Peer::start(script).await;
-    let failure = refusal(ImapSettings { login: purse.login(), ..settings(&peer) }).await;
+    let failure =
+        refusal(ImapSource::connect(ServerSettings { login: purse.login(), ..peer.settings() }).await);
     peer.finish().await;
     let all = format!("{failure} {failure:?}");
     assert!(!["tok123", "tok456", XOAUTH2, &XOAUTH2[20..]].iter().any(|s| all.contains(s)), "{all}");
@@ -76,7 +79,7 @@ async fn a_refused_token_is_followed_by_a_fresh_one_once() {
 
     let peer = Peer::start(&format!("{second}S: $tag OK [CAPABILITY IMAP4rev1] welcome")).await;
     let purse = Purse::new(USER, &["tok123", "tok456"]);
-    let settings = ImapSettings { login: purse.login(), ..settings(&peer) };
+    let settings = ServerSettings { login: purse.login(), ..peer.settings() };
     drop(ImapSource::connect(settings).await.expect("the fresh one is good"));
     peer.finish().await;
     assert_eq!(purse.refused(), [("tok123".to_owned(), told.to_owned())]);

@@ -5,15 +5,12 @@ use std::time::{Duration, Instant};
 use maildesk::failure::{Failure, Lasting};
 use maildesk::intake::source::{Bytes, Fetched, Handled, Item, Source as _};
 use maildesk::lease::Leases;
-use maildesk::net::{Deadlines, Login};
-use maildesk::sources::Tls;
-use maildesk::sources::pop3::{Pop3Settings, Pop3Source};
+use maildesk::sources::pop3::Pop3Source;
 use maildesk::store::Store;
 
-use super::{ids, list, whole};
+use super::list;
 use crate::support::peer::Peer;
-
-pub(super) const SECRET: &str = "hunter2";
+use crate::support::source::{ids, whole};
 
 /// A server of before RFC 2449.
 const LOGGED_IN: &str = "
@@ -42,28 +39,10 @@ const LISTED: &str = "
     S: .
 ";
 
-pub(super) fn settings(peer: &Peer) -> Pop3Settings {
-    Pop3Settings {
-        host: "localhost".to_owned(),
-        port: peer.port,
-        tls: Tls::Plain,
-        login: Login::password("joe", SECRET),
-        extra_roots: None,
-        spool_dir: std::env::temp_dir(),
-        deadlines: Deadlines {
-            dial: Duration::from_secs(5),
-            handshake: Duration::from_secs(5),
-            silence: Duration::from_secs(2),
-            command: Duration::from_secs(8),
-        },
-        under: None,
-    }
-}
-
 /// A session with a server that logs us in and then follows the script.
 async fn session(script: &str) -> (Peer, Pop3Source) {
     let peer = Peer::start(&format!("{LOGGED_IN}{script}")).await;
-    let source = Pop3Source::connect(settings(&peer)).await.expect("the script lets us in");
+    let source = Pop3Source::connect(peer.settings()).await.expect("the script lets us in");
     (peer, source)
 }
 
@@ -274,7 +253,7 @@ async fn a_server_with_a_login_delay_gets_one_session_a_round() {
         let capa = format!("C: CAPA\nS: +OK\nS: USER\nS: {stated}\nS: .\n");
         let login = "C: USER joe\nS: +OK\nC: PASS hunter2\nS: +OK\n";
         let peer = Peer::start(&format!("S: +OK\n{capa}{login}{capa}")).await;
-        let source = Pop3Source::connect(settings(&peer)).await.expect("logged in");
+        let source = Pop3Source::connect(peer.settings()).await.expect("logged in");
         assert_eq!(source.session_limit().is_some(), is_limited, "{stated}");
         drop(source);
         peer.finish().await;
@@ -287,7 +266,7 @@ async fn commands_run_ahead_only_where_the_server_allows_it() {
     let login = "C: USER joe\nS: +OK\nC: PASS hunter2\nS: +OK\n";
     let ahead = "C: RETR 1\nC: RETR 2\nS: +OK\nS: one\nS: .\nS: +OK\nS: two\nS: .\nC: DELE 1\nC: DELE 2\nS: +OK\nS: +OK";
     let peer = Peer::start(&format!("S: +OK\n{capa}{login}{capa}{LISTED}{ahead}")).await;
-    let mut source = Pop3Source::connect(settings(&peer)).await.expect("logged in");
+    let mut source = Pop3Source::connect(peer.settings()).await.expect("logged in");
     let items = list(&mut source).await;
     let bodies: Vec<Vec<u8>> = source.fetch(&items).await.expect("both").into_iter().map(whole).collect();
     assert_eq!(bodies, [b"one\r\n", b"two\r\n"]);
@@ -311,9 +290,8 @@ async fn a_session_is_not_ended_in_the_midst_of_a_round_under_a_lease_that_is_lo
             if is_lost { String::new() } else { format!("C: QUIT\nS: +OK\n---\n{LOGGED_IN}{LISTED}") };
         let refused = "C: DELE 1\nS: +OK\nC: RETR 2\nS: -ERR cannot read it\n";
         let peer = Peer::start(&format!("{LOGGED_IN}{LISTED}{refused}{again}")).await;
-        let under = Some(store.under(lease.fence.clone()));
-        let settings = Pop3Settings { under, ..settings(&peer) };
-        let mut source = Pop3Source::connect(settings).await.expect("the script lets us in");
+        let source = Pop3Source::connect(peer.settings()).await.expect("the script lets us in");
+        let mut source = source.under(store.under(lease.fence.clone()));
         let items = list(&mut source).await;
         source.acknowledge(&ids(&items[..1]), &Handled::Delete).await.expect("marked");
         if is_lost {

@@ -1,20 +1,16 @@
 //! Bad habits of POP3 servers before the session stands: greetings, logins and STLS, as scripts.
 
-use std::path::Path;
-
 use maildesk::failure::{Failure, Lasting};
 use maildesk::net::Login;
-use maildesk::sources::Tls;
-use maildesk::sources::pop3::{Pop3Settings, Pop3Source};
+use maildesk::sources::ServerSettings;
+use maildesk::sources::pop3::Pop3Source;
 
-use super::habits::{SECRET, settings};
-use super::refusal;
-use crate::support::certs::certs;
-use crate::support::peer::Peer;
+use crate::support::peer::{Peer, SECRET};
+use crate::support::source::refusal;
 
 async fn login_refusal(script: &str) -> Failure {
     let peer = Peer::start(script).await;
-    let failure = refusal(settings(&peer)).await;
+    let failure = refusal(Pop3Source::connect(peer.settings()).await);
     peer.finish().await;
     assert!(!format!("{failure} {failure:?}").contains(SECRET), "{failure}");
     failure
@@ -72,7 +68,7 @@ async fn the_password_takes_the_way_that_the_server_allows() {
     ] {
         let capa = format!("C: CAPA\nS: +OK\nS: {capabilities}\nS: .\n");
         let peer = Peer::start(&format!("S: +OK ready\n{capa}{dialogue}\nS: +OK welcome\n{capa}")).await;
-        let settings = Pop3Settings { login: Login::password("joe", password), ..settings(&peer) };
+        let settings = ServerSettings { login: Login::password("joe", password), ..peer.settings() };
         drop(Pop3Source::connect(settings).await.expect("logged in"));
         peer.finish().await;
     }
@@ -82,10 +78,6 @@ async fn the_password_takes_the_way_that_the_server_allows() {
     let script = "S: +OK ready\nC: CAPA\nS: +OK\nS: SASL PLAIN\nS: .\nC: AUTH PLAIN AGpvZQBodW50ZXIy\n\
                   S: + eyJzdGF0dXMiOiI0MDAifQ==\nC: \nS: -ERR [AUTH] no";
     assert_eq!(login_refusal(script).await.lasting, Lasting::Permanent);
-}
-
-fn with_start_tls(peer: &Peer, dir: &Path) -> Pop3Settings {
-    Pop3Settings { tls: Tls::StartTls, extra_roots: Some(certs().write_ca(dir)), ..settings(peer) }
 }
 
 #[tokio::test]
@@ -109,12 +101,12 @@ async fn nothing_said_before_the_handshake_counts_after_it() {
         S: +OK",
     )
     .await;
-    drop(Pop3Source::connect(with_start_tls(&peer, dir.path())).await.expect("logged in"));
+    drop(Pop3Source::connect(peer.settings_with_start_tls(dir.path())).await.expect("logged in"));
     peer.finish().await;
     let peer =
         Peer::start("S: +OK ready\nC: CAPA\nS: -ERR\nC: STLS\n!half \"+OK go\\r\\n+OK injected\\r\\n\"")
             .await;
-    let failure = refusal(with_start_tls(&peer, dir.path())).await;
+    let failure = refusal(Pop3Source::connect(peer.settings_with_start_tls(dir.path())).await);
     assert!(failure.words.contains("between STLS and the handshake"), "{failure}");
     peer.finish().await;
 }
@@ -128,7 +120,7 @@ async fn stripped_stls_keeps_the_password_here() {
         ("S: +OK ready\nC: CAPA\nS: -ERR\nC: STLS\nS: +OK\n!close", "TLS handshake"),
     ] {
         let peer = Peer::start(script).await;
-        let failure = refusal(with_start_tls(&peer, dir.path())).await;
+        let failure = refusal(Pop3Source::connect(peer.settings_with_start_tls(dir.path())).await);
         assert!(failure.to_string().contains(words), "{failure}");
         assert!(peer.finish().await.iter().all(|line| !line.contains("USER") && !line.contains("AUTH")));
     }

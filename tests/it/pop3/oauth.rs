@@ -2,11 +2,11 @@
 //! `tok123`, the user someone@example.com.
 
 use maildesk::failure::Kind;
-use maildesk::sources::pop3::{Pop3Settings, Pop3Source};
+use maildesk::sources::ServerSettings;
+use maildesk::sources::pop3::Pop3Source;
 
-use super::habits::settings;
-use super::refusal;
 use crate::support::peer::Peer;
+use crate::support::source::refusal;
 use crate::support::tokens::Purse;
 
 const USER: &str = "someone@example.com";
@@ -44,7 +44,7 @@ async fn the_token_goes_in_a_line_of_its_own() {
         );
         let peer = Peer::start(&script).await;
         let login = Purse::new(USER, &["tok123"]).login();
-        drop(Pop3Source::connect(Pop3Settings { login, ..settings(&peer) }).await.expect("signed in"));
+        drop(Pop3Source::connect(ServerSettings { login, ..peer.settings() }).await.expect("signed in"));
         peer.finish().await;
     }
     // Without CAPA nobody knows; XOAUTH2 is what is in use.
@@ -52,7 +52,7 @@ async fn the_token_goes_in_a_line_of_its_own() {
         Peer::start(&format!("S: +OK ready\nC: CAPA\nS: -ERR\nC: AUTH XOAUTH2\nS: + \nC: {XOAUTH2}\nS: +OK"))
             .await;
     let login = Purse::new(USER, &["tok123"]).login();
-    drop(Pop3Source::connect(Pop3Settings { login, ..settings(&peer) }).await.expect("signed in"));
+    drop(Pop3Source::connect(ServerSettings { login, ..peer.settings() }).await.expect("signed in"));
     peer.finish().await;
 }
 
@@ -95,7 +95,8 @@ async fn a_refusal_is_answered_and_told() {
         // No other token is to be had, so the server is asked once.
         let peer = Peer::start(&format!("{login}{answer}\n!close")).await;
         let purse = Purse::new(USER, &["tok123"]);
-        let failure = refusal(Pop3Settings { login: purse.login(), ..settings(&peer) }).await;
+        let failure =
+            refusal(Pop3Source::connect(ServerSettings { login: purse.login(), ..peer.settings() }).await);
         peer.finish().await;
         assert!(failure.kind == kind && failure.words.contains(words), "{:?} {failure}", failure.kind);
         assert!(!format!("{failure:?}").contains("tok123"), "{failure:?}");
@@ -103,7 +104,7 @@ async fn a_refusal_is_answered_and_told() {
     }
     let peer = Peer::start(&format!("{}!stall", greeting("PLAIN LOGIN"))).await;
     let login = Purse::new(USER, &["tok123"]).login();
-    let failure = refusal(Pop3Settings { login, ..settings(&peer) }).await;
+    let failure = refusal(Pop3Source::connect(ServerSettings { login, ..peer.settings() }).await);
     assert!(failure.words.contains("neither OAUTHBEARER nor XOAUTH2, but PLAIN LOGIN"), "{failure}");
     peer.finish().await;
 }

@@ -1,12 +1,14 @@
-//! Mailboxes, relays, types, accounts and groups: created, looked up, edited by one at a time, deleted, provisioned.
+//! Mailboxes, relays, types and accounts: created, looked up, edited by one at a time, deleted.
 
 use maildesk::config::{AccountSpec, Auth, MailboxSpec, RelaySpec, TypeSpec};
 use maildesk::failure::Kind;
-use maildesk::seal::{SealingKey, Secret};
+use maildesk::seal::Secret;
 use maildesk::store::{Error, PasswordChange, Store, Unknown};
 use maildesk::ticket::{AccountId, MailboxId, RelayId, TypeId};
 
-use super::world::{CONFIG, address, arrive, at, declared, key, lay_down, open_ticket, run_sql_here, stamp};
+use super::world::{
+    CONFIG, Laid, address, arrive, at, declared, key, lay_down, open_ticket, run_sql_here, stamp,
+};
 
 on_both!(
     what_is_created_is_read_back,
@@ -16,9 +18,6 @@ on_both!(
     what_others_refer_to_stays,
     a_mailbox_is_held_and_resumed,
     a_round_is_recorded,
-    groups_have_members_and_types,
-    what_is_declared_is_laid_down_once,
-    what_leaves_the_file_is_switched_off,
     two_editors_at_once_are_told_apart,
 );
 
@@ -172,16 +171,25 @@ async fn a_name_is_taken_once(store: &Store) {
         TypeSpec { name: "Loop".into(), admin: Some(address("support@example.com")), ..of.types[0].clone() };
     let said = tx.create_type(&comes_back, &stamp).await.unwrap_err();
     assert!(matches!(said, Error::Refused(_)), "{said:?}");
+    drop(tx);
+    let mut tx = store.write().await.unwrap();
+    let admin = MailboxSpec { username: "admin@example.net".into(), ..elsewhere };
+    let said = tx.create_mailbox(&MailboxSpec { name: "admin".into(), ..admin }, &keep, &stamp).await;
+    let said = said.unwrap_err().to_string();
+    assert!(said.contains("signs in as admin@example.net"), "{said}");
 }
 
 async fn what_others_refer_to_stays(store: &Store) {
     let laid = lay_down(store).await;
+    let Laid { support, agent, .. } = laid;
+    run_sql_here("INSERT INTO account_group (id, name) VALUES (1, 'night')").await;
+    run_sql_here(&format!("INSERT INTO group_member (group_id, account_id) VALUES (1, {agent})")).await;
+    run_sql_here(&format!("INSERT INTO group_type (group_id, type_id) VALUES (1, {support})")).await;
     let mut tx = store.desk().await.unwrap();
     let arrival = arrive(&mut tx, laid.mailbox, "1", b"x").await;
     let opened = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
     tx.set_assignee(opened.ticket, Some(laid.agent), at(1)).await.unwrap();
     super::outbox::queue(&mut tx, &laid, "op:1", &["ann@x.test"]).await;
-    let group = tx.create_group("night", &["agent".into()], &["Support".into()]).await.unwrap();
     for (said, words) in [
         (tx.delete_mailbox(laid.mailbox, 1).await.err(), "1 ticket type(s) and 1 message(s) taken in"),
         (tx.delete_relay(laid.relay, 1).await.err(), "1 ticket type(s) and 1 outbound mail(s)"),
@@ -192,8 +200,9 @@ async fn what_others_refer_to_stays(store: &Store) {
         assert!(matches!(said, Error::InUse(_)) && said.to_string().contains(words), "{said}");
     }
     assert_eq!(tx.arrival(arrival).await.unwrap().mailbox, laid.mailbox);
-    tx.delete_group(group).await.unwrap();
     drop(tx);
+    run_sql_here("DELETE FROM group_member").await;
+    run_sql_here("DELETE FROM group_type").await;
     let mut tx = store.write().await.unwrap();
     tx.delete_type(laid.support, 1).await.unwrap();
     tx.delete_mailbox(laid.mailbox, 1).await.unwrap();
@@ -238,79 +247,6 @@ async fn a_round_is_recorded(store: &Store) {
     assert_eq!(row.failure_kind, "");
     tx.record_round(laid.mailbox, Some((Kind::Login, "refused\u{0}")), at(4)).await.unwrap();
     assert_eq!(tx.mailbox(laid.mailbox).await.unwrap().last_error, "refused", "neither engine keeps a NUL");
-}
-
-async fn groups_have_members_and_types(store: &Store) {
-    lay_down(store).await;
-    let mut tx = store.write().await.unwrap();
-    let id = tx.create_group("night", &["agent".into(), "agent".into()], &["Support".into()]).await.unwrap();
-    let empty = tx.create_group("empty", &[], &[]).await.unwrap();
-    let groups = tx.groups().await.unwrap();
-    assert_eq!(
-        groups.iter().map(|g| (g.id, g.name.as_str())).collect::<Vec<_>>(),
-        [(id, "night"), (empty, "empty")]
-    );
-    assert_eq!(
-        (&groups[0].members[..], &groups[0].types[..]),
-        (&["agent".to_owned()][..], &["Support".to_owned()][..])
-    );
-    assert!(groups[1].members.is_empty() && groups[1].types.is_empty());
-    assert!(matches!(tx.create_group("night", &[], &[]).await, Err(Error::Taken(_))));
-    tx.fill_group(id, &[], &["Support".into()]).await.unwrap();
-    let group = tx.groups().await.unwrap().remove(0);
-    assert!(group.members.is_empty() && group.version > groups[0].version);
-    assert!(matches!(tx.fill_group(id, &["nobody".into()], &[]).await, Err(Error::Missing(_))));
-    tx.delete_group(id).await.unwrap();
-    assert_eq!(tx.groups().await.unwrap().len(), 1);
-}
-
-async fn what_is_declared_is_laid_down_once(store: &Store) {
-    let key = key();
-    let declared = declared(CONFIG);
-    let stamp = stamp(&key);
-    assert!(!store.read().await.unwrap().is_as_declared(&declared, &key).await.unwrap());
-    let changes = store.provision(&declared, &stamp).await.unwrap();
-    assert_eq!(changes.len(), 4, "{changes:?}");
-    let mut tx = store.read().await.unwrap();
-    assert!(tx.is_as_declared(&declared, &key).await.unwrap());
-    assert!(tx.has_keys().await.unwrap());
-    let mailbox = tx.find_mailbox("support").await.unwrap();
-    assert!(mailbox.is_provisioned);
-    drop(tx);
-    assert!(store.provision(&declared, &stamp).await.unwrap().is_empty());
-    let mut tx = store.write().await.unwrap();
-    for said in [
-        tx.update_mailbox(mailbox.id, 1, &mailbox.spec, (&PasswordChange::Keep, &stamp)).await.err(),
-        tx.delete_mailbox(mailbox.id, 1).await.err(),
-    ] {
-        assert!(matches!(said, Some(Error::ReadOnly(_))), "{said:?}");
-    }
-    drop(tx);
-    let other = SealingKey::new([8; 32]);
-    let said = store.provision(&declared, &super::world::stamp(&other)).await.unwrap_err();
-    assert!(matches!(said, Error::WrongKey), "{said:?}");
-}
-
-async fn what_leaves_the_file_is_switched_off(store: &Store) {
-    let key = key();
-    let stamp = stamp(&key);
-    store.provision(&declared(CONFIG), &stamp).await.unwrap();
-    let other = CONFIG.replace("\"hunter2\"", "\"hunter3\"").replace("admin@example.net", "boss@example.net");
-    let changes = store.provision(&declared(&other), &stamp).await.unwrap();
-    assert_eq!(changes, ["mailbox \"support\" changed", "type \"Support\" changed"]);
-    let without = CONFIG.split("[[type]]").next().unwrap();
-    let mut tx = store.write().await.unwrap();
-    let changes = tx.provision(&declared(without), &stamp).await.unwrap();
-    assert_eq!(changes.len(), 3, "{changes:?}");
-    let row = tx.find_type("Support").await.unwrap();
-    assert_eq!((row.spec.is_active, row.is_provisioned, row.spec.patterns.len()), (false, false, 2));
-    assert!(!tx.find_account("agent").await.unwrap().spec.is_active);
-    // What was let go of may be deleted like any other.
-    tx.delete_type(row.id, row.version).await.unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(store.provision(&declared(CONFIG), &stamp).await.unwrap().len(), 2);
-    let mut tx = store.read().await.unwrap();
-    assert!(tx.is_as_declared(&declared(CONFIG), &key).await.unwrap());
 }
 
 /// Of two who edit what they both saw, one is told that it has changed.

@@ -60,9 +60,14 @@ tokio::task_local! {
     static URL: String;
 }
 
+/// The scenario's database.
+pub fn here() -> String {
+    URL.get()
+}
+
 /// As `run_sql`, on the scenario's database.
 pub async fn run_sql_here(statement: &str) {
-    run_sql(&URL.get(), &[statement]).await;
+    run_sql(&here(), &[statement]).await;
 }
 
 /// Runs statements that no function of the store has, on a connection of its own.

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use maildesk::net::{Deadlines, Login};
+use maildesk::sources::{ServerSettings, Tls};
 
 use super::certs::certs;
 
@@ -59,6 +61,20 @@ impl Dovecot {
         let maildir = self.dir.join("mail").join(&user).join("Maildir");
         make_maildir(&maildir);
         Account { user, maildir }
+    }
+
+    /// How an account is reached on one of the ports, in the clear.
+    pub fn settings(&self, account: &Account, port: u16) -> ServerSettings {
+        ServerSettings {
+            host: "localhost".to_owned(),
+            port,
+            tls: Tls::Plain,
+            login: Login::password(&account.user, PASSWORD),
+            folders: vec!["INBOX".to_owned()],
+            extra_roots: Some(self.ca_file.clone()),
+            spool_dir: std::env::temp_dir(),
+            deadlines: Deadlines { dial: Duration::from_secs(5), ..Deadlines::USUAL },
+        }
     }
 
     /// What the server has written so far of a user, by the words.

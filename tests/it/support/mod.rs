@@ -16,6 +16,7 @@ pub mod scripted_smtp;
 pub mod server;
 pub mod shelf;
 pub mod smtp;
+pub mod source;
 pub mod tokens;
 pub mod trial;
 pub mod web;

@@ -16,8 +16,11 @@
 //! ```
 //! A line that does not match ends the connection and fails the test in `finish`.
 
+use std::path::Path;
 use std::time::Duration;
 
+use maildesk::net::{Deadlines, Login};
+use maildesk::sources::{ServerSettings, Tls};
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
@@ -26,6 +29,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::certs::certs;
+
+/// The password of whoever signs in at a scripted mail server.
+pub const SECRET: &str = "hunter2";
 
 /// How long the script waits for the client.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +42,31 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// How it is reached as a mail server, by joe.
+    pub fn settings(&self) -> ServerSettings {
+        ServerSettings {
+            host: "localhost".to_owned(),
+            port: self.port,
+            tls: Tls::Plain,
+            login: Login::password("joe", SECRET),
+            folders: vec!["INBOX".to_owned()],
+            extra_roots: None,
+            spool_dir: std::env::temp_dir(),
+            deadlines: Deadlines {
+                dial: Duration::from_secs(5),
+                handshake: Duration::from_secs(5),
+                silence: Duration::from_secs(2),
+                command: Duration::from_secs(8),
+            },
+        }
+    }
+
+    /// The same under STARTTLS or STLS, with our CA, which is written into the folder.
+    pub fn settings_with_start_tls(&self, folder: &Path) -> ServerSettings {
+        let extra_roots = Some(certs().write_ca(folder));
+        ServerSettings { tls: Tls::StartTls, extra_roots, ..self.settings() }
+    }
+
     pub async fn start(script: &str) -> Peer {
         let steps: Vec<Step> = script.lines().filter_map(Step::parse).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -1,0 +1,93 @@
+//! What the configuration file declares: laid down once, read-only, the rules that come of it, and what leaves it.
+
+use maildesk::mail::Address;
+use maildesk::seal::SealingKey;
+use maildesk::store::{Error, PasswordChange, Store};
+
+use super::world::{self, CONFIG, declared, here, key, stamp};
+
+on_both!(
+    what_is_declared_is_laid_down_once,
+    what_is_declared_becomes_the_rules,
+    what_leaves_the_file_is_switched_off,
+    no_password_lies_open_in_the_files,
+);
+
+async fn what_is_declared_is_laid_down_once(store: &Store) {
+    let key = key();
+    let declared = declared(CONFIG);
+    let stamp = stamp(&key);
+    assert!(!store.read().await.unwrap().is_as_declared(&declared, &key).await.unwrap());
+    let changes = store.provision(&declared, &stamp).await.unwrap();
+    assert_eq!(changes.len(), 4, "{changes:?}");
+    let mut tx = store.read().await.unwrap();
+    assert!(tx.is_as_declared(&declared, &key).await.unwrap());
+    assert!(tx.has_keys().await.unwrap());
+    let mailbox = tx.find_mailbox("support").await.unwrap();
+    assert!(mailbox.is_provisioned);
+    drop(tx);
+    assert!(store.provision(&declared, &stamp).await.unwrap().is_empty());
+    let mut tx = store.write().await.unwrap();
+    let of_file = tx.find_type("Support").await.unwrap();
+    for said in [
+        tx.update_mailbox(mailbox.id, 1, &mailbox.spec, (&PasswordChange::Keep, &stamp)).await.err(),
+        tx.delete_mailbox(mailbox.id, 1).await.err(),
+        tx.delete_type(of_file.id, 1).await.err(),
+    ] {
+        assert!(matches!(said, Some(Error::ReadOnly(_))), "{said:?}");
+    }
+    drop(tx);
+    let other = SealingKey::new([8; 32]);
+    let said = store.provision(&declared, &world::stamp(&other)).await.unwrap_err();
+    assert!(matches!(said, Error::WrongKey), "{said:?}");
+    let mut tx = store.read().await.unwrap();
+    assert!(matches!(tx.mail_keys(&other).await, Err(Error::WrongKey)));
+    let (keys, again) = (tx.mail_keys(&key).await.unwrap(), tx.mail_keys(&key).await.unwrap());
+    assert_eq!(keys.hash(&[b"x"]), again.hash(&[b"x"]));
+}
+
+async fn what_is_declared_becomes_the_rules(store: &Store) {
+    let bounces = "[[type]]\nname = \"Bounces\"\nflow = \"bounce\"\naddress = \"bounce@example.com\"\n\
+                   addresses = [\"*@b.example.com\", \"bounce@example.com\"]\n";
+    store.provision(&declared(&format!("{CONFIG}{bounces}")), &stamp(&key())).await.unwrap();
+    let rules = store.read().await.unwrap().load_rules().await.unwrap();
+    assert_eq!(rules.types.len(), 2);
+    assert_eq!(rules.types[0].patterns, ["support@example.com", "help-*@example.com"]);
+    assert_eq!(rules.types[0].mailbox, Some(rules.mailboxes[0].id));
+    assert!(rules.types[1].relay.is_some(), "a type without a relay sends through the first one");
+    assert_eq!((rules.bounce_local.as_str(), rules.bounce_domain.as_str()), ("bounce", "example.com"));
+    assert!(rules.is_team(&Address::parse("agent@example.com").unwrap()));
+    assert_eq!(rules.desk.len(), 16);
+}
+
+async fn what_leaves_the_file_is_switched_off(store: &Store) {
+    let key = key();
+    let stamp = stamp(&key);
+    store.provision(&declared(CONFIG), &stamp).await.unwrap();
+    let other = CONFIG.replace("\"hunter2\"", "\"hunter3\"").replace("admin@example.net", "boss@example.net");
+    let changes = store.provision(&declared(&other), &stamp).await.unwrap();
+    assert_eq!(changes, ["mailbox \"support\" changed", "type \"Support\" changed"]);
+    let without = CONFIG.split("[[type]]").next().unwrap();
+    let mut tx = store.write().await.unwrap();
+    let changes = tx.provision(&declared(without), &stamp).await.unwrap();
+    assert_eq!(changes.len(), 3, "{changes:?}");
+    let row = tx.find_type("Support").await.unwrap();
+    assert_eq!((row.spec.is_active, row.is_provisioned, row.spec.patterns.len()), (false, false, 2));
+    assert!(!tx.find_account("agent").await.unwrap().spec.is_active);
+    // What was let go of may be deleted like any other.
+    tx.delete_type(row.id, row.version).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(store.provision(&declared(CONFIG), &stamp).await.unwrap().len(), 2);
+    let mut tx = store.read().await.unwrap();
+    assert!(tx.is_as_declared(&declared(CONFIG), &key).await.unwrap());
+}
+
+async fn no_password_lies_open_in_the_files(store: &Store) {
+    store.provision(&declared(CONFIG), &stamp(&key())).await.unwrap();
+    let url = here();
+    let Some(path) = url.strip_prefix("sqlite:") else { return };
+    for suffix in ["", "-wal"] {
+        let bytes = std::fs::read(format!("{path}{suffix}")).unwrap_or_default();
+        assert!(!bytes.windows(7).any(|w| w == b"hunter2"), "hunter2 lies in desk.db{suffix}");
+    }
+}
