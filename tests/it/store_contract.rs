@@ -24,6 +24,7 @@ mod jobs;
 mod journal;
 mod leases;
 mod listing;
+mod loops;
 mod opening;
 mod outbox;
 mod queues;

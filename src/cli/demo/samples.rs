@@ -101,6 +101,7 @@ mod tests {
             ticket: None,
             log_entry: None,
             state: String::new(),
+            held_by: None,
             relay: None,
             message_id: "md.1@example.com".into(),
             subject: "[Support #1-1] Re: x".into(),
