@@ -24,6 +24,7 @@ mod jobs;
 mod journal;
 mod leases;
 mod listing;
+mod loops;
 mod oauth;
 mod opening;
 mod outbox;
