@@ -329,6 +329,7 @@ CREATE TABLE arrival (
   silent BIGINT NOT NULL DEFAULT 0,   -- 1: taken in by `import`, nothing is sent; 2: its mails wait in hold, after a restore
   tries BIGINT NOT NULL DEFAULT 0,    -- deaths and panics with this very message in hand
   in_hand BIGINT NOT NULL DEFAULT 0,
+  checks TEXT NOT NULL DEFAULT '',    -- JSON: what DNS said of the sender when it came; empty: nobody has asked
   kept_us BIGINT NOT NULL,
   acked_us BIGINT,
   ack_words TEXT NOT NULL DEFAULT '',

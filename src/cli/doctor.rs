@@ -3,6 +3,7 @@
 mod dns;
 mod here;
 mod round;
+mod senders;
 
 use std::time::Duration;
 

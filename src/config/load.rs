@@ -13,9 +13,9 @@ use super::section::{Section, Shown};
 use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
 use super::{
-    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, OauthProviderSection,
-    PredecessorSection, ProviderSpec, RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection,
-    TypeSpec, VirusScanner, Wrong,
+    AccountSection, AccountSpec, Backups, Dns, Env, KeySource, MailboxSection, MailboxSpec,
+    OauthProviderSection, PredecessorSection, ProviderSpec, RelaySection, RelaySpec, Run, Surroundings,
+    TrustSection, TypeSection, TypeSpec, VirusScanner, Wrong,
 };
 use crate::seal::Secret;
 use crate::triage::Rules;
@@ -55,7 +55,8 @@ pub struct Config {
     /// Where health and metrics are told.
     pub web: Option<SocketAddr>,
     pub virus_scanner: Option<VirusScanner>,
-    surroundings: Surroundings,
+    pub surroundings: Surroundings,
+    pub dns: Dns,
     providers: Vec<ProviderSpec>,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
@@ -99,7 +100,7 @@ impl Config {
         let run = check.one("run", 0, written.run.resolve(&folder));
         let backup = check.one("backup", 0, written.backup.resolve(&folder, &desk_folder(&written, &folder)));
         let web = check.one("web", 0, written.web.resolve());
-        let verdicts = check.one("trust", 0, written.trust.resolve());
+        let trust = check.one("trust", 0, written.trust.resolve());
         let virus_scanner = check.one("virus_scanner", 0, written.virus_scanner.resolve(&folder));
         let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
         let providers = check.all("oauth_provider", &written.oauth_provider, |s| s.resolve());
@@ -123,10 +124,11 @@ impl Config {
         };
         let keys = written.keys.resolve(&folder, env);
         let (predecessor_tags, first_ticket_number) = predecessor.unwrap_or_default();
-        let surroundings =
-            Surroundings { verdicts: verdicts.unwrap_or_default(), predecessor_tags, first_ticket_number };
+        let (verdicts, trust, dns) = trust.unwrap_or_default();
+        let surroundings = Surroundings { verdicts, trust, predecessor_tags, first_ticket_number };
         Ok(Config {
             surroundings,
+            dns,
             keys,
             run,
             backup,

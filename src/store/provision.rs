@@ -1,6 +1,6 @@
 //! What the configuration file declares, laid down in the store (G3): upserts by name; what left the file is switched off.
 
-use super::rules::{PREDECESSOR_TAGS, VERDICTS};
+use super::rules::{PREDECESSOR_TAGS, TRUST, VERDICTS};
 use super::settings::Kind;
 use super::{Error, PasswordChange, Stamp, Store, Tx};
 use crate::config::{AccountSpec, Declared, Surroundings, TypeSpec};
@@ -299,10 +299,11 @@ impl Tx {
 }
 
 /// What of the configuration stands in the table of settings, as it is written there.
-fn declared_settings(declared: &Declared) -> Result<[(&'static str, String); 3], Error> {
-    let Surroundings { verdicts, predecessor_tags, first_ticket_number } = &declared.surroundings;
+fn declared_settings(declared: &Declared) -> Result<[(&'static str, String); 4], Error> {
+    let Surroundings { verdicts, trust, predecessor_tags, first_ticket_number } = &declared.surroundings;
     Ok([
         (VERDICTS, serde_json::to_string(verdicts)?),
+        (TRUST, serde_json::to_string(trust)?),
         (PREDECESSOR_TAGS, serde_json::to_string(predecessor_tags)?),
         ("first_ticket_number", first_ticket_number.to_string()),
     ])

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::trust::Checks;
 use crate::mail::subject::TagLine;
 use crate::mail::{Address, MessageId};
 use crate::ticket::{
@@ -39,6 +40,9 @@ pub struct Clues {
     /// What the virus scanner said of the whole message; none: there is no scanner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
+    /// What DNS had to say of the sender when it came; none: nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Checks>,
 }
 
 /// The word of a virus scanner about a message (B12).
@@ -149,6 +153,7 @@ impl Clues {
             tickets: vec![],
             sender: SenderClue::default(),
             scan: None,
+            trust: None,
         }
     }
 

@@ -42,3 +42,4 @@ mod spine;
 mod store_contract;
 mod support_bundle;
 mod systemd;
+mod trust;
