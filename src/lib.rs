@@ -36,6 +36,7 @@ pub mod backup;
 pub mod oauth;
 pub mod scanner;
 pub mod scheduler;
+pub mod verifier;
 
 // 5  intake
 pub mod intake;

@@ -331,6 +331,7 @@ CREATE TABLE arrival (
   let_through BIGINT NOT NULL DEFAULT 0, -- 1: an admin has said that it is of no flood
   tries BIGINT NOT NULL DEFAULT 0,    -- deaths and panics with this very message in hand
   in_hand BIGINT NOT NULL DEFAULT 0,
+  checks TEXT NOT NULL DEFAULT '',    -- JSON: what DNS said of the sender when it came; empty: nobody has asked
   kept_us BIGINT NOT NULL,
   acked_us BIGINT,
   ack_words TEXT NOT NULL DEFAULT '',

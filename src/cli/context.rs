@@ -63,7 +63,7 @@ impl Context {
             tracing::info!("config.provisioned {change}");
         }
         let works = Works::open(store.clone(), key.clone(), &config.run, clock.clone()).await?;
-        let works = works.with_scanner(config.virus_scanner.clone());
+        let works = works.with_scanner(config.virus_scanner.clone()).with_verifier(&config)?;
         Ok(Context {
             works,
             store,

@@ -4,6 +4,7 @@ mod daemons;
 mod dns;
 mod here;
 mod round;
+mod senders;
 
 use std::time::Duration;
 

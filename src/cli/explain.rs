@@ -17,7 +17,7 @@ pub use files::run_on_files;
 #[command(
     after_help = "Files need no configuration and no store, and nothing is written. With --json one object a line for each file.\n\
     With --config FILE they are decided by the types of that file; what a desk knows beyond it (tickets, contacts)\n\
-    plays no part.\n\n\
+    plays no part. Whether the sender is who it says is read from the header as [trust] authserv_id has it; --online asks DNS.\n\n\
     Examples:\n  maildesk explain message.eml\n  maildesk explain --arrival 12\n  maildesk explain --message-id '<a@example.com>' --anew"
 )]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["files", "arrival", "message_id"])))]

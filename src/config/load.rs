@@ -14,9 +14,9 @@ use super::section::{Section, Shown};
 use super::virus_scanner::VirusScannerSection;
 use super::web::WebSection;
 use super::{
-    AccountSection, AccountSpec, Backups, Env, KeySource, MailboxSection, MailboxSpec, OauthProviderSection,
-    PredecessorSection, ProviderSpec, RelaySection, RelaySpec, Run, Surroundings, TrustSection, TypeSection,
-    TypeSpec, VirusScanner, Wrong,
+    AccountSection, AccountSpec, Backups, Dns, Env, KeySource, MailboxSection, MailboxSpec,
+    OauthProviderSection, PredecessorSection, ProviderSpec, RelaySection, RelaySpec, Run, Surroundings,
+    TrustSection, TypeSection, TypeSpec, VirusScanner, Wrong,
 };
 use crate::seal::Secret;
 use crate::triage::Rules;
@@ -57,7 +57,8 @@ pub struct Config {
     /// Where health and metrics are told.
     pub web: Option<SocketAddr>,
     pub virus_scanner: Option<VirusScanner>,
-    surroundings: Surroundings,
+    pub surroundings: Surroundings,
+    pub dns: Dns,
     providers: Vec<ProviderSpec>,
     relays: Vec<RelaySpec>,
     mailboxes: Vec<MailboxSpec>,
@@ -101,7 +102,7 @@ impl Config {
         let run = check.one("run", 0, written.run.resolve(&folder));
         let backup = check.one("backup", 0, written.backup.resolve(&folder, &desk_folder(&written, &folder)));
         let web = check.one("web", 0, written.web.resolve());
-        let verdicts = check.one("trust", 0, written.trust.resolve());
+        let trust = check.one("trust", 0, written.trust.resolve());
         let virus_scanner = check.one("virus_scanner", 0, written.virus_scanner.resolve(&folder));
         let predecessor = check.one("predecessor", 0, written.predecessor.resolve());
         let loops = check.one("loops", 0, written.loops.resolve());
@@ -126,14 +127,17 @@ impl Config {
         };
         let keys = written.keys.resolve(&folder, env);
         let (predecessor_tags, first_ticket_number) = predecessor.unwrap_or_default();
+        let (verdicts, trust, dns) = trust.unwrap_or_default();
         let surroundings = Surroundings {
-            verdicts: verdicts.unwrap_or_default(),
+            verdicts,
+            trust,
             predecessor_tags,
             first_ticket_number,
             loops: loops.unwrap_or_default(),
         };
         Ok(Config {
             surroundings,
+            dns,
             keys,
             run,
             backup,

@@ -34,7 +34,7 @@ pub use mailbox::{MailboxFlags, MailboxSection, MailboxSpec};
 pub use oauth_provider::{OauthProviderSection, ProviderSpec};
 pub use relay::{RelayFlags, RelaySection, RelaySpec};
 pub use section::Wrong;
-pub use surroundings::{PredecessorSection, Surroundings, TrustSection};
+pub use surroundings::{Dns, PredecessorSection, Surroundings, TrustSection};
 pub use ticket_type::{TypeFlags, TypeSection, TypeSpec};
 pub use virus_scanner::{ScannerAddress, VirusScanner};
 pub use words::{Auth, Handled, Mode, Protocol, ProviderKind, RelayKind, Role, Start, Tls, Unscanned};

@@ -39,6 +39,7 @@ impl Sections<'_> {
             bounce_domain: bounce.as_ref().map_or(String::new(), |a| a.domain().to_owned()),
             desk: String::new(),
             verdicts: self.surroundings.verdicts.clone(),
+            trust: self.surroundings.trust.clone(),
             predecessor_tags: self.surroundings.predecessor_tags.clone(),
             loops: self.surroundings.loops.clone(),
         }

@@ -12,12 +12,12 @@ use super::store_watch::StoreWatch;
 use super::supervise::{Care, Tasks};
 use super::tokens;
 use crate::clock::{Clock, Pulse};
-use crate::config::{Auth, Protocol, Run, VirusScanner};
+use crate::config::{Auth, Config, Protocol, Run, Surroundings, VirusScanner};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
-use crate::intake::{Fates, Intake, Scanning, Settings, Shares};
+use crate::intake::{Fates, Intake, Scanning, Settings, Shares, Verifying};
 use crate::lease::{Lease, Leases};
 use crate::letters::Letters;
 use crate::net::{Deadlines, Http, Login};
@@ -31,6 +31,7 @@ use crate::store::arrival::Of;
 use crate::store::{MailboxRow, Space, Store, free_bytes};
 use crate::telemetry::Metrics;
 use crate::ticket::MailboxId;
+use crate::verifier::Verifier;
 
 /// How long a mailbox that nobody has is waited for.
 const FREE_FOR: std::time::Duration = std::time::Duration::from_secs(10);
@@ -90,6 +91,7 @@ impl Works {
             clock: clock.clone(),
             settings,
             scanning: None,
+            verifying: None,
             metrics: metrics.clone(),
             space,
             shares,
@@ -124,6 +126,17 @@ impl Works {
     pub fn with_scanner(mut self, scanner: Option<VirusScanner>) -> Works {
         self.intake.scanning = scanner.map(|settings| Scanning::new(Scanner { settings }));
         self
+    }
+
+    /// The same, with DNS that is asked about each sender, if the configuration says so.
+    pub fn with_verifier(mut self, config: &Config) -> Result<Works, Failure> {
+        let Surroundings { trust, verdicts, .. } = &config.surroundings;
+        if trust.verifies {
+            let verifier = Verifier::new(&config.dns)?;
+            self.intake.verifying =
+                Some(Verifying { verifier, rule: trust.clone(), relays: verdicts.clone() });
+        }
+        Ok(self)
     }
 
     /// The same, as if every mailbox was in shadow mode. What an MTA brings would have no source to stay at: it is refused.

@@ -79,6 +79,8 @@ pub(super) struct Parsed {
     pub(super) message: Option<Message>,
     /// What the virus scanner said of it.
     pub(super) scan: Option<Scan>,
+    /// In memory still, where somebody is to look at its sender.
+    pub(super) bytes: Option<Vec<u8>>,
 }
 
 impl Intake {
@@ -163,8 +165,10 @@ impl Intake {
     }
 
     async fn decide_scanned(&self, batch: Vec<Scanned>, is_owed: bool) -> Result<Decided, Failure> {
+        // On the heap, as the scan.
+        let parsed = Box::pin(self.look_up_senders(self.parse(batch).await?)).await?;
         let (shadows, parsed): (Vec<Parsed>, Vec<Parsed>) =
-            self.parse(batch).await?.into_iter().partition(|p| p.pending.is_shadow);
+            parsed.into_iter().partition(|p| p.pending.is_shadow);
         let in_shadow = self.decide_in_shadow(shadows).await?;
         if parsed.is_empty() {
             return Ok(in_shadow);
@@ -397,7 +401,9 @@ impl Intake {
             };
             unparsed.push((kept.pending, scan, skeleton));
         }
-        let work = move || unparsed.into_iter().map(|one| parse_one(one, tries)).collect::<Vec<_>>();
+        let keeps_bytes = self.verifying.is_some();
+        let work =
+            move || unparsed.into_iter().map(|one| parse_one(one, tries, keeps_bytes)).collect::<Vec<_>>();
         let work = tokio::task::spawn_blocking(work);
         work.await.map_err(|e| Failure::temporary("the parser's thread ended").because(e))
     }
@@ -449,18 +455,28 @@ pub(super) fn set_aside(code: Code) -> Decision {
         supersedes: vec![],
         effects: triage::Effects::default(),
         bounces: vec![],
+        trust: None,
         trace: vec![],
     }
 }
 
-fn parse_one((pending, scan, bytes): (Pending, Option<Scan>, Result<Skeleton, Held>), tries: i64) -> Parsed {
+fn parse_one(
+    (pending, scan, bytes): (Pending, Option<Scan>, Result<Skeleton, Held>),
+    tries: i64,
+    keeps_bytes: bool,
+) -> Parsed {
     if pending.tries >= tries {
-        return Parsed { pending, message: None, scan };
+        return Parsed { pending, message: None, scan, bytes: None };
     }
+    let mut kept = None;
     let parse = || {
         let skeleton = match bytes {
             Ok(skeleton) => skeleton,
-            Err(Held::Memory(bytes)) => mail::scan(&mut &bytes[..]).ok()?,
+            Err(Held::Memory(bytes)) => {
+                let skeleton = mail::scan(&mut &bytes[..]).ok()?;
+                kept = keeps_bytes.then_some(bytes);
+                skeleton
+            }
             Err(Held::Spool(file)) => mail::scan(&mut BufReader::with_capacity(RAW_CHUNK, file)).ok()?,
             Err(Held::Store) => return None,
         };
@@ -469,7 +485,7 @@ fn parse_one((pending, scan, bytes): (Pending, Option<Scan>, Result<Skeleton, He
         Some(message)
     };
     let message = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse)).unwrap_or_default();
-    Parsed { pending, message, scan }
+    Parsed { pending, message, scan, bytes: kept }
 }
 
 #[cfg(test)]

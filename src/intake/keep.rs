@@ -127,6 +127,7 @@ fn gather(
             continue;
         };
         let pending = Pending {
+            checks: None,
             id,
             mailbox: place.mailbox,
             size: row.size,

@@ -13,6 +13,7 @@ use crate::ticket::{ArrivalId, ContactId, EventNumber, LogEntryId, MailboxId, Ou
 use crate::triage::clues::{
     CLUES_VERSION, ForeignEntry, OurMail, PredecessorClue, SenderClue, TagClue, TagVerdict,
 };
+use crate::triage::trust::Checks;
 use crate::triage::{Clues, Questions, Rules, Scan, questions};
 
 /// The message in hand, as far as the store knows it.
@@ -23,6 +24,8 @@ pub struct InHand {
     pub digest: Vec<u8>,
     /// What the virus scanner said of it.
     pub scan: Option<Scan>,
+    /// What DNS said of its sender.
+    pub checks: Option<Checks>,
 }
 
 impl InHand {
@@ -31,7 +34,13 @@ impl InHand {
     }
 
     pub(super) fn again(pending: &Pending, scan: Option<Scan>) -> InHand {
-        InHand { arrival: pending.id, mailbox: pending.mailbox, digest: pending.digest.clone(), scan }
+        InHand {
+            arrival: pending.id,
+            mailbox: pending.mailbox,
+            digest: pending.digest.clone(),
+            scan,
+            checks: pending.checks.clone(),
+        }
     }
 }
 
@@ -148,6 +157,7 @@ impl Known {
             foreign: self.foreign(asked),
             sender: self.sender(questions.from.as_ref(), rules),
             scan: in_hand.scan.clone(),
+            trust: in_hand.checks.clone(),
             ..Clues::none()
         }
     }

@@ -18,6 +18,7 @@ pub mod replay;
 mod reread;
 pub mod round;
 mod scan;
+mod senders;
 mod shadow;
 mod share;
 pub mod source;
@@ -37,6 +38,7 @@ pub use admit::{ADRIFT, held_alert};
 pub use decide::Fates;
 pub use round::RoundReport;
 pub use scan::{SCANNER_ALERT, Scanning};
+pub use senders::Verifying;
 pub use share::Shares;
 
 /// Everything intake needs, handed in once.
@@ -47,6 +49,8 @@ pub struct Intake {
     pub settings: Settings,
     /// Where a virus scanner is asked about each message.
     pub scanning: Option<Scanning>,
+    /// Where DNS is asked about each sender.
+    pub verifying: Option<Verifying>,
     pub metrics: Metrics,
     /// Below it nothing is taken in.
     pub space: Space,

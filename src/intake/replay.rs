@@ -46,7 +46,7 @@ impl Intake {
         let clues = match grounds {
             Grounds::Stored => stored,
             Grounds::AsOfThen => {
-                // The scanner is not asked again: what it said then stands.
+                // Neither the scanner nor DNS is asked again: what they said then stands.
                 let in_hand = InHand::again(&pending, stored.scan.clone());
                 let as_of = EventNumber(row.number.0 - 1);
                 let sight = Sight { rules: &rules, keys: &self.desk.keys, as_of };

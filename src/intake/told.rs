@@ -13,6 +13,7 @@ pub(super) struct Told {
     mailbox: MailboxId,
     act: &'static str,
     code: &'static str,
+    grade: Option<&'static str>,
     pub stands: Applied,
     message_id: Option<String>,
 }
@@ -24,6 +25,7 @@ impl Told {
             mailbox: pending.mailbox,
             act: decision.act.as_str(),
             code: decision.code.as_str(),
+            grade: decision.trust.as_ref().map(|trust| trust.grade.as_str()),
             stands,
             message_id: key.message_id.as_ref().map(|id| id.as_str().to_owned()),
         }
@@ -34,6 +36,9 @@ impl Intake {
     pub(super) fn tell(&self, told: &[Told]) {
         for one in told {
             self.metrics.decided(one.act, one.code);
+            if let Some(grade) = one.grade {
+                self.metrics.graded(grade);
+            }
             tracing::info!(
                 arrival.id = one.arrival.0,
                 mailbox.id = one.mailbox.0,

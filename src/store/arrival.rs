@@ -10,6 +10,7 @@ use super::tx::{placeholders, values};
 use super::{Counter, Error, Tx};
 use crate::clock::Micros;
 use crate::ticket::{ArrivalId, MailboxId};
+use crate::triage::trust::Checks;
 
 /// Where an arrival stands between source and ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,8 @@ pub struct Pending {
     /// An admin has said that it is of no flood.
     pub is_let_through: bool,
     pub tries: i64,
+    /// What DNS said of its sender; none: nobody has asked yet.
+    pub checks: Option<Checks>,
     /// Brought by an MTA, over the limit of its mailbox, and nobody has looked at it yet.
     pub is_too_big: bool,
 }
@@ -140,7 +143,7 @@ const ROWS_AN_INSERT: usize = 100;
 const PENDING: &str = "SELECT id, mailbox_id, size, digest, envelope_to, received_us, silent, tries, \
      CAST(CASE WHEN epoch = 0 AND folder = 'pipe' \
      AND size > (SELECT m.size_limit_bytes FROM mailbox m WHERE m.id = arrival.mailbox_id) \
-     AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT), state, let_through \
+     AND NOT EXISTS (SELECT 1 FROM error_ticket e WHERE e.arrival_id = arrival.id) THEN 1 ELSE 0 END AS BIGINT), state, let_through, checks \
      FROM arrival";
 
 /// Arrivals of which mailboxes.
@@ -454,6 +457,12 @@ impl Tx {
         Ok((place, known_of(&row)?))
     }
 
+    /// What DNS said of a message's sender: it is asked only once.
+    pub async fn set_checks(&mut self, id: ArrivalId, checks: &Checks) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET checks = $2 WHERE id = $1");
+        self.later(query.bind(id.0).bind(serde_json::to_string(checks)?))
+    }
+
     /// Marks a message as in hand, before it is parsed: a process that dies now has died of it, perhaps.
     pub async fn take_in_hand(&mut self, id: ArrivalId) -> Result<(), Error> {
         let query = sqlx::query("UPDATE arrival SET in_hand = 1 WHERE id = $1");
@@ -513,5 +522,9 @@ fn pending_of(row: &AnyRow) -> Result<Pending, Error> {
         is_too_big: row.try_get::<i64, _>(8)? != 0,
         is_shadow: row.try_get::<String, _>(9)? == ArrivalState::ShadowKept.as_str(),
         is_let_through: row.try_get::<i64, _>(10)? != 0,
+        checks: match row.try_get::<String, _>(11)?.as_str() {
+            "" => None,
+            text => Some(serde_json::from_str(text)?),
+        },
     })
 }

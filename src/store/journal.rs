@@ -179,6 +179,12 @@ impl Tx {
         self.rows(query.bind(from.0).bind(limit)).await?.iter().map(journal_of).collect()
     }
 
+    /// The last rows of the journal, newest first.
+    pub async fn latest_journal(&mut self, limit: i64) -> Result<Vec<JournalRow>, Error> {
+        let query = sqlx::query(concat!(journal_columns!(), " ORDER BY j.number DESC LIMIT $1"));
+        self.rows(query.bind(limit)).await?.iter().map(journal_of).collect()
+    }
+
     /// The arrivals whose Message-ID this is.
     pub async fn arrivals_of_message_id(&mut self, message_id: &str) -> Result<Vec<ArrivalId>, Error> {
         let query =

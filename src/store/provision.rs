@@ -1,6 +1,6 @@
 //! What the configuration file declares, laid down in the store (G3): upserts by name; what left the file is switched off.
 
-use super::rules::{LOOPS, PREDECESSOR_TAGS, VERDICTS};
+use super::rules::{LOOPS, PREDECESSOR_TAGS, TRUST, VERDICTS};
 use super::settings::Kind;
 use super::{Error, PasswordChange, Stamp, Store, Tx};
 use crate::config::{AccountSpec, Declared, Surroundings, TypeSpec};
@@ -280,10 +280,12 @@ impl Tx {
 }
 
 /// What of the configuration stands in the table of settings, as it is written there.
-fn declared_settings(declared: &Declared) -> Result<[(&'static str, String); 4], Error> {
-    let Surroundings { verdicts, predecessor_tags, first_ticket_number, loops } = &declared.surroundings;
+fn declared_settings(declared: &Declared) -> Result<[(&'static str, String); 5], Error> {
+    let Surroundings { verdicts, trust, predecessor_tags, first_ticket_number, loops } =
+        &declared.surroundings;
     Ok([
         (VERDICTS, serde_json::to_string(verdicts)?),
+        (TRUST, serde_json::to_string(trust)?),
         (PREDECESSOR_TAGS, serde_json::to_string(predecessor_tags)?),
         (LOOPS, serde_json::to_string(loops)?),
         ("first_ticket_number", first_ticket_number.to_string()),

@@ -11,6 +11,7 @@ use crate::triage::{MailboxRule, RelayRule, Rules, TypeRule};
 const MAC_KEY: &str = "mac_key";
 const HASH_KEY: &str = "hash_key";
 pub(super) const VERDICTS: &str = "verdicts";
+pub(super) const TRUST: &str = "trust";
 pub(super) const PREDECESSOR_TAGS: &str = "predecessor_tags";
 pub(super) const LOOPS: &str = "loops";
 const DESK_MARK: &str = "desk_mark";
@@ -30,6 +31,7 @@ impl Tx {
             bounce_domain: bounce.as_ref().map_or(String::new(), |a| a.domain().to_owned()),
             desk: self.setting(DESK_MARK).await?.unwrap_or_default(),
             verdicts: self.json_setting(VERDICTS).await?,
+            trust: self.json_setting(TRUST).await?,
             predecessor_tags: self.json_setting(PREDECESSOR_TAGS).await?,
             loops: self.json_setting(LOOPS).await?,
         })

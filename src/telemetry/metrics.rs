@@ -42,6 +42,12 @@ const SCANS: Definition = Definition {
     labels: &[("result", "clean, found, too_big, failed")],
     about: "Questions to the virus scanner since the start, by what came of them",
 };
+const SENDERS: Definition = Definition {
+    name: "maildesk_intake_senders_total",
+    kind: "counter",
+    labels: &[("grade", "pass, neutral, fail")],
+    about: "Messages whose sender was looked at since the start, by how well he is proven",
+};
 const ROUNDS: Definition = Definition {
     name: "maildesk_intake_round_seconds",
     kind: "histogram",
@@ -154,6 +160,7 @@ const BUILD: Definition = Definition {
 pub const ALL: &[Definition] = &[
     MESSAGES,
     SCANS,
+    SENDERS,
     ROUNDS,
     MAILBOX_FAILING,
     MAILBOX_AGE,
@@ -185,6 +192,7 @@ type Amount = Gauge<f64, AtomicU64>;
 pub struct Metrics {
     messages: Family<Labels<2>, Counter>,
     scans: Family<Labels<1>, Counter>,
+    senders: Family<Labels<1>, Counter>,
     rounds: Family<Labels<1>, Histogram, fn() -> Histogram>,
     attempts: Family<Labels<1>, Counter>,
 }
@@ -195,6 +203,7 @@ impl Default for Metrics {
         Metrics {
             messages: Family::default(),
             scans: Family::default(),
+            senders: Family::default(),
             rounds: Family::new_with_constructor(histogram),
             attempts: Family::default(),
         }
@@ -210,6 +219,11 @@ impl Metrics {
     /// The virus scanner was asked, or would have been of a smaller message: clean, found, too_big or failed.
     pub fn scanned(&self, result: &'static str) {
         self.scans.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// A message was decided whose sender was looked at: pass, neutral or fail.
+    pub fn graded(&self, grade: &'static str) {
+        self.senders.get_or_create(&[("grade", grade)]).inc();
     }
 
     /// A round over a mailbox ended.
@@ -228,6 +242,7 @@ impl Metrics {
         let mut registry = Registry::default();
         register(&mut registry, &MESSAGES, self.messages.clone());
         register(&mut registry, &SCANS, self.scans.clone());
+        register(&mut registry, &SENDERS, self.senders.clone());
         register(&mut registry, &ROUNDS, self.rounds.clone());
         register(&mut registry, &ATTEMPTS, self.attempts.clone());
         gauges(&mut registry, health);
@@ -305,6 +320,7 @@ mod tests {
         metrics.decided("open", "new_ticket");
         metrics.clone().decided("open", "new_ticket");
         metrics.scanned("clean");
+        metrics.graded("pass");
         metrics.round(Duration::from_millis(70), true);
         metrics.attempted("sent");
         let mailbox = MailboxHealth {

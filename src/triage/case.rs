@@ -1,6 +1,7 @@
 //! What the rules of a decision share: the case before them, and the outcome that one of them gives.
 
-use super::{Act, Clues, Code, Effects, Finding, Kind, Rules};
+use super::trust::Verdict;
+use super::{Act, Clues, Code, Effects, Finding, Kind, Reach, Rules};
 use crate::mail::{Address, Message};
 use crate::ticket::{ArrivalId, TicketId, TypeId};
 
@@ -10,6 +11,8 @@ pub struct Case<'a> {
     pub rules: &'a Rules,
     pub clues: &'a Clues,
     pub kind: Kind,
+    /// Whether the sender is who it says; none: nobody is to look.
+    pub trust: Option<Verdict>,
 }
 
 impl<'a> Case<'a> {
@@ -19,6 +22,11 @@ impl<'a> Case<'a> {
 
     pub fn is_from_team(&self) -> bool {
         self.clues.sender.is_team || self.from().is_some_and(|from| self.rules.is_team(from))
+    }
+
+    /// The mail may do all that a reply or a question can do, going by who sent it. None: nobody is to look.
+    pub fn reach(&self) -> Option<Reach> {
+        self.trust.as_ref().map(|verdict| verdict.reach)
     }
 
     /// The sender for evidence and reasons.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Pace;
+use super::trust::Checks;
 use crate::mail::subject::TagLine;
 use crate::mail::{Address, MessageId};
 use crate::ticket::{
@@ -43,6 +44,9 @@ pub struct Clues {
     /// How often its keys were met lately; none: it does not count (imported mail).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
+    /// What DNS had to say of the sender when it came; none: nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Checks>,
 }
 
 /// The word of a virus scanner about a message (B12).
@@ -154,6 +158,7 @@ impl Clues {
             sender: SenderClue::default(),
             scan: None,
             pace: None,
+            trust: None,
         }
     }
 

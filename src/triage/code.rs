@@ -54,6 +54,8 @@ codes! {
     SpamVerdict "spam_verdict" "a mail server in front has marked it as spam",
     VirusFound "virus_found" "the virus scanner has found something in it",
     NotScanned "not_scanned" "too big for the virus scanner, and nothing unscanned is taken",
+    TrustFailed "trust_failed" "its sender is not who it says: DMARC fails, and his domain asks for more than to let it pass",
+    TrustUnproven "trust_unproven" "its sender is not proven, and `[trust] neutral` has such mail set aside",
     NoType "no_type" "no recipient is an address of an active type",
     ForeignMailbox "foreign_mailbox" "addressed to a type of another mailbox only, with no sign that it was delivered here",
     StrangerOnTicket "stranger_on_ticket" "names a ticket that its sender does not belong to",

@@ -4,7 +4,7 @@ use super::case::{Case, Outcome};
 use super::classify::classify;
 use super::trace::Trace;
 use super::{Act, Clues, Code, Decision, Kind, Rules};
-use super::{copies, loops, open, reply, report, scan, verdict};
+use super::{copies, loops, open, reply, report, scan, trust, verdict};
 use crate::mail::Message;
 
 type Rule = fn(&Case, &mut Trace) -> Option<Outcome>;
@@ -30,11 +30,13 @@ pub fn decide(message: &Message, rules: &Rules, clues: &Clues) -> Decision {
     let mut trace = Trace::default();
     let class = classify(message, rules, clues);
     trace.note("kind", &class.evidence, class.kind.as_str());
-    let case = Case { message, rules, clues, kind: class.kind };
+    let trust = trust::verdict(message, rules, clues, &mut trace);
+    let case = Case { message, rules, clues, kind: class.kind, trust };
     let outcome = RULES
         .iter()
         .find_map(|rule| rule(&case, &mut trace))
         .unwrap_or_else(|| open::by_address(&case, &mut trace));
+    let outcome = trust::limit(&case, outcome, &mut trace);
     let (outcome, supersedes) = copies::settle(&case, outcome, &mut trace);
     let outcome = loops::hold(&case, outcome, &mut trace);
     trace.note("decision", outcome.reason(), outcome.code.as_str());
@@ -50,6 +52,7 @@ pub fn decide(message: &Message, rules: &Rules, clues: &Clues) -> Decision {
         supersedes,
         effects: outcome.effects,
         bounces: outcome.bounces,
+        trust: case.trust.map(|verdict| verdict.trust),
         trace: trace.into_steps(),
     }
 }

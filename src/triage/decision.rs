@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Code, LoopKey};
+use super::{Code, LoopKey, Trust};
 use crate::mail::Address;
 use crate::ticket::{ArrivalId, TicketId, TypeId};
 
@@ -24,6 +24,9 @@ pub struct Decision {
     pub supersedes: Vec<ArrivalId>,
     pub effects: Effects,
     pub bounces: Vec<Finding>,
+    /// Whether the sender is who it says; none: nobody was to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
     pub trace: Vec<Step>,
 }
 

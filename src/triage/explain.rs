@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::trace::Trace;
-use super::{Act, Code, Decision, Finding, Kind, Step};
+use super::{Act, Code, Decision, Finding, Kind, Step, Trust};
 use crate::mail::quoting::Split;
 use crate::mail::{Attachment, Message, MessageId, NamedAddress};
 use crate::ticket::{LogEntryId, TicketId};
@@ -64,15 +64,6 @@ pub struct BouncePart {
     pub reply_code: Option<u16>,
 }
 
-/// What DKIM, SPF and DMARC say of it; null where nobody has looked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trust {
-    pub grade: String,
-    pub spf: Option<String>,
-    pub dkim: Option<String>,
-    pub dmarc: Option<String>,
-}
-
 /// What the decision does not know: where the message lies and where it has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place<'a> {
@@ -108,7 +99,7 @@ impl Explanation {
             signature: Some(split.signature).filter(|s| !s.is_empty()),
             attachments: message.attachments.iter().map(attachment).collect(),
             bounces: decision.bounces.iter().map(bounce).collect(),
-            trust: Trust { grade: "neutral".into(), spf: None, dkim: None, dmarc: None },
+            trust: decision.trust.clone().unwrap_or_else(Trust::unasked),
             trace,
         }
     }

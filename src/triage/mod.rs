@@ -5,6 +5,7 @@
 //! `decide` is a list of rules in order, one file a question; it starts to be read there. `explain` shows it all.
 
 mod absence;
+mod border;
 mod bounce_class;
 mod case;
 pub mod classify;
@@ -27,8 +28,10 @@ mod scan;
 mod tests;
 mod thread;
 mod trace;
+pub mod trust;
 mod verdict;
 
+pub use border::network;
 pub use clues::{Clues, Scan};
 pub use code::Code;
 pub use decide::decide;
@@ -36,4 +39,7 @@ pub use decision::{Act, Decision, Effects, Finding, Kind, Step};
 pub use explain::{Explanation, Place};
 pub use loops::{LoopKey, LoopRule, Pace};
 pub use questions::{Questions, questions};
-pub use rules::{Flow, ListMail, MailboxRule, OnClosed, RelayRule, Rules, TypeRule, VerdictRule};
+pub use rules::{
+    Flow, ListMail, MailboxRule, OnClosed, Reach, RelayRule, Rules, TrustRule, TypeRule, VerdictRule,
+};
+pub use trust::Trust;

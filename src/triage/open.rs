@@ -5,7 +5,7 @@ use super::classify::refuses_answer;
 use super::route::{Route, route};
 use super::thread::Thread;
 use super::trace::Trace;
-use super::{Act, Code, Effects, Kind, ListMail, TypeRule};
+use super::{Act, Code, Effects, Kind, ListMail, Reach, TypeRule};
 
 /// The last rule: it always has an answer.
 pub fn by_address(case: &Case, trace: &mut Trace) -> Outcome {
@@ -43,7 +43,11 @@ fn to_type(case: &Case, rule: &TypeRule, trace: &mut Trace) -> Outcome {
     }
     let is_from_list = case.kind == Kind::List;
     let code = if is_from_list { Code::ListOpened } else { Code::NewTicket };
-    let answers = !is_from_list && may_be_answered(case, rule);
+    let is_unproven = case.reach().is_some_and(|reach| reach != Reach::Full);
+    let answers = !is_from_list && !is_unproven && may_be_answered(case, rule);
+    if rule.answers_automatically && is_unproven {
+        trace.note("automatic_answer", "the sender is not proven", "not answered");
+    }
     if let (true, Some(why)) = (rule.answers_automatically, refuses_answer(case.message, case.rules)) {
         trace.note("automatic_answer", why, "not answered");
     }

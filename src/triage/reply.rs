@@ -1,12 +1,12 @@
 //! A mail that answers a ticket: who may add to it, and what that sets off (B4, B5, B7, B8, C3).
 //!
-//! A From is easily forged, so what rests on it alone is shown and told, but neither reopens nor answers (M6). Our
-//! Message-ID proves that its sender has seen our mail; it reopens when he is also one we know on the ticket.
+//! A From is easily forged, so what rests on it alone is shown and told, but neither reopens nor answers (M6). What is
+//! proven reopens when the sender is also one we know on the ticket: `trust` says who he is, or he holds our Message-ID.
 
 use super::case::{Case, Outcome};
 use super::thread::{Thread, Via, thread};
 use super::trace::Trace;
-use super::{Act, Code, Effects, Kind, OnClosed};
+use super::{Act, Code, Effects, Kind, OnClosed, Reach};
 
 pub fn on_its_ticket(case: &Case, trace: &mut Trace) -> Option<Outcome> {
     let thread = thread(case, trace)?;
@@ -58,7 +58,7 @@ fn is_agents(case: &Case, thread: &Thread) -> bool {
 }
 
 fn reply(case: &Case, thread: &Thread, is_known: bool) -> Outcome {
-    let is_proven = is_known && matches!(thread.via, Via::OurId(_));
+    let is_proven = is_known && may_reopen(case, thread);
     // A type that is active no longer opens no tickets.
     let on_closed = case.rules.of_type(thread.ticket.type_id).map_or(OnClosed::Reopen, |t| t.on_closed);
     if is_proven && thread.ticket.status.is_ended() && on_closed == OnClosed::FollowUp {
@@ -66,6 +66,15 @@ fn reply(case: &Case, thread: &Thread, is_known: bool) -> Outcome {
     }
     let effects = Effects { notifies: true, reopens: is_proven, ..Effects::default() };
     appended(case, thread, code_of_reply(thread), effects)
+}
+
+/// Who he is must be proven: by his domain, or by our Message-ID, which only those have whom we wrote to.
+fn may_reopen(case: &Case, thread: &Thread) -> bool {
+    match case.reach() {
+        Some(Reach::Full) => true,
+        Some(Reach::Notify) | None => matches!(thread.via, Via::OurId(_)),
+        Some(Reach::Quiet | Reach::Invalid) => false,
+    }
 }
 
 fn note_of_agent(case: &Case, thread: &Thread) -> Outcome {

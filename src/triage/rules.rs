@@ -23,19 +23,47 @@ pub struct Rules {
     /// This desk's own mark in `X-Maildesk-Loop`.
     pub desk: String,
     pub verdicts: VerdictRule,
+    pub trust: TrustRule,
     /// The tags of the system before this one in subjects, `{number}` for the digits.
     pub predecessor_tags: Vec<String>,
     /// The caps of the loop breaker.
     pub loops: LoopRule,
 }
 
-/// Whose verdicts about spam count.
+/// Which mail servers in front are ours, and what they do with verdicts of others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictRule {
-    /// The mail servers in front, by their names in Received, in lower case; `*.` for all below a domain.
+    /// By their names in Received, in lower case; `*.` for all below a domain; addresses, and networks (`10.0.0.0/8`).
     pub relays: Vec<String>,
     /// They take verdicts of others out of what comes in.
     pub strips_verdicts: bool,
+}
+
+/// Who finds out whether a sender is who the mail says, and how far a mail of each grade reaches (M6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustRule {
+    /// DKIM, SPF, DMARC and ARC are verified here.
+    pub verifies: bool,
+    /// The name under which a relay of ours writes Authentication-Results, in lower case; `none`: it writes no name;
+    /// empty: none of them counts.
+    pub authserv_id: String,
+    /// Domains whose ARC seals count, in lower case.
+    pub arc_sealers: Vec<String>,
+    pub neutral: Reach,
+    pub fail: Reach,
+}
+
+/// How far a mail reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    Full,
+    /// The team is told; it neither reopens nor answers.
+    Notify,
+    /// It is kept where it belongs, and nobody is told.
+    Quiet,
+    /// It goes to the invalid queue.
+    Invalid,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +122,37 @@ pub enum OnClosed {
 pub enum ListMail {
     Invalid,
     Open,
+}
+
+impl TrustRule {
+    /// Somebody is to look.
+    pub fn is_on(&self) -> bool {
+        self.verifies || !self.authserv_id.is_empty()
+    }
+}
+
+impl Default for TrustRule {
+    fn default() -> TrustRule {
+        TrustRule {
+            verifies: false,
+            authserv_id: String::new(),
+            arc_sealers: vec![],
+            neutral: Reach::Notify,
+            fail: Reach::Invalid,
+        }
+    }
+}
+
+impl Reach {
+    /// For the trace.
+    pub fn words(self) -> &'static str {
+        match self {
+            Reach::Full => "full effect",
+            Reach::Notify => "neither reopens nor answers",
+            Reach::Quiet => "kept, with no effect",
+            Reach::Invalid => "set aside",
+        }
+    }
 }
 
 impl Rules {
@@ -189,4 +248,5 @@ pub(crate) use words;
 
 words!(Flow { Simple => "simple", Assignment => "assignment", Bounce => "bounce" });
 words!(OnClosed { Reopen => "reopen", FollowUp => "follow_up" });
+words!(Reach { Full => "full", Notify => "notify", Quiet => "quiet", Invalid => "invalid" });
 words!(ListMail { Invalid => "invalid", Open => "open" });

@@ -14,7 +14,7 @@ const FLOORS: &[(&str, Neighbours, &[&str])] = &[
     ("3 ground", Apart, &["store", "net"]),
     ("3½", Apart, &["alert", "lease"]),
     ("4 the desk", Apart, &["desk"]),
-    ("4½", Apart, &["backup", "oauth", "scanner", "scheduler", "helpdesk"]),
+    ("4½", Apart, &["backup", "oauth", "scanner", "scheduler", "helpdesk", "verifier"]),
     ("5 intake", Apart, &["intake"]),
     ("6 doors", Apart, &["sources", "outbound", "mirror", "escalation", "calendar", "web", "control"]),
     ("7 assembly", Ordered, &["daemon", "cli"]),

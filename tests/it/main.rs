@@ -46,3 +46,4 @@ mod stopping;
 mod store_contract;
 mod support_bundle;
 mod systemd;
+mod trust;

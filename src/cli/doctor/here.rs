@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::Context;
 use super::super::checkup::{self, Checkup};
+use super::senders::senders;
 use crate::backup::Daily;
 use crate::clock::Micros;
 use crate::config::KeySource;
@@ -26,6 +27,7 @@ pub async fn here(context: &Context) -> Vec<Checkup> {
         room(context).await,
         clock(context).await,
         scanner(context).await,
+        senders(context).await,
         socket(context),
         backups(context).await,
         held(context).await,

@@ -10,12 +10,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use tokio::runtime::Runtime;
+
 use super::super::output::{CliError, Output};
 use super::super::{Global, code};
 use super::{Args, shown};
-use crate::config::{Config, Env};
+use crate::config::{Config, Dns, Env};
+use crate::intake::Verifying;
 use crate::mail::{self, Defect, Message};
+use crate::triage::trust::Checks;
 use crate::triage::{self, Clues, Explanation, Place, Rules};
+use crate::verifier::{SIZE_LIMIT, Verifier};
 
 /// Read from a file at a time.
 const READ_BUFFER: usize = 256 << 10;
@@ -34,14 +39,16 @@ pub fn run_on_files(
     env: &Env,
     out: &mut impl Write,
 ) -> Result<Output, CliError> {
-    let rules = match &global.config {
-        Some(path) => Config::load(Some(path), env)?.rules(),
-        None => Rules::default(),
+    let (mut rules, dns) = match &global.config {
+        Some(path) => {
+            let config = Config::load(Some(path), env)?;
+            (config.rules(), config.dns)
+        }
+        None => (Rules::default(), Dns::default()),
     };
-    if args.online {
-        eprintln!("maildesk: --online: this version asks no DNS yet, trust stays neutral");
-    }
-    let job = Job { files: &args.files, rules, wants_json: global.json };
+    rules.trust.verifies = args.online;
+    let online = if args.online { Some(Online::new(&rules, &dns)?) } else { None };
+    let job = Job { files: &args.files, rules, online, wants_json: global.json };
     match job.run(out) {
         Ok(exit_code) => Ok(Output { code: exit_code, ..Output::default() }),
         // `maildesk explain … | head` is no error.
@@ -53,7 +60,32 @@ pub fn run_on_files(
 struct Job<'a> {
     files: &'a [std::path::PathBuf],
     rules: Rules,
+    online: Option<Online>,
     wants_json: bool,
+}
+
+/// DNS, asked from the threads that read.
+struct Online {
+    runtime: Runtime,
+    verifying: Verifying,
+}
+
+impl Online {
+    fn new(rules: &Rules, dns: &Dns) -> Result<Online, CliError> {
+        let runtime =
+            Runtime::new().map_err(|e| CliError::unavailable(format!("no runtime for DNS: {e}")))?;
+        let verifier = runtime.block_on(async { Verifier::new(dns) })?;
+        let verifying = Verifying { verifier, rule: rules.trust.clone(), relays: rules.verdicts.clone() };
+        Ok(Online { runtime, verifying })
+    }
+
+    fn look(&self, message: &Message, path: &Path) -> io::Result<Option<Checks>> {
+        if std::fs::metadata(path)?.len() > SIZE_LIMIT {
+            return Ok(Some(Checks::gap("too big to be verified")));
+        }
+        let raw = std::fs::read(path)?;
+        Ok(self.runtime.block_on(self.verifying.look(message, &raw)))
+    }
 }
 
 impl Job<'_> {
@@ -98,10 +130,14 @@ impl Job<'_> {
 
     fn explain(&self, path: &Path) -> Answer {
         let file = File::open(path).map_err(|e| e.to_string())?;
-        let explained = catch_unwind(AssertUnwindSafe(|| read(file).map(|message| self.of(path, &message))));
+        let explained = catch_unwind(AssertUnwindSafe(|| -> io::Result<Explanation> {
+            let message = read(file)?;
+            let trust = self.online.as_ref().map(|online| online.look(&message, path)).transpose()?.flatten();
+            Ok(self.of(path, &message, trust))
+        }));
         // A panic is a fault of ours, not of the file: the answer is what intake would make of it.
         let broken = || Message { defects: vec![Defect::ParserPanicked], ..Message::default() };
-        let explained = explained.unwrap_or_else(|_| Ok(self.of(path, &broken())));
+        let explained = explained.unwrap_or_else(|_| Ok(self.of(path, &broken(), None)));
         let explanation = explained.map_err(|e| e.to_string())?;
         match self.wants_json {
             true => serde_json::to_string(&explanation).map(|line| line + "\n").map_err(|e| e.to_string()),
@@ -109,8 +145,8 @@ impl Job<'_> {
         }
     }
 
-    fn of(&self, path: &Path, message: &Message) -> Explanation {
-        let decision = triage::decide(message, &self.rules, &Clues::none());
+    fn of(&self, path: &Path, message: &Message, trust: Option<Checks>) -> Explanation {
+        let decision = triage::decide(message, &self.rules, &Clues { trust, ..Clues::none() });
         let of_type = decision.type_id.and_then(|id| self.rules.of_type(id));
         let place = Place {
             file: Some(&path.to_string_lossy()),

@@ -2,7 +2,8 @@
 
 use super::super::table::clean;
 use crate::triage::explain::BouncePart;
-use crate::triage::{Act, Code, Explanation, Kind};
+use crate::triage::trust::Grade;
+use crate::triage::{Act, Code, Explanation, Kind, Trust};
 
 /// Lines of the new words that are shown.
 const WORDS: usize = 6;
@@ -21,6 +22,9 @@ pub fn text(title: &str, e: &Explanation) -> String {
     lines.line("becomes", &fate(e));
     lines.line("because", &e.reason);
     lines.line("act, code", &format!("{}, {}", e.act.as_str(), e.code.as_str()));
+    if e.trust != Trust::unasked() {
+        lines.line("sender", &sender(&e.trust));
+    }
     for bounce in &e.bounces {
         lines.line("report", &report(bounce));
     }
@@ -60,6 +64,17 @@ fn kind(kind: Kind) -> &'static str {
         Kind::OwnEcho => "our own mail, come back",
         Kind::Unreadable => "nothing that can be read",
     }
+}
+
+fn sender(trust: &Trust) -> String {
+    let words = [("spf", &trust.spf), ("dkim", &trust.dkim), ("dmarc", &trust.dmarc)];
+    let said = words.iter().filter_map(|(name, word)| Some(format!("; {name}={}", word.as_ref()?)));
+    let grade = match trust.grade {
+        Grade::Pass => "proven",
+        Grade::Neutral => "not proven",
+        Grade::Fail => "not who the mail says",
+    };
+    format!("{grade}{}", said.collect::<String>())
 }
 
 fn fate(e: &Explanation) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::trust::of_relay;
 use super::*;
 use crate::triage::Kind;
 
@@ -198,6 +199,20 @@ fn refused() -> Vec<Case> {
             None,
         ),
         case("too big to scan", mail(STRANGER).scanned(Scan::TooBig), Invalid, Code::NotScanned, None),
+        case(
+            "DMARC fails",
+            of_relay(mail(CONTACT).our_id().belongs("contact"), "dmarc=fail (p=reject)"),
+            Invalid,
+            Code::TrustFailed,
+            on,
+        ),
+        case(
+            "nobody vouches",
+            of_relay(mail(STRANGER), "dmarc=none").with(|s| s.rules.trust.neutral = Reach::Invalid),
+            Invalid,
+            Code::TrustUnproven,
+            None,
+        ),
         case("the bounce type", mail(STRANGER).to(&["bounce@desk.test"]), Invalid, Code::NoType, None),
         case("dragged over", mail(STRANGER).to(&["sales@desk.test"]), Invalid, Code::ForeignMailbox, None),
         case("a stranger's tag", mail(STRANGER).tag(TICKET, holds), Invalid, Code::StrangerOnTicket, on),

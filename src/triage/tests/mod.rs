@@ -11,12 +11,13 @@ mod reports;
 mod routes;
 mod scans;
 mod spam;
+mod trust;
 mod twice;
 
 use super::clues::{Copy, ForeignEntry, OurMail, PredecessorClue, TagClue, TagVerdict, TicketClue};
 use super::{
-    Act, Clues, Code, Decision, Effects, Flow, ListMail, LoopRule, OnClosed, Rules, Scan, TypeRule,
-    VerdictRule, decide,
+    Act, Clues, Code, Decision, Effects, Flow, ListMail, LoopRule, OnClosed, Reach, Rules, Scan, TrustRule,
+    TypeRule, VerdictRule, decide,
 };
 use crate::mail::dsn::{Recipient, Report};
 use crate::mail::{Address, Header, Message, MessageId, NamedAddress};
@@ -84,6 +85,7 @@ pub fn rules() -> Rules {
         bounce_domain: "desk.test".into(),
         desk: "desk-1".into(),
         verdicts: VerdictRule::default(),
+        trust: TrustRule::default(),
         predecessor_tags: vec![],
         loops: LoopRule::default(),
     }

@@ -218,6 +218,7 @@ pub fn decision(act: Act, code: Code) -> Decision {
         supersedes: vec![],
         effects: Effects::default(),
         bounces: vec![],
+        trust: None,
         trace: vec![Step { rule: "r".into(), evidence: "seen".into(), verdict: "v".into() }],
     }
 }

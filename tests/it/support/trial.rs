@@ -261,7 +261,7 @@ async fn open(store: Store, config: &Config) -> Works {
     let stamp = Stamp { key: &key, now: Clock::system().now(), random: maildesk::seal::random };
     store.provision(&config.declared().unwrap(), &stamp).await.expect("provisioned");
     let works = Works::open(store, key, &config.run, Clock::system()).await.expect("works");
-    works.with_scanner(config.virus_scanner.clone())
+    works.with_scanner(config.virus_scanner.clone()).with_verifier(config).expect("a verifier")
 }
 
 /// A message in the making.
