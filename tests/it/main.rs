@@ -35,6 +35,7 @@ mod pages;
 mod pop3;
 mod program;
 mod replay;
+mod replay_command;
 mod scanner;
 mod scheduler;
 mod space;
