@@ -19,6 +19,7 @@ mod list;
 pub mod message;
 pub mod message_id;
 pub mod parse;
+pub mod phrases;
 pub mod quoting;
 pub mod scan;
 pub mod subject;

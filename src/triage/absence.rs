@@ -3,9 +3,8 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
-
 use crate::mail::Message;
+use crate::mail::phrases::Phrases;
 
 /// How programs begin the subject of an automatic answer, lower case; a colon or the like must follow.
 const SUBJECTS: &[&str] = &[
@@ -225,11 +224,8 @@ const ANSWERING: &[&str] = &[
 /// In the first bytes of an answer that says no more than that.
 const FIRST_WORDS: usize = 400;
 
-/// All of `AWAY` in one pass: hardly any mail has one, and each is asked.
-static ANY_AWAY: LazyLock<Regex> = LazyLock::new(|| {
-    let words: Vec<String> = AWAY.iter().map(|words| regex::escape(words)).collect();
-    Regex::new(&words.join("|")).expect("words are a pattern")
-});
+/// Hardly any mail has one, and each is asked.
+static AWAY_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(AWAY.iter().copied()));
 
 /// The evidence that a program answered for somebody.
 pub fn evidence(message: &Message) -> Option<String> {
@@ -271,10 +267,7 @@ fn by_words(message: &Message) -> Option<String> {
     }
     let first = message.text[..end].to_lowercase().replace('’', "'");
     let first = first.split_whitespace().collect::<Vec<_>>().join(" ");
-    if !ANY_AWAY.is_match(&first) {
-        return None;
-    }
-    let away = AWAY.iter().find(|words| first.contains(**words))?;
+    let away = AWAY_WORDS.first_in(&first)?;
     let answering = ANSWERING.iter().find(|words| first.contains(**words))?;
     Some(format!("its words: {away:?}, {answering:?}"))
 }
