@@ -32,9 +32,12 @@ impl Micros {
 impl std::str::FromStr for Micros {
     type Err = String;
 
-    /// RFC 3339.
+    /// RFC 3339; a date alone is its first moment in UTC.
     fn from_str(text: &str) -> Result<Micros, String> {
-        let time = chrono::DateTime::parse_from_rfc3339(text);
+        let time = match text.len() {
+            10 => chrono::DateTime::parse_from_rfc3339(&format!("{text}T00:00:00Z")),
+            _ => chrono::DateTime::parse_from_rfc3339(text),
+        };
         time.map(|t| Micros(t.timestamp_micros()))
             .map_err(|e| format!("{text:?} is not a time such as 2026-01-31T12:00:00Z: {e}"))
     }

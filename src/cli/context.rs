@@ -45,6 +45,8 @@ pub enum Schema {
     Ready,
     /// It is brought up to this program's.
     Migrate,
+    /// It must be this program's, and nothing is written, not even what the configuration declares.
+    Untouched,
 }
 
 impl Context {
@@ -52,15 +54,19 @@ impl Context {
     pub async fn open(config: Arc<Config>, schema: Schema) -> Result<Context, CliError> {
         let declared = config.declared()?;
         let store = connect(&config).await?;
-        if schema == Schema::Migrate || store.schema().await?.found == 0 {
+        let is_new = schema != Schema::Untouched && store.schema().await?.found == 0;
+        if schema == Schema::Migrate || is_new {
             store.migrate().await?;
         }
         store.require_ready().await?;
         let key = sealing_key(&config.keys, &store).await?;
         let clock = Clock::system();
         let stamp = Stamp { key: &key, now: clock.now(), random: random::<32> };
-        for change in store.provision(&declared, &stamp).await.map_err(|e| provision_words(e, &config))? {
-            tracing::info!("config.provisioned {change}");
+        if schema != Schema::Untouched {
+            let changes = store.provision(&declared, &stamp).await;
+            for change in changes.map_err(|e| provision_words(e, &config))? {
+                tracing::info!("config.provisioned {change}");
+            }
         }
         let works = Works::open(store.clone(), key.clone(), &config.run, clock.clone()).await?;
         let works = works.with_scanner(config.virus_scanner.clone()).with_verifier(&config)?;
@@ -118,7 +124,7 @@ pub(super) async fn connect(config: &Config) -> Result<Store, CliError> {
 }
 
 /// A conflict between the file and what commands have made is told with the file's name.
-fn provision_words(error: Error, config: &Config) -> CliError {
+pub(super) fn provision_words(error: Error, config: &Config) -> CliError {
     match error {
         Error::Refused(words) | Error::Taken(words) => CliError::config(format!(
             "{}: what it declares cannot be laid down: {words}",

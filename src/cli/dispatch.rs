@@ -7,8 +7,8 @@ use clap::Parser as _;
 use super::output::{CliError, Output};
 use super::{
     Cli, Command, Context, account, alert, backup, bounce, contact, daemons, deliver, doctor, error_ticket,
-    explain, import, invalid, job, journal, key, loops, mailbox, migrate, oauth, poll, queue, relay, restore,
-    support_bundle, ticket, ticket_type,
+    explain, import, invalid, job, journal, key, loops, mailbox, migrate, oauth, poll, queue, relay, replay,
+    restore, support_bundle, ticket, ticket_type,
 };
 use crate::control::{Call, Handler, Response};
 use crate::store::Store;
@@ -19,6 +19,7 @@ pub async fn dispatch(command: Command, context: &Context) -> Result<Output, Cli
         Command::Poll(args) => poll::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
+        Command::Replay(args) => replay::run(&args, context).await,
         Command::Mailbox(verb) => mailbox::run(verb, context).await,
         Command::Relay(verb) => relay::run(verb, context).await,
         Command::Oauth(verb) => oauth::run(verb, context).await,
@@ -81,6 +82,9 @@ async fn answer(call: Call, context: Context) -> Response {
     };
     let mut response: Response = match cli.command {
         Command::Deliver(args) => deliver::take_in(args, call.body, &context).await.into(),
+        Command::Replay(args) => {
+            replay::in_daemon(&args, cli.global.config.as_deref(), &context).await.into()
+        }
         other => dispatch(other, &context).await.into(),
     };
     response.note = held_note(&context.store).await;

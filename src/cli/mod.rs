@@ -37,6 +37,7 @@ mod output;
 mod poll;
 mod queue;
 mod relay;
+mod replay;
 mod restore;
 mod row;
 mod run;
@@ -109,6 +110,7 @@ pub enum Command {
     Deliver(deliver::Args),
     Import(import::Args),
     Explain(explain::Args),
+    Replay(replay::Args),
     /// Mailboxes: list, show, add, edit, delete, test, resume, balance
     #[command(subcommand)]
     Mailbox(mailbox::Verb),

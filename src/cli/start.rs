@@ -132,6 +132,7 @@ async fn place(cli: Cli, argv: Vec<String>, sink: &mut Sink) -> Result<Response,
     let schema = match &cli.command {
         Command::Migrate(_) => Schema::Migrate,
         Command::Run(args) if args.migrate => Schema::Migrate,
+        Command::Replay(_) => Schema::Untouched,
         _ => Schema::Ready,
     };
     let passing: &[u8] = match &cli.command {
@@ -176,9 +177,7 @@ async fn alone(cli: Cli, env: &Env) -> Result<Result<Output, CliError>, Box<Cli>
         Command::Man(args) => man::run(&args),
         Command::Migrate(args) => migrate::move_desk(&args).await,
         Command::Install(args) => install::run(&args),
-        Command::Explain(args) => {
-            explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout().lock())
-        }
+        Command::Explain(args) => explain::run_on_files(&args, &cli.global, env, &mut std::io::stdout()),
         _ => {
             let points = crate::crash::POINTS;
             Ok(Output::said(points.join("\n"), serde_json::json!(points)))

@@ -21,6 +21,8 @@ use page::Page;
 
 /// A report inside a report is looked into this deep.
 const MAX_DEPTH: usize = 2;
+/// RFC 2046 §5.1.1: the length of a boundary.
+const MAX_BOUNDARY: usize = 70;
 /// Kept of the words that are said of a recipient beside his diagnostic.
 const WORDS_LIMIT: usize = 1500;
 
@@ -70,7 +72,9 @@ pub(super) fn read(skeleton: &Skeleton, message: &Message, depth: usize) -> Opti
     let signs = signs::signs(message);
     match stated {
         Some(report) => Some(in_full(report, skeleton, message, signs, depth)),
-        None if signs.is_machine() => in_words(skeleton, message, signs, depth),
+        None if signs.is_machine() => {
+            unlabelled(skeleton, message, depth).or_else(|| in_words(skeleton, message, signs, depth))
+        }
         None => None,
     }
 }
@@ -154,6 +158,10 @@ fn in_full(
 /// A report without a machine-readable part.
 fn in_words(skeleton: &Skeleton, message: &Message, signs: signs::Signs, depth: usize) -> Option<Report> {
     let page = Page::read(&message.text);
+    let has_code = || code::status_in(&page.flat).is_some() || code::reply_in(&page.flat).is_some();
+    if signs.needs_code() && !has_code() {
+        return None;
+    }
     read_words(skeleton, message, &page, signs, depth)
 }
 
@@ -198,6 +206,26 @@ fn read_words(
     Some(report)
 }
 
+/// A report that has lost the field which says that it has parts: its text begins with a boundary and a part's header.
+fn unlabelled(skeleton: &Skeleton, message: &Message, depth: usize) -> Option<Report> {
+    let [only] = &skeleton.parts[..] else { return None };
+    let header = &skeleton.bytes[only.headers.clone()];
+    if depth >= MAX_DEPTH || field::first(header, "content-type").is_some() {
+        return None;
+    }
+    let mut lines = message.text.lines().map(str::trim_end).skip_while(|line| line.is_empty());
+    let boundary = lines.next()?.strip_prefix("--").filter(|b| !b.is_empty() && b.len() <= MAX_BOUNDARY)?;
+    let is_part = lines.next()?.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"));
+    if !is_part || boundary.contains('"') {
+        return None;
+    }
+    let label = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\r\n");
+    let body = &skeleton.bytes[only.body.clone()];
+    let whole = [label.as_bytes(), header.trim_ascii_end(), b"\r\n\r\n", body].concat();
+    let again = scan(&mut &whole[..]).ok()?;
+    parse::at_depth(&again, depth + 1).report
+}
+
 /// The report that a report returns: one that went round by another mail system.
 fn nested(returned: &[u8], depth: usize) -> Option<Report> {
     if depth >= MAX_DEPTH {
@@ -218,7 +246,7 @@ impl Report {
         (self.reader, self.evidence) = (reading.reader.name.into(), reading.evidence.into());
         let is_delayed = is_delayed(&page.flat, &message.subject);
         let is_alone = reading.named.len() == 1;
-        for Named { address, words } in reading.named {
+        for Named { address, words, .. } in reading.named {
             let mut recipient = Recipient {
                 address: Some(address.clone()),
                 action: if is_delayed { "delayed" } else { "failed" }.into(),

@@ -20,6 +20,7 @@ mod list;
 pub mod message;
 pub mod message_id;
 pub mod parse;
+pub mod phrases;
 pub mod quoting;
 mod raw_header;
 pub mod scan;

@@ -185,6 +185,16 @@ impl Tx {
         self.rows(query.bind(limit)).await?.iter().map(journal_of).collect()
     }
 
+    /// Of the decisions made from a time on: the first number, the last one, and how many there are.
+    pub async fn decided_since(&mut self, since: Micros) -> Result<(EventNumber, EventNumber, u64), Error> {
+        let query = sqlx::query(
+            "SELECT coalesce(min(number), 0), coalesce(max(number), -1), count(*) FROM journal WHERE decided_us >= $1",
+        );
+        let row = self.row(query.bind(since.0)).await?;
+        let count: i64 = row.try_get(2)?;
+        Ok((EventNumber(row.try_get(0)?), EventNumber(row.try_get(1)?), count.unsigned_abs()))
+    }
+
     /// The arrivals whose Message-ID this is.
     pub async fn arrivals_of_message_id(&mut self, message_id: &str) -> Result<Vec<ArrivalId>, Error> {
         let query =

@@ -6,6 +6,7 @@ use super::{Error, PasswordChange, Stamp, Store, Tx};
 use crate::config::{AccountSpec, Declared, Surroundings, TypeSpec};
 use crate::seal::SealingKey;
 use crate::ticket::AccountId;
+use crate::triage::Rules;
 
 impl Store {
     /// Makes the keys of a new desk, and lays down what is declared. Where all stands so already, nothing is written.
@@ -24,6 +25,18 @@ impl Store {
         let changes = tx.provision(declared, stamp).await?;
         tx.commit().await?;
         Ok(changes)
+    }
+
+    /// The rules as they would be if this were declared. Nothing stays written: what is laid down to find out is taken back.
+    pub async fn rules_if_declared(&self, declared: &Declared, stamp: &Stamp<'_>) -> Result<Rules, Error> {
+        let mut look = self.read().await?;
+        if look.is_as_declared(declared, stamp.key).await? {
+            return look.load_rules().await;
+        }
+        drop(look);
+        let mut tx = self.write().await?;
+        tx.provision(declared, stamp).await?;
+        tx.load_rules().await
     }
 }
 

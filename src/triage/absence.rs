@@ -3,9 +3,8 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
-
 use crate::mail::Message;
+use crate::mail::phrases::Phrases;
 
 /// How programs begin the subject of an automatic answer, lower case; a colon or the like must follow.
 const SUBJECTS: &[&str] = &[
@@ -274,11 +273,8 @@ const RETURNING: &[&str] = &[
 /// In the first bytes of an answer that says no more than that.
 const FIRST_WORDS: usize = 400;
 
-/// All of `AWAY` in one pass: hardly any mail has one, and each is asked.
-static ANY_AWAY: LazyLock<Regex> = LazyLock::new(|| {
-    let words: Vec<String> = AWAY.iter().map(|words| regex::escape(words)).collect();
-    Regex::new(&words.join("|")).expect("words are a pattern")
-});
+/// Hardly any mail has one, and each is asked.
+static AWAY_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(AWAY.iter().copied()));
 
 /// The evidence that a program answered for somebody.
 pub fn evidence(message: &Message) -> Option<String> {
@@ -313,16 +309,13 @@ fn may_follow_name(words: &str) -> bool {
 /// It answers a mail, says nothing else, or says so in its first words.
 fn is_borne_out(message: &Message) -> bool {
     let answers = !message.in_reply_to.is_empty() || !message.references.is_empty();
-    let says_so = |words: String| ANY_AWAY.is_match(&words) || RETURNING.iter().any(|r| words.contains(r));
+    let says_so = |words: String| AWAY_WORDS.are_in(&words) || RETURNING.iter().any(|r| words.contains(r));
     answers || message.text.trim().is_empty() || first_words(message).is_some_and(says_so)
 }
 
 fn by_words(message: &Message) -> Option<String> {
     let first = first_words(message)?;
-    if !ANY_AWAY.is_match(&first) {
-        return None;
-    }
-    let away = AWAY.iter().find(|words| first.contains(**words))?;
+    let away = AWAY_WORDS.first_in(&first)?;
     let answering = ANSWERING.iter().find(|words| first.contains(**words))?;
     Some(format!("its words: {away:?}, {answering:?}"))
 }

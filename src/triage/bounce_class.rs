@@ -6,7 +6,11 @@
 
 mod words;
 
+use std::sync::LazyLock;
+
 use words::{LIKELY, SURE, Words};
+
+use crate::mail::phrases::Phrases;
 
 /// What a report says of a recipient.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +133,15 @@ const REPLIES: &[(u16, &str)] = &[
     (571, "policy"),
 ];
 
+type Table = Vec<(&'static str, Phrases)>;
+
+static SURE_WORDS: LazyLock<Table> = LazyLock::new(|| table(SURE));
+static LIKELY_WORDS: LazyLock<Table> = LazyLock::new(|| table(LIKELY));
+
+fn table(rows: &[Words]) -> Table {
+    rows.iter().map(|(class, words)| (*class, Phrases::new(words.iter().copied()))).collect()
+}
+
 /// Never without an answer: `undefined` where nothing fits.
 pub fn class_of(said: Said) -> Class {
     let diagnostic = without_prefaces(said.diagnostic.to_lowercase());
@@ -184,22 +197,22 @@ fn is_about_sender(status: Status, diagnostic: &str) -> bool {
 
 fn by_tables(said: Said, diagnostic: &str) -> Class {
     let words = said.words.to_lowercase();
-    by_words(SURE, diagnostic, "diagnostic:")
+    by_words(&SURE_WORDS, diagnostic, "diagnostic:")
         .or_else(|| by_status(STATUSES, said.status))
-        .or_else(|| by_words(LIKELY, diagnostic, "diagnostic:"))
-        .or_else(|| by_words(SURE, &words, "words:"))
+        .or_else(|| by_words(&LIKELY_WORDS, diagnostic, "diagnostic:"))
+        .or_else(|| by_words(&SURE_WORDS, &words, "words:"))
         .or_else(|| by_status(GENERAL_STATUSES, said.status))
         .or_else(|| by_reply(said.reply_code))
-        .or_else(|| by_words(LIKELY, &words, "words:"))
+        .or_else(|| by_words(&LIKELY_WORDS, &words, "words:"))
         .unwrap_or_else(|| Class::by("undefined", "no row fits", said.status))
 }
 
-fn by_words(table: &[Words], said: &str, whose: &str) -> Option<Class> {
+fn by_words(table: &Table, said: &str, whose: &str) -> Option<Class> {
     if said.is_empty() {
         return None;
     }
     table.iter().find_map(|(class, rows)| {
-        let row = rows.iter().find(|row| said.contains(**row))?;
+        let row = rows.first_in(said)?;
         Some(Class::by(class, whose, format_args!("{row:?}")))
     })
 }

@@ -108,6 +108,25 @@ pub struct Step {
     pub verdict: String,
 }
 
+impl Decision {
+    /// What `other` decides otherwise about the same message, by name; reasons and trace are words, and not compared.
+    pub fn differs_in(&self, other: &Decision) -> Vec<&'static str> {
+        let parts = [
+            ("kind", self.kind != other.kind),
+            ("act", self.act != other.act),
+            ("code", self.code != other.code),
+            ("type", self.type_id != other.type_id),
+            ("ticket", self.ticket != other.ticket),
+            ("follows", self.follows != other.follows),
+            ("original", self.original != other.original),
+            ("supersedes", self.supersedes != other.supersedes),
+            ("effects", self.effects != other.effects),
+            ("bounces", self.bounces != other.bounces),
+        ];
+        parts.into_iter().filter(|(_, is_other)| *is_other).map(|(name, _)| name).collect()
+    }
+}
+
 impl Finding {
     /// About nobody: what is recorded of a report that names no recipient. Soft, for nothing says that it will fail again.
     pub fn unattributed() -> Finding {

@@ -47,6 +47,7 @@ fn docs_list_every_reader_of_reports() {
         Layout::Field(name) => format!("the field `{name}`"),
         Layout::Only => "the only address there is".to_owned(),
         Layout::Returned => "the To of the returned mail".to_owned(),
+        Layout::Names(words) => format!("names without a domain below {}", quoted(words)),
     };
     let mut table =
         String::from("| reader | known by one of | the recipients stand |\n| --- | --- | --- |\n");

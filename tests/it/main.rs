@@ -38,6 +38,7 @@ mod pop3;
 mod program;
 mod reach;
 mod replay;
+mod replay_command;
 mod scanner;
 mod scheduler;
 mod space;

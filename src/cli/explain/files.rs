@@ -4,7 +4,7 @@
 //! holds a few messages, however many there are. Whatever a file holds, it is answered.
 
 use std::fs::File;
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -24,8 +24,12 @@ use crate::verifier::{SIZE_LIMIT, Verifier};
 
 /// Read from a file at a time.
 const READ_BUFFER: usize = 256 << 10;
+/// For a small file, and for what tells no size.
+const LEAST_BUFFER: usize = 8 << 10;
+/// Answers are written so many bytes at a time, while more are there.
+const WRITE_BUFFER: usize = 64 << 10;
 /// Answers that one thread may be ahead of the printing.
-const AHEAD: usize = 4;
+const AHEAD: usize = 16;
 /// Of a parser's thread; more than any message should need, and only what is used is taken.
 const STACK: usize = 64 << 20;
 
@@ -37,7 +41,7 @@ pub fn run_on_files(
     args: &Args,
     global: &Global,
     env: &Env,
-    out: &mut impl Write,
+    out: &mut (impl Write + Send),
 ) -> Result<Output, CliError> {
     let (mut rules, dns) = match &global.config {
         Some(path) => {
@@ -89,18 +93,25 @@ impl Online {
 }
 
 impl Job<'_> {
-    /// Every thread has each n-th file, and the answers are collected in turn.
-    fn run(&self, out: &mut impl Write) -> io::Result<u8> {
+    /// Every thread has each n-th file, and the answers are collected in turn. On one core a second thread would only
+    /// take turns with the first.
+    fn run(&self, out: &mut (impl Write + Send)) -> io::Result<u8> {
+        let mut out = BufWriter::with_capacity(WRITE_BUFFER, out);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get).min(self.files.len());
+        let thread = || std::thread::Builder::new().stack_size(STACK);
         std::thread::scope(|scope| {
+            if cores == 1 {
+                let print = || self.print(&mut out, |_, file, _| Ok(self.explain(file)));
+                let work = thread().spawn_scoped(scope, print)?;
+                return work.join().unwrap_or_else(|_| Err(io::Error::other("its thread ended")));
+            }
             let mut threads = vec![];
             for first in 0..cores {
                 let (sender, receiver) = sync_channel(AHEAD);
-                let thread = std::thread::Builder::new().stack_size(STACK);
-                thread.spawn_scoped(scope, move || self.answer(first, cores, &sender))?;
+                thread().spawn_scoped(scope, move || self.answer(first, cores, &sender))?;
                 threads.push(receiver);
             }
-            self.print(&threads, out)
+            self.print(&mut out, |at, _, out| received(&threads[at % cores], out))
         })
     }
 
@@ -113,10 +124,14 @@ impl Job<'_> {
         }
     }
 
-    fn print(&self, threads: &[Receiver<Answer>], out: &mut impl Write) -> io::Result<u8> {
+    fn print<W: Write>(
+        &self,
+        out: &mut BufWriter<W>,
+        answer: impl Fn(usize, &Path, &mut BufWriter<W>) -> io::Result<Answer>,
+    ) -> io::Result<u8> {
         let mut exit_code = code::OK;
-        for (file, thread) in self.files.iter().zip(threads.iter().cycle()) {
-            match thread.recv().unwrap_or_else(|_| Err("its thread ended".into())) {
+        for (at, file) in self.files.iter().enumerate() {
+            match answer(at, file, out)? {
                 Ok(text) => out.write_all(text.as_bytes())?,
                 Err(words) => {
                     eprintln!("maildesk: {}: {words}", file.display());
@@ -157,7 +172,19 @@ impl Job<'_> {
     }
 }
 
+/// The next answer of a thread; whoever reads has all that came before, while it is waited for.
+fn received(thread: &Receiver<Answer>, out: &mut impl Write) -> io::Result<Answer> {
+    if let Ok(answer) = thread.try_recv() {
+        return Ok(answer);
+    }
+    out.flush()?;
+    Ok(thread.recv().unwrap_or_else(|_| Err("its thread ended".into())))
+}
+
 fn read(file: File) -> io::Result<Message> {
-    let skeleton = mail::scan(&mut BufReader::with_capacity(READ_BUFFER, file))?;
+    // Most files are small, and a buffer for each of them is made and let go.
+    let size = file.metadata()?.len().saturating_add(1);
+    let capacity = usize::try_from(size).unwrap_or(READ_BUFFER).clamp(LEAST_BUFFER, READ_BUFFER);
+    let skeleton = mail::scan(&mut BufReader::with_capacity(capacity, file))?;
     Ok(mail::parse(&skeleton))
 }

@@ -1,15 +1,20 @@
 //! Reads the recipients of a report in words as a layout of the table says.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use super::super::phrases::Phrases;
 use super::super::{Address, Message, list};
-use super::page::{Page, addresses, first_address, leading, starts_answer};
+use super::code::reply_in;
+use super::page::{Line, Page, addresses, first_address, leading, starts_answer};
 use super::readers::{GENERAL, Layout, READERS, Reader};
 use super::signs::Signs;
 
 /// A recipient and the lines that are said of him.
 pub(super) struct Named {
     pub address: Address,
+    /// A server's answer stands right behind the address: whoever bears it, mail to him has failed.
+    is_answered: bool,
     pub words: String,
 }
 
@@ -22,8 +27,15 @@ pub(super) struct Reading {
 
 /// In running text an address stands this close to the words that lead to it.
 const NEAR: usize = 160;
+/// Names without a domain that are listed.
+const MAX_NAMES: usize = 50;
 /// Kept of what is said of one recipient.
 const WORDS_LIMIT: usize = 1500;
+
+/// Of each reader of the table what it is known by; and of the general one.
+static EVIDENCE: LazyLock<Vec<Phrases>> =
+    LazyLock::new(|| READERS.iter().map(|reader| Phrases::new(reader.words.iter().copied())).collect());
+static GENERAL_EVIDENCE: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(GENERAL.words.iter().copied()));
 
 pub(super) struct Desk<'p> {
     pub message: &'p Message,
@@ -35,7 +47,12 @@ pub(super) struct Desk<'p> {
 impl Desk<'_> {
     /// The first reader that knows the report and finds somebody in it; `with_returned`: in what is returned, too.
     pub fn by_table(&self, with_returned: bool) -> Option<Reading> {
-        READERS.iter().find_map(|reader| self.by(reader, with_returned).filter(|r| !r.named.is_empty()))
+        let known = READERS.iter().zip(EVIDENCE.iter());
+        let mut read = known.filter_map(|(reader, words)| {
+            let evidence = words.first_in(&self.page.flat)?;
+            Some(Reading { reader, evidence, named: self.first_of(reader, with_returned) })
+        });
+        read.find(|reading| !reading.named.is_empty())
     }
 
     /// By what all reports have in common. Where the header leaves no doubt, a reading without recipients still says that
@@ -47,7 +64,7 @@ impl Desk<'_> {
             return None;
         }
         let by_header = || is_strong.then_some("sender and subject");
-        let evidence = self.evidence(&GENERAL).or_else(by_header)?;
+        let evidence = GENERAL_EVIDENCE.first_in(&self.page.flat).or_else(by_header)?;
         let named = self.first_of(&GENERAL, is_strong && with_returned);
         let is_enough = !named.is_empty() || (is_strong && with_returned);
         is_enough.then_some(Reading { reader: &GENERAL, evidence, named })
@@ -56,15 +73,6 @@ impl Desk<'_> {
     /// Each line that begins with an address, with what follows it.
     pub fn all_lines(&self) -> Vec<Named> {
         self.lines(0..self.page.lines.len(), false)
-    }
-
-    fn by(&self, reader: &'static Reader, with_returned: bool) -> Option<Reading> {
-        let evidence = self.evidence(reader)?;
-        Some(Reading { reader, evidence, named: self.first_of(reader, with_returned) })
-    }
-
-    fn evidence(&self, reader: &'static Reader) -> Option<&'static str> {
-        reader.words.iter().find(|words| self.page.flat.contains(**words)).copied()
     }
 
     fn first_of(&self, reader: &Reader, with_returned: bool) -> Vec<Named> {
@@ -81,6 +89,7 @@ impl Desk<'_> {
             Layout::Line => self.lines(0..self.page.lines.len(), true),
             Layout::Field(name) => self.of_field(name),
             Layout::Only => self.only(),
+            Layout::Names(anchors) => self.names(anchors),
             Layout::Returned => self.sent_to.iter().map(|a| Named::new(a.clone())).collect(),
         }
     }
@@ -109,7 +118,10 @@ impl Desk<'_> {
                     is_open = true;
                     match found.iter_mut().find(|n| n.address == address) {
                         Some(known) => known.add(rest),
-                        None => found.push(Named { address, words: rest.trim().to_owned() }),
+                        None => {
+                            let is_answered = is_answer(rest);
+                            found.push(Named { address, is_answered, words: rest.trim().to_owned() });
+                        }
                     }
                 }
                 // `550 host (smtp)... 550 Host unknown`: a transcript goes on with somebody else.
@@ -139,7 +151,7 @@ impl Desk<'_> {
                 };
                 for address in near {
                     if !found.iter().any(|n| n.address == address) {
-                        found.push(Named { address, words: words() });
+                        found.push(Named { words: words(), ..Named::new(address) });
                     }
                 }
             }
@@ -149,6 +161,29 @@ impl Desk<'_> {
             }
         }
         vec![]
+    }
+
+    /// The first paragraph below, where each of its lines begins with a name and goes on with white space or a comment.
+    fn names(&self, anchors: &[&str]) -> Vec<Named> {
+        let domain = self.message.from.as_ref().map_or("", |f| f.address.domain());
+        let found = anchors.iter().find_map(|anchor| Some(self.page.flat.find(anchor)? + anchor.len() - 1));
+        let (Some(at), true) = (found, domain.contains('.')) else { return vec![] };
+        let below = &self.page.lines[self.page.line_at(at) + 1..];
+        let lines = below.iter().skip_while(|l| l.low.is_empty()).take_while(|l| !l.low.is_empty());
+        let named = |line: &Line| {
+            let text = line.text.trim_start();
+            let end = text.find(char::is_whitespace).unwrap_or(text.len());
+            let (name, rest) = text.split_at(end);
+            let is_apart = rest.is_empty()
+                || rest.starts_with(['\t', ' ']) && rest.trim().starts_with('(')
+                || rest.starts_with("  ")
+                || rest.starts_with('\t');
+            let is_name =
+                name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'+'));
+            let address = Address::parse(&format!("{name}@{domain}")).filter(|_| is_apart && is_name)?;
+            Some(Named { words: rest.trim().to_owned(), ..Named::new(address) })
+        };
+        lines.take(MAX_NAMES).map(named).collect::<Option<Vec<Named>>>().unwrap_or_default()
     }
 
     fn before(&self, anchors: &[&str]) -> Vec<Named> {
@@ -184,7 +219,9 @@ impl Desk<'_> {
     /// Each once, without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to himself.
     fn wanted(&self, mut named: Vec<Named>) -> Vec<Named> {
         let is_sent_to = |address: &Address| self.sent_to.contains(address);
-        named.retain(|n| is_sent_to(&n.address) || !self.is_system(&n.address));
+        let from = self.message.from.as_ref().map(|f| &f.address);
+        let is_meant = |n: &Named| n.is_answered && from != Some(&n.address);
+        named.retain(|n| is_sent_to(&n.address) || is_meant(n) || !self.is_system(&n.address));
         let mut seen: Vec<Address> = vec![];
         named.retain(|n| {
             let is_new = !seen.contains(&n.address);
@@ -235,9 +272,14 @@ fn is_led_in(line: &str, rest: &str) -> bool {
         || (is_bracketed && (rest.trim().is_empty() || rest.starts_with(" (") || rest.starts_with(" :")))
 }
 
+/// `: host mx.example.com said: 550 …`, `... 550 5.1.1 …`
+fn is_answer(rest: &str) -> bool {
+    (rest.starts_with(':') || rest.starts_with("...")) && (reply_in(rest).is_some() || rest.contains("said"))
+}
+
 impl Named {
     fn new(address: Address) -> Named {
-        Named { address, words: String::new() }
+        Named { address, is_answered: false, words: String::new() }
     }
 
     fn add(&mut self, line: &str) {

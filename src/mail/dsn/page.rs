@@ -1,6 +1,9 @@
 //! The words of a report, line by line, up to where the returned mail begins; and the addresses in them.
 
+use std::sync::LazyLock;
+
 use super::super::Address;
+use super::super::phrases::Phrases;
 use super::code;
 
 /// Lines of a report that are looked at; what comes later is the returned mail.
@@ -90,6 +93,8 @@ const DIVIDERS: &[&str] = &[
     "元のメッセージ",
     "元のメール",
 ];
+
+static DIVIDER_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(DIVIDERS.iter().copied()));
 
 /// Fields that begin what is returned of a mail. Others (`To:`, `Subject:`) reports themselves use.
 const FIRST_FIELDS: &[&str] = &[
@@ -206,7 +211,7 @@ fn is_divider(lines: &[Line], at: usize) -> bool {
     let low = &lines[at].low;
     // A sentence that announces a copy may stand in the first lines, far from the copy.
     low.len() < 120
-        && DIVIDERS.iter().any(|words| low.contains(words))
+        && DIVIDER_WORDS.are_in(low)
         && lines[at + 1..].iter().take(12).any(|line| is_field(&line.low))
         && !lines[at + 1..].iter().take(12).any(|line| line.low.starts_with("----- transcript of session"))
 }
@@ -305,7 +310,8 @@ fn local_start(bytes: &[u8], at: usize) -> usize {
     }
     let length = bytes[..at].iter().rev().take_while(|b| is_local_byte(**b)).count();
     let mut start = at - length;
-    while start < at && matches!(bytes[start], b'\'' | b'`' | b'=' | b'*' | b'.' | b'|' | b'{' | b'/' | b'-')
+    while start < at
+        && matches!(bytes[start], b'\'' | b'`' | b'=' | b'*' | b'.' | b'|' | b'{' | b'/' | b'-' | b'#')
     {
         start += 1;
     }

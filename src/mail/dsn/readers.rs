@@ -32,9 +32,11 @@ pub enum Layout {
     Only,
     /// In the To field of the mail that is returned.
     Returned,
+    /// In the lines below one with these words, as names without a domain: that of the server which reports.
+    Names(&'static [&'static str]),
 }
 
-use Layout::{Before, Behind, Below, Field, Line, Only, Returned};
+use Layout::{Before, Behind, Below, Field, Line, Names, Only, Returned};
 
 pub const READERS: &[Reader] = &[
     Reader {
@@ -163,7 +165,17 @@ pub const READERS: &[Reader] = &[
     Reader {
         name: "GroupWise",
         words: &["the message that you sent was undeliverable to the following", "groupwise"],
-        layouts: &[Below(&["undeliverable to the following"])],
+        layouts: &[Below(&["undeliverable to the following"]), Names(&["undeliverable to the following"])],
+    },
+    Reader {
+        name: "AOL, by screen name",
+        words: &["they are not accepting mail from"],
+        layouts: &[Names(&["they are not accepting mail from"])],
+    },
+    Reader {
+        name: "phquery, ph directories",
+        words: &["no matches to nameserver query", "error detail (phquery"],
+        layouts: &[Below(&["not delivered to the following"]), Names(&["not delivered to the following"])],
     },
     Reader {
         name: "sendmail",

@@ -1,5 +1,8 @@
 //! Does a machine of the mail system write here? By the header fields alone, so that ordinary mail costs next to nothing.
 
+use std::sync::LazyLock;
+
+use super::super::phrases::Phrases;
 use super::super::{Message, ReturnPath};
 
 /// What speaks for a report before its words are looked at.
@@ -15,12 +18,19 @@ pub(super) struct Signs {
     pub is_marked: bool,
     /// Sent from an address that nobody reads.
     pub is_unattended: bool,
+    /// The subject says that it answers somebody.
+    pub is_answer: bool,
 }
 
 impl Signs {
     /// Nothing a person's mail has: a person may well write about a report, and quote it.
     pub fn is_machine(self) -> bool {
         self.is_daemon || self.is_null || self.is_marked || (self.is_titled && self.is_unattended)
+    }
+
+    /// It may be a shop about a parcel, or a postmaster who answers a question: a server's code must stand in its words.
+    pub fn needs_code(self) -> bool {
+        !self.is_null && !self.is_marked && (!self.is_daemon || self.is_answer)
     }
 
     /// Two things that agree.
@@ -64,6 +74,7 @@ const DAEMONS: &[&str] = &[
     "mmdf mail",
     "mdaemon@",
     "smtp server",
+    "mail server",
     "smtp gateway",
     "bounce@",
     "bounces@",
@@ -201,6 +212,9 @@ pub(super) const TITLES: &[&str] = &[
     "전송 실패",
 ];
 
+static DAEMON_NAMES: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(DAEMONS.iter().copied()));
+static TITLE_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(TITLES.iter().copied()));
+
 /// Fields that only reports bear.
 const MARKS: &[&str] =
     &["X-Failed-Recipients", "X-MS-Exchange-Message-Is-Ndr", "X-DSN-Reason", "X-Amz-Bounce"];
@@ -211,6 +225,7 @@ pub(super) fn signs(message: &Message) -> Signs {
         is_daemon: message.header("From").is_some_and(is_daemon),
         is_null: message.return_path == ReturnPath::Null || is_return_path_of_daemon(message),
         is_titled: is_title(&message.subject),
+        is_answer: is_answer(&message.subject),
         is_marked: MARKS.iter().any(|name| message.has_header(name)),
         is_unattended: message
             .from
@@ -222,7 +237,7 @@ pub(super) fn signs(message: &Message) -> Signs {
 fn is_daemon(value: &str) -> bool {
     let said = value.to_lowercase();
     let is_bare_null = said.trim_end().ends_with("<>");
-    is_bare_null || DAEMONS.iter().any(|name| said.contains(name))
+    is_bare_null || DAEMON_NAMES.are_in(&said)
 }
 
 fn is_return_path_of_daemon(message: &Message) -> bool {
@@ -234,7 +249,11 @@ fn is_return_path_of_daemon(message: &Message) -> bool {
 
 /// An answer to a report is none: what stands behind `Re:` is not looked at.
 fn is_title(subject: &str) -> bool {
-    let said = subject.to_lowercase();
-    let is_answer = ["re:", "aw:", "fw:", "fwd:", "wg:", "sv:"].iter().any(|mark| said.starts_with(mark));
-    !is_answer && TITLES.iter().any(|title| said.contains(title))
+    !is_answer(subject) && TITLE_WORDS.are_in(&subject.to_lowercase())
+}
+
+fn is_answer(subject: &str) -> bool {
+    let starts =
+        |mark: &&str| subject.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark));
+    ["re:", "aw:", "fw:", "fwd:", "wg:", "sv:"].iter().any(starts)
 }

@@ -293,3 +293,53 @@ fn codes_stand_alone() {
         assert_eq!(code::reply_in(words), reply, "{words}");
     }
 }
+
+/// Recipients of a report in words from a mail system.
+fn said(body: &str) -> Vec<String> {
+    let raw = format!("From: MAILER-DAEMON@mx.test\nSubject: Undelivered Mail Returned to Sender\n{body}");
+    let recipients = report(&raw).expect("a report").recipients;
+    recipients.into_iter().filter_map(|r| r.address).map(|a| a.to_string()).collect()
+}
+
+#[test]
+fn a_report_that_has_lost_the_label_of_its_parts_is_read_by_them() {
+    let parts = format!("--b\n{WORDS}\n--b\n{STATUS}\n--b--\n");
+    let html = "--b\nContent-Type: text/html\nContent-Transfer-Encoding: base64\n\n\
+        PHA+RGVsaXZlcnkgaGFzIGZhaWxlZCB0byB0aGVzZSByZWNpcGllbnRzOjxicj5hQHgudGVzdDwvcD4=\n--b--\n";
+    assert_eq!(said(&format!("\n{parts}")), ["a@x.test", "b@x.test"]);
+    assert_eq!(said(&format!("\n\n{html}")), ["a@x.test"]);
+    // A label that says otherwise is believed.
+    assert_eq!(said(&format!("Content-Type: text/plain\n\n{html}")), [""; 0]);
+}
+
+#[test]
+fn a_postmaster_whose_server_answered_is_a_recipient() {
+    let words =
+        "\nThis is the mail system at host mx.test.\n\nAsk <postmaster@mx.test>\nor\n<postmaster@z.test>\n\n";
+    let failed = "<postmaster@y.test>: host y.test said: 550 no (in reply to RCPT TO command)\n";
+    assert_eq!(said(&format!("{words}{failed}")), ["postmaster@y.test"]);
+    let of_its_own = "<mailer-daemon@mx.test>: host y.test said: 550 no\n<a@y.test>: 550 no\n";
+    assert_eq!(said(&format!("{words}{of_its_own}")), ["a@y.test"]);
+    assert_eq!(said(&format!("{words}550 <#c@y.test>... User unknown\n")), ["c@y.test"]);
+}
+
+#[test]
+fn names_without_a_domain_are_of_the_server_that_reports() {
+    let listed = "\nThe message that you sent was undeliverable to the following:\n\tjsmith (user not found)\n\tann.b\n\nBye";
+    assert_eq!(said(listed), ["jsmith@mx.test", "ann.b@mx.test"]);
+    let sentence =
+        "\nThe message that you sent was undeliverable to the following:\n\nAsk your administrator.\n";
+    assert_eq!(said(sentence), [""; 0]);
+}
+
+#[test]
+fn a_shop_and_a_postmaster_who_answers_send_no_reports() {
+    let shop = "From: noreply@shop.test\nSubject: Your delivery notification\n\n\
+        Your parcel could not be delivered to the recipient jo@x.test.\n";
+    let answer =
+        "From: Postmaster <postmaster@x.test>\nSubject: Re: blocked mail\n\nWe have unblocked jo@x.test.\n";
+    let code = "From: noreply@mx.test\nSubject: Delivery failure\n\nYour message to jo@x.test failed: 550 5.1.1 unknown\n";
+    for (raw, is_report) in [(shop, false), (answer, false), (code, true)] {
+        assert_eq!(report(raw).is_some(), is_report, "{raw}");
+    }
+}

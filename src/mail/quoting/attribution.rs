@@ -2,6 +2,9 @@
 //! is wrapped. What counts is evidence that stands together: a date, an address, a word for writing, a colon, quoted
 //! lines below.
 
+use std::sync::LazyLock;
+
+use super::super::phrases::Phrases;
 use super::languages::LANGUAGES;
 use super::line::{self, Line, begins_with, has_address, has_date, has_day};
 
@@ -9,6 +12,11 @@ use super::line::{self, Line, begins_with, has_address, has_date, has_day};
 const MAX_LINES: usize = 6;
 /// Its bytes altogether; addresses in links make it long.
 const MAX_LENGTH: usize = 500;
+
+/// A text without any of them holds no verb, and hardly any line has one.
+static VERBS: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::new(LANGUAGES.iter().flat_map(|l| l.wrote).copied()));
+static ON: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(LANGUAGES.iter().flat_map(|l| l.on).copied()));
 
 /// An attribution that was found.
 pub(super) struct Attribution {
@@ -91,8 +99,9 @@ fn is_attribution(said: &str, lines: &[Line], last: usize) -> bool {
     let has_colon = lower.ends_with([':', '：', '﹕']);
     let bare = lower.trim_end_matches([':', '：', '﹕', ' ', '\u{a0}', '>', '"']);
     let mut verbs = LANGUAGES.iter().flat_map(|l| l.wrote);
-    let has_verb_last = verbs.clone().any(|verb| line::ends_with(bare, verb));
-    let has_verb = has_verb_last || (has_colon && verbs.any(|verb| line::holds(bare, verb)));
+    let may_have_verb = VERBS.are_in(bare);
+    let has_verb_last = may_have_verb && verbs.clone().any(|verb| line::ends_with(bare, verb));
+    let has_verb = has_verb_last || (may_have_verb && has_colon && verbs.any(|verb| line::holds(bare, verb)));
     let (has_date, has_address) = (has_date(said), has_address(said));
     let below = lines[last + 1..].iter().find(|l| !l.is_blank());
     let is_over_quote = below.is_some_and(Line::is_quoted);
@@ -140,7 +149,7 @@ fn is_start(text: &str) -> bool {
     }
     let near = &text[..text.floor_char_boundary(60)];
     let lower = near.to_lowercase();
-    LANGUAGES.iter().flat_map(|l| l.on).any(|on| begins_with(&lower, on))
+    (ON.are_in(&lower) && LANGUAGES.iter().flat_map(|l| l.on).any(|on| begins_with(&lower, on)))
         || (has_date(near) && begins_with_day(&lower))
 }
 
@@ -166,12 +175,12 @@ fn may_end(text: &str) -> bool {
 fn ends_with_verb(text: &str) -> bool {
     let near = &text[text.ceil_char_boundary(text.len().saturating_sub(40))..];
     let lower = near.to_lowercase();
-    LANGUAGES.iter().flat_map(|l| l.wrote).any(|verb| line::ends_with(&lower, verb))
+    VERBS.are_in(&lower) && LANGUAGES.iter().flat_map(|l| l.wrote).any(|verb| line::ends_with(&lower, verb))
 }
 
 fn holds_verb(text: &str) -> bool {
     let lower = text.to_lowercase();
-    LANGUAGES.iter().flat_map(|l| l.wrote).any(|verb| line::holds(&lower, verb))
+    VERBS.are_in(&lower) && LANGUAGES.iter().flat_map(|l| l.wrote).any(|verb| line::holds(&lower, verb))
 }
 
 /// A line that ends a sentence is no line that an attribution was wrapped at; short words with a dot are.

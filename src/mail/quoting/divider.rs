@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::super::phrases::Phrases;
 use super::languages::{LANGUAGES, REPLY_ABOVE};
 use super::line::{Line, has_address, has_date, is_ruler};
 
@@ -50,6 +51,12 @@ static HEADERS: LazyLock<HashMap<&'static str, Header>> = LazyLock::new(|| {
     names
 });
 
+static ABOVE: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(REPLY_ABOVE.iter().copied()));
+/// What stands above a mail that is quoted or forwarded whole.
+static TITLES: LazyLock<Phrases> = LazyLock::new(|| {
+    Phrases::new(LANGUAGES.iter().flat_map(|l| l.forwarded.iter().chain(l.original)).copied())
+});
+
 /// The divider that the line `at` is, or begins.
 pub(super) fn at(lines: &[Line], at: usize) -> Option<Divider> {
     let line = &lines[at];
@@ -72,8 +79,11 @@ fn marked(text: &str, is_dashed: bool) -> Option<Divider> {
     if bare.is_empty() || bare.len() > 120 {
         return None;
     }
-    if is_dashed && REPLY_ABOVE.iter().any(|phrase| bare.contains(phrase)) {
+    if is_dashed && ABOVE.are_in(bare) {
         return Some(Divider::ReplyAbove);
+    }
+    if !TITLES.are_in(bare) {
+        return None;
     }
     let dashes = text.chars().take_while(|c| !c.is_alphanumeric()).count();
     let has_colon = text.ends_with([':', '：']);

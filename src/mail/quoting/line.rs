@@ -44,7 +44,7 @@ impl Line<'_> {
         let bytes = self.text.as_bytes();
         let near = &bytes[..bytes.len().min(MARK_LIMIT)];
         near.iter().any(|b| b.is_ascii_digit() || matches!(b, b':' | b'@' | b'-' | b'_'))
-            || self.text.contains(['：', '—', '–', '─', '﹕', '▼', '↑'])
+            || !self.text.is_ascii() && self.text.contains(['：', '—', '–', '─', '﹕', '▼', '↑'])
             || matches!(self.text.trim_start().as_bytes().first(), Some(b'=' | b'*' | b'#' | b'~' | b'<'))
     }
 

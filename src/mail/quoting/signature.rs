@@ -1,6 +1,9 @@
 //! Who signs: the `-- ` line (RFC 3676 §4.3) and what people and programs write instead, mobile programs' own lines,
 //! formal closings, disclaimers, and footers of lists.
 
+use std::sync::LazyLock;
+
+use super::super::phrases::Phrases;
 use super::languages::{DEVICES, LANGUAGES};
 use super::line::{Line, begins_with, ends_with, is_ruler};
 
@@ -12,6 +15,15 @@ const LOOKED_AT: usize = 200;
 const MAX_LINE: usize = 160;
 /// A paragraph shorter than this is no disclaimer.
 const SHORTEST_DISCLAIMER: usize = 100;
+
+/// What every mobile program's line has, and hardly any other.
+static MOBILE: LazyLock<Phrases> = LazyLock::new(|| {
+    Phrases::new(LANGUAGES.iter().flat_map(|l| l.sent_from.iter().chain(l.sent_with)).copied())
+});
+static CLOSINGS: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::new(LANGUAGES.iter().flat_map(|l| l.closing).copied()));
+static LEGAL: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::new(LANGUAGES.iter().flat_map(|l| l.confidential).copied()));
 
 /// Where a signature begins among lines of new words, and by which rule.
 pub(super) fn find(lines: &[&Line]) -> Option<(usize, &'static str)> {
@@ -91,7 +103,12 @@ pub(super) fn is_mobile(text: &str) -> bool {
     if text.len() > MAX_LINE * 2 {
         return false;
     }
-    let lower = without_links(&text.to_lowercase());
+    let lower = text.to_lowercase();
+    // A link may stand within the words, but no words come of a link.
+    if !lower.contains("http") && !MOBILE.are_in(&lower) {
+        return false;
+    }
+    let lower = without_links(&lower);
     let lower = lower.trim_matches(|c: char| !c.is_alphanumeric());
     if lower.len() > MAX_LINE || lower.split(' ').count() > 14 {
         return false;
@@ -154,7 +171,7 @@ fn is_closing(text: &str) -> bool {
     }
     let lower = text.to_lowercase();
     let bare = lower.trim_matches(|c: char| !c.is_alphanumeric());
-    LANGUAGES.iter().flat_map(|l| l.closing).any(|closing| bare == *closing)
+    CLOSINGS.are_in(bare) && LANGUAGES.iter().flat_map(|l| l.closing).any(|closing| bare == *closing)
 }
 
 /// All of these lines are a person's or program's signature: what stands below a quotation when nobody wrote there.
@@ -207,5 +224,6 @@ fn is_disclaimer(lines: &[&Line]) -> bool {
         return false;
     }
     let text: String = lines.iter().flat_map(|l| [l.text, " "]).collect::<String>().to_lowercase();
-    LANGUAGES.iter().any(|l| l.confidential.iter().filter(|word| text.contains(*word)).count() >= 2)
+    LEGAL.are_in(&text)
+        && LANGUAGES.iter().any(|l| l.confidential.iter().filter(|word| text.contains(*word)).count() >= 2)
 }
