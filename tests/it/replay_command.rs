@@ -66,8 +66,8 @@ fn letter(n: usize) -> Letter {
     match n % KINDS {
         0 => letter.to("sales@example.com"),
         1 => letter
-            .header("Received", "from out.x.test by mx.example.com; Mon, 2 Nov 2026 10:00:00 +0000")
-            .header("X-Spam-Flag", "YES"),
+            .header("X-Spam-Flag", "YES")
+            .header("Received", "from out.x.test by mx.example.com; Mon, 2 Nov 2026 10:00:00 +0000"),
         2 => letter.answering(&format!("m{}@x.test", n - 2)),
         3 => report(letter, n),
         4 => letter.header("Auto-Submitted", "auto-replied"),
