@@ -35,7 +35,7 @@ pub struct Results {
 }
 
 impl Results {
-    pub fn add(&mut self, id: impl Display + Serialize, done: Result<Done, CliError>) {
+    pub fn add(&mut self, id: impl Display + Serialize, done: Result<Done, impl Into<CliError>>) {
         match done {
             Ok((words, keys)) => {
                 let mut line = json!({ "id": id, "ok": true, "error": null });
@@ -44,6 +44,7 @@ impl Results {
                 self.words.push(words);
             }
             Err(error) => {
+                let error = error.into();
                 self.lines.push(json!({ "id": id, "ok": false, "error": error.words }));
                 self.words.push(format!("#{id} failed: {}", error.words));
                 self.failed.push(error);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::program::{Desk, Running, Store};
+use crate::support::trial::support_with;
 use crate::support::wait_until;
 use crate::support::web::{self, WEB};
 
@@ -13,19 +14,9 @@ const SECRET: &str = "hunter2-in-a-url";
 
 /// A Maildir that works and a mailbox that nobody answers for.
 fn sections() -> String {
+    let support = support_with("interval_s = 1");
     format!(
-        r#"{WEB}[[relay]]
-name = "out"
-kind = "folder"
-path = "out"
-sender = "support@example.com"
-
-[[mailbox]]
-name = "support"
-protocol = "maildir"
-path = "Maildir"
-interval_s = 1
-
+        r#"{WEB}{support}
 [[mailbox]]
 name = "away"
 host = "127.0.0.1"
@@ -33,12 +24,6 @@ port = 1
 tls = "plain"
 username = "away@example.com"
 password = "{SECRET}"
-
-[[type]]
-name = "Support"
-mailbox = "support"
-addresses = ["support@example.com"]
-admin = "admin@example.net"
 
 [[type]]
 name = "Away"
@@ -64,12 +49,8 @@ fn health_and_metrics_say_how_a_desk_fares_on_postgres() {
 }
 
 fn check_desk(store: Store) {
-    let Some(desk) = Desk::new(store) else { return };
-    desk.configure(&sections());
-    for folder in ["Maildir/new", "Maildir/cur", "Maildir/tmp", "out"] {
-        std::fs::create_dir_all(desk.folder.path().join(folder)).expect("a folder");
-    }
-    std::fs::write(desk.folder.path().join("Maildir/new/1.a.host"), MESSAGE).expect("delivered");
+    let Some(desk) = Desk::on_maildir(store, &sections()) else { return };
+    desk.lay("1.a.host", MESSAGE);
     let mut daemon = desk.spawn(&["run"]);
     let address = web::address(&daemon);
     let health = wait_for(&address, &daemon, |health| {

@@ -9,16 +9,14 @@ use maildesk::sources::maildir::MaildirSource;
 use tempfile::TempDir;
 
 use crate::support::inbox::RestlessClient;
-use crate::support::trial::{Letter, Trial, on_both_stores};
+use crate::support::trial::{Letter, Trial, make_maildir, on_both_stores};
 
 struct Maildir(TempDir);
 
 impl Maildir {
     fn new() -> Maildir {
         let dir = TempDir::new().expect("a temporary directory");
-        for sub in ["new", "cur", "tmp"] {
-            fs::create_dir(dir.path().join(sub)).expect("our own directory");
-        }
+        make_maildir(dir.path());
         Maildir(dir)
     }
 

@@ -5,33 +5,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::program::{Desk, Store};
-use crate::support::trial::Letter;
+use crate::support::trial::{Letter, support_with};
 use crate::support::wait_until;
 
-const SECTIONS: &str = r#"
-[[relay]]
-name = "out"
-kind = "folder"
-path = "out"
-sender = "support@example.com"
-
-[[mailbox]]
-name = "support"
-protocol = "maildir"
-path = "Maildir"
-interval_s = 1
-
+/// A mailbox that an MTA fills, beside the Maildir.
+const PIPE: &str = r#"
 [[mailbox]]
 name = "pipe"
 protocol = "pipe"
-
-[[type]]
-name = "Support"
-tag = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com"]
-admin = "admin@example.net"
 
 [[type]]
 name = "Piped"
@@ -44,13 +25,12 @@ admin = "admin@example.net"
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn sections() -> String {
+    support_with("interval_s = 1") + PIPE
+}
+
 fn desk() -> Desk {
-    let desk = Desk::new(Store::Sqlite).expect("SQLite is there");
-    desk.configure(SECTIONS);
-    for folder in ["Maildir/new", "Maildir/cur", "Maildir/tmp", "out"] {
-        std::fs::create_dir_all(desk.folder.path().join(folder)).expect("a folder");
-    }
-    desk
+    Desk::on_maildir(Store::Sqlite, &sections()).expect("SQLite is there")
 }
 
 fn states(desk: &Desk) -> Vec<String> {

@@ -11,7 +11,7 @@ use maildesk::store::Space;
 
 use crate::support::program::{Desk, Output, Store, pipe_sections};
 use crate::support::smtp::SmtpSink;
-use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores};
+use crate::support::trial::{Letter, SUPPORT, Trial, make_maildir, on_both_stores};
 use crate::support::{skipped, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -125,9 +125,7 @@ impl Drop for Small {
 }
 
 fn maildir(folder: &Path) -> String {
-    for sub in ["new", "cur", "tmp"] {
-        fs::create_dir_all(folder.join(sub)).expect("a Maildir");
-    }
+    make_maildir(folder);
     format!(
         "[[mailbox]]\nname = \"box\"\nprotocol = \"maildir\"\npath = \"{}\"\ninterval_s = 1\n[[type]]\nname = \"Box\"\n\
          tag = \"Box\"\nmailbox = \"box\"\nrelay = \"out\"\naddresses = [\"box@example.com\"]\nadmin = \"admin@example.com\"\n",

@@ -17,7 +17,7 @@ sender = "support@example.com"
 [[mailbox]]
 name = "inbox"
 protocol = "maildir"
-path = "inbox"
+path = "Maildir"
 [[mailbox]]
 name = "far"
 host = "127.0.0.1"
@@ -64,12 +64,8 @@ fn nothing_private_is_in_a_support_bundle_postgres() {
 }
 
 fn bundle(store: Store) {
-    let Some(desk) = Desk::new(store) else { return };
+    let Some(desk) = Desk::on_maildir(store, SECTIONS) else { return };
     let folder = desk.folder.path();
-    for sub in ["new", "cur", "tmp"] {
-        fs::create_dir_all(folder.join("inbox").join(sub)).unwrap();
-    }
-    desk.configure(SECTIONS);
     for (name, to, subject) in
         [("a", "support@example.com", "Printer on fire"), ("b", "no@customers.test", "Invoice")]
     {
@@ -77,7 +73,7 @@ fn bundle(store: Store) {
             "From: Jo Doe <jo@customers.test>\r\nTo: {to}\r\nSubject: {subject}\r\nMessage-ID: <unique-id-{name}@x.test>\r\n\
              Date: Thu, 09 Oct 2025 08:00:00 +0000\r\n\r\nsecret words of Jo\r\n"
         );
-        fs::write(folder.join("inbox/new").join(name), mail).unwrap();
+        desk.lay(name, mail);
     }
     desk.run(&["poll"]);
     desk.run(&["ticket", "answer", "1", "--text", "secret words of Ada"]).ok();

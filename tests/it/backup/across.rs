@@ -3,23 +3,9 @@
 use serde_json::Value;
 
 use crate::support::program::{Desk, Store};
+use crate::support::trial::SUPPORT;
 
-const SECTIONS: &str = r#"
-[[relay]]
-name = "out"
-kind = "folder"
-path = "out"
-sender = "support@example.com"
-[[mailbox]]
-name = "support"
-protocol = "maildir"
-path = "inbox"
-[[type]]
-name = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com"]
-admin = "admin@example.net"
+const ACCOUNT: &str = r#"
 [[account]]
 login = "ada"
 name = "Ada"
@@ -94,12 +80,7 @@ fn assert_same(first: &Desk, second: &Desk) {
 }
 
 fn desk(store: Store) -> Option<Desk> {
-    let desk = Desk::new(store)?;
-    for sub in ["new", "cur", "tmp"] {
-        std::fs::create_dir_all(desk.folder.path().join("inbox").join(sub)).unwrap();
-    }
-    desk.configure(SECTIONS);
-    Some(desk)
+    Desk::on_maildir(store, &format!("{SUPPORT}{ACCOUNT}"))
 }
 
 fn deliver(desk: &Desk, id: &str, subject: &str, to: &str) {
@@ -107,5 +88,5 @@ fn deliver(desk: &Desk, id: &str, subject: &str, to: &str) {
         "From: Jo <jo@x.test>\r\nTo: {to}\r\nSubject: {subject}\r\nMessage-ID: <{id}@x.test>\r\n\
          Date: Thu, 09 Oct 2025 08:00:00 +0000\r\n\r\nWords of {subject}\r\n"
     );
-    std::fs::write(desk.folder.path().join("inbox/new").join(id), mail).unwrap();
+    desk.lay(id, mail);
 }

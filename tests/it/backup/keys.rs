@@ -3,40 +3,21 @@
 use serde_json::Value;
 
 use crate::support::program::{Desk, Store};
+use crate::support::trial::{SUPPORT, support_with};
 use crate::support::wait_until;
 
-const SECTIONS: &str = r#"
-[[relay]]
-name = "out"
-kind = "folder"
-path = "out"
-sender = "support@example.com"
-[[mailbox]]
-name = "support"
-protocol = "maildir"
-path = "inbox"
-interval_s = 1
+const FAR: &str = r#"
 [[mailbox]]
 name = "far"
 host = "127.0.0.1"
 port = 1
 username = "u"
 password_file = "password"
-[[type]]
-name = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com"]
-admin = "admin@example.net"
 "#;
 
 fn desk(store: Store) -> Option<Desk> {
-    let desk = Desk::new(store)?;
-    for sub in ["new", "cur", "tmp"] {
-        std::fs::create_dir_all(desk.folder.path().join("inbox").join(sub)).unwrap();
-    }
+    let desk = Desk::on_maildir(store, &(support_with("interval_s = 1") + FAR))?;
     std::fs::write(desk.folder.path().join("password"), "hunter2-and-more").unwrap();
-    desk.configure(SECTIONS);
     Some(desk)
 }
 
@@ -46,7 +27,7 @@ fn deliver(desk: &Desk, id: &str, answers: &str) {
         "From: Jo <jo@x.test>\r\nTo: support@example.com\r\nSubject: {id}\r\nMessage-ID: <{id}@x.test>\r\n\
          Date: Thu, 09 Oct 2025 08:00:00 +0000\r\n{answers}\r\nWords\r\n"
     );
-    std::fs::write(desk.folder.path().join("inbox/new").join(id), mail).unwrap();
+    desk.lay(id, mail);
 }
 
 fn key(desk: &Desk) -> String {
@@ -126,7 +107,7 @@ fn a_rotation_that_was_cut_off_heals_itself() {
 #[test]
 fn a_key_that_maildesk_cannot_write_is_rotated_by_hand() {
     let Some(desk) = desk(Store::Sqlite) else { return };
-    let text = format!("[store]\nurl = \"sqlite:desk.db\"\n{SECTIONS}");
+    let text = format!("[store]\nurl = \"sqlite:desk.db\"\n{SUPPORT}{FAR}");
     std::fs::write(desk.config(), text).unwrap();
     let mut command = desk.command(&["key", "rotate"]);
     let said = command.env("MAILDESK_KEY", "ab".repeat(32)).output().unwrap();

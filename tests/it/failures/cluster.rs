@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::support::cluster::{Cluster, DESK};
 use crate::support::program::{Desk, Running};
-use crate::support::trial::{Letter, SUPPORT, make_maildir};
+use crate::support::trial::{Letter, make_maildir, support_with};
 use crate::support::{wait_until, web};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -18,7 +18,7 @@ fn desk(url: String) -> Desk {
     let folder = tempfile::Builder::new().prefix("maildesk-desk-").tempdir().expect("a folder");
     make_maildir(&folder.path().join("Maildir"));
     let desk = Desk { folder, store_url: url };
-    desk.configure(&format!("{}{}", web::WEB, SUPPORT.replace("[[type]]", "interval_s = 1\n[[type]]")));
+    desk.configure(&format!("{}{}", web::WEB, support_with("interval_s = 1")));
     desk
 }
 

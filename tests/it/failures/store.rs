@@ -10,7 +10,7 @@ use maildesk::store::listing::ALL;
 
 use crate::support::postgres;
 use crate::support::program::{self, Desk};
-use crate::support::trial::{Letter, SUPPORT, Trial};
+use crate::support::trial::{Letter, Trial, support_with};
 use crate::support::wait_until;
 
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -107,19 +107,15 @@ fn a_damaged_store_is_called_so() {
 /// PostgreSQL away at the start, and again later, as while it restarts.
 #[test]
 fn the_daemon_outlives_a_postgres_that_goes_and_comes_back() {
-    let Some(desk) = Desk::new(program::Store::Postgres) else { return };
-    let maildir = desk.folder.path().join("Maildir");
-    for sub in ["new", "cur", "tmp"] {
-        std::fs::create_dir_all(maildir.join(sub)).expect("a Maildir");
-    }
-    desk.configure(&SUPPORT.replace("[[type]]", "interval_s = 1\n[[type]]"));
+    let sections = support_with("interval_s = 1");
+    let Some(desk) = Desk::on_maildir(program::Store::Postgres, &sections) else { return };
     desk.run(&["migrate"]).ok();
     let patience = Duration::from_secs(60);
     let is_logged = |daemon: &program::Running, words: &str| {
         wait_until(words, patience, || daemon.log().contains(words).then_some(()));
     };
     let deliver = |name: &str| {
-        std::fs::write(maildir.join("new").join(name), Letter::new(name).bytes()).expect("delivered");
+        desk.lay(name, Letter::new(name).bytes());
     };
     let tickets = |count: usize| {
         let listed =

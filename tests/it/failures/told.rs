@@ -107,7 +107,7 @@ mod silent {
         assert!(round(37, true).await.is_empty(), "the next message clears it");
         // A mailbox that is switched off is expected to be silent.
         assert_eq!(round(45, false).await.len(), 1);
-        let without = crate::support::trial::SUPPORT.replace("[[type]]", "active = false\n[[type]]");
+        let without = crate::support::trial::support_with("active = false");
         let mut trial = trial;
         trial.configure(&without).await;
         trial.works.clear_left_over().await.expect("looked at");

@@ -5,7 +5,7 @@ use maildesk::ticket::ErrorId;
 
 use crate::identity::renumbered::{Imap, renumber};
 use crate::support::dovecot::WITHOUT_MOVE_AND_UIDPLUS;
-use crate::support::trial::{Letter, SUPPORT, Trial, by_hand, on_both_stores};
+use crate::support::trial::{Letter, Trial, by_hand, on_both_stores, support_with};
 
 on_both_stores!(
     a_message_is_put_back_into_its_folder,
@@ -70,7 +70,7 @@ async fn a_message_is_put_back_into_its_maildir(url: String) {
 }
 
 async fn what_is_still_there_stays_as_it_is(url: String) {
-    let sections = SUPPORT.replace("[[type]]", "handled = \"seen\"\nsize_limit_mb = 1\n[[type]]");
+    let sections = support_with("handled = \"seen\"\nsize_limit_mb = 1");
     let trial = Trial::with(&url, &sections).await;
     trial.deliver("1.broken", BROKEN);
     trial.deliver("2.big", &Letter::new("big").body(&"x".repeat(1_100_000)).bytes());

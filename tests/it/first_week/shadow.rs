@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::shelf::Shelf;
-use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores};
+use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores, support_with, with_keys};
 
 on_both_stores!(
     nothing_comes_of_it_and_threads_are_seen,
@@ -16,7 +16,7 @@ on_both_stores!(
 );
 
 pub fn in_shadow() -> String {
-    SUPPORT.replace("[[type]]", "mode = \"shadow\"\n[[type]]")
+    support_with("mode = \"shadow\"")
 }
 
 /// What became of each, and of whose ticket it would be.
@@ -123,7 +123,7 @@ async fn a_shadow_that_the_server_renumbers_is_not_doubled(url: String) {
 }
 
 async fn mail_that_is_too_big_is_only_noted(url: String) {
-    let small = |sections: &str| sections.replace("[[type]]", "size_limit_mb = 1\n[[type]]");
+    let small = |sections: &str| with_keys(sections, "size_limit_mb = 1");
     let mut trial = Trial::with(&url, &small(&in_shadow())).await;
     let shelf = Shelf::default();
     shelf.announce("INBOX", "1", &Letter::new("big").bytes(), 2_000_000);

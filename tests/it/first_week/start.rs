@@ -6,7 +6,7 @@ use crate::identity::renumbered::{Imap, renumber};
 use crate::support::dovecot::Account;
 use crate::support::long_tier;
 use crate::support::shelf::{Refuses, Shelf};
-use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores};
+use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores, with_keys};
 
 on_both_stores!(
     the_old_stays_untouched_under_new_numbers_and_another_host,
@@ -17,7 +17,7 @@ on_both_stores!(
 
 /// `SUPPORT`, or what was made of it, from now on.
 pub fn from_now(sections: &str) -> String {
-    sections.replace("[[type]]", "start = \"now\"\n[[type]]")
+    with_keys(sections, "start = \"now\"")
 }
 
 fn old(n: usize) -> Letter {

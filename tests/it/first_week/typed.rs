@@ -7,16 +7,11 @@ use crate::support::trial::{Letter, SUPPORT};
 
 /// A desk with `sections` on its Maildir, and how to deliver into that.
 fn desk(sections: &str) -> Desk {
-    let desk = Desk::new(Store::usual()).expect("a store");
-    for sub in ["new", "cur", "tmp"] {
-        std::fs::create_dir_all(desk.folder.path().join("Maildir").join(sub)).expect("our own folder");
-    }
-    desk.configure(sections);
-    desk
+    Desk::on_maildir(Store::usual(), sections).expect("a store")
 }
 
 fn deliver(desk: &Desk, name: &str, letter: &Letter) {
-    std::fs::write(desk.folder.path().join("Maildir/new").join(name), letter.bytes()).expect("delivered");
+    desk.lay(name, letter.bytes());
 }
 
 #[track_caller]

@@ -3,7 +3,7 @@
 use maildesk::ticket::ErrorId;
 
 use crate::support::shelf::Shelf;
-use crate::support::trial::{Letter, SUPPORT, Trial, by_hand, on_both_stores};
+use crate::support::trial::{Letter, Trial, by_hand, on_both_stores, support_with};
 
 on_both_stores!(
     it_is_taken_in_when_the_limit_is_raised,
@@ -15,7 +15,7 @@ on_both_stores!(
 );
 
 fn with_limit(mb: u64) -> String {
-    SUPPORT.replace("[[type]]", &format!("size_limit_mb = {mb}\n[[type]]"))
+    support_with(&format!("size_limit_mb = {mb}"))
 }
 
 /// Two messages, of which the second is over the limit, or says so.

@@ -1,7 +1,7 @@
 //! The server announces sizes that are wrong, and changes its mind.
 
 use crate::support::shelf::{Refuses, Shelf};
-use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores};
+use crate::support::trial::{Letter, Trial, on_both_stores, support_with};
 
 on_both_stores!(
     a_wrong_size_is_taken_in_once,
@@ -12,7 +12,7 @@ on_both_stores!(
 
 /// What was handled stays on the server.
 fn seen() -> String {
-    SUPPORT.replace("[[type]]", "handled = \"seen\"\n[[type]]")
+    support_with("handled = \"seen\"")
 }
 
 async fn a_wrong_size_is_taken_in_once(url: String) {

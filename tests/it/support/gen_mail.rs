@@ -1,7 +1,9 @@
-//! The mail of gen.py, the generator of mixed mail that lies beside the checkout, for tests in this process.
+//! The mail of gen.py, the generator of mixed mail that lies beside the checkout.
 
 use std::path::PathBuf;
 use std::process::Command;
+
+use serde::Deserialize;
 
 use super::{bench_folder, find_program, skipped};
 
@@ -29,17 +31,25 @@ impl Generator {
 
     /// What comes first and becomes tickets.
     pub fn seeds(&self) -> Vec<Vec<u8>> {
-        self.run("seeds", &[], true)
+        let mail = self.make("seeds", &[]);
+        mail.seeds().map(|seed| mail.bytes(seed)).collect()
     }
 
     /// What comes then, with these tag lines of the seeds' tickets.
     pub fn mails(&self, tag_lines: &[String]) -> Vec<Vec<u8>> {
-        let tags = self.folder.path().join("tags");
-        std::fs::write(&tags, tag_lines.join("\n") + "\n").expect("the tags file is written");
-        self.run("mails", &["--tags", &tags.display().to_string()], false)
+        let mail = self.make("mails", &["--tags", &self.tags(tag_lines)]);
+        mail.messages().map(|message| mail.bytes(message)).collect()
     }
 
-    fn run(&self, name: &str, arguments: &[&str], of_seeds: bool) -> Vec<Vec<u8>> {
+    /// The path of a file with these tag lines.
+    pub fn tags(&self, tag_lines: &[String]) -> String {
+        let tags = self.folder.path().join("tags");
+        std::fs::write(&tags, tag_lines.join("\n") + "\n").expect("the tags file is written");
+        tags.display().to_string()
+    }
+
+    /// Into a folder of this name. The seeds are the same each time.
+    pub fn make(&self, name: &str, arguments: &[&str]) -> Mail {
         let folder = self.folder.path().join(name);
         let made = Command::new("python3")
             .arg(&self.program)
@@ -51,12 +61,52 @@ impl Generator {
         assert!(made.status.success(), "gen.py: {}", String::from_utf8_lossy(&made.stderr));
         let manifest =
             std::fs::read_to_string(folder.join("manifest.jsonl")).expect("gen.py wrote a manifest");
-        let lines =
-            manifest.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
-        lines
-            .filter(|line| (line["kind"] == "seed") == of_seeds)
-            .map(|line| folder.join(line["file"].as_str().expect("a file")))
-            .map(|file| std::fs::read(file).expect("gen.py wrote the message"))
-            .collect()
+        let read =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("manifest: {e} in {line}"));
+        Mail { manifest: manifest.lines().map(read).collect(), folder }
     }
+}
+
+/// All that gen.py wrote in one go.
+pub struct Mail {
+    folder: PathBuf,
+    pub manifest: Vec<Message>,
+}
+
+impl Mail {
+    pub fn seeds(&self) -> impl Iterator<Item = &Message> {
+        self.manifest.iter().filter(|m| m.kind == "seed")
+    }
+
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.manifest.iter().filter(|m| m.kind != "seed")
+    }
+
+    pub fn bytes(&self, message: &Message) -> Vec<u8> {
+        std::fs::read(self.folder.join(&message.file)).expect("gen.py wrote the message")
+    }
+}
+
+/// A line of gen.py's manifest.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Message {
+    /// The token that stands in its subject and in its text.
+    pub key: String,
+    pub kind: String,
+    pub sub: String,
+    pub msgid: String,
+    /// Of which seed it speaks; a seed names itself.
+    pub seed: Option<usize>,
+    pub subject: String,
+    file: PathBuf,
+    pub expect: Expect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    Ticket,
+    Comment,
+    Note,
+    Bounce,
 }

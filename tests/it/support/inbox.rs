@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::dovecot::{self, Account, Dovecot, PASSWORD};
 use super::program::{Imap, imap_section};
+use super::trial::make_maildir;
 
 /// How a mailbox is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +43,7 @@ pub fn by(way: Way) -> Option<Inbox> {
         }
         Way::Maildir => {
             let folder = tempfile::tempdir().expect("a folder for the mail");
-            for sub in ["new", "cur", "tmp"] {
-                std::fs::create_dir(folder.path().join(sub)).expect("our own folder");
-            }
+            make_maildir(folder.path());
             Place::Folder(folder)
         }
     };

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::dovecot::PASSWORD;
 use super::inbox::Inbox;
+use super::trial::make_maildir;
 use super::{find_program, postgres, setting, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_maildesk");
@@ -58,6 +59,19 @@ impl Desk {
         let desk = Desk { folder, store_url };
         desk.configure("");
         Some(desk)
+    }
+
+    /// With these sections, and a Maildir in its folder `Maildir`.
+    pub fn on_maildir(store: Store, sections: &str) -> Option<Desk> {
+        let desk = Desk::new(store)?;
+        make_maildir(&desk.folder.path().join("Maildir"));
+        desk.configure(sections);
+        Some(desk)
+    }
+
+    /// Lays a message into that Maildir.
+    pub fn lay(&self, name: &str, message: impl AsRef<[u8]>) {
+        fs::write(self.folder.path().join("Maildir/new").join(name), message).expect("delivered");
     }
 
     /// The desk of most tests: type Support on one IMAP mailbox, its mail sent to `smtp_port`.

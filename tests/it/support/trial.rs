@@ -37,6 +37,16 @@ addresses = ["support@example.com"]
 admin = "admin@example.net"
 "#;
 
+/// `SUPPORT` with more keys of its mailbox, a line each.
+pub fn support_with(keys: &str) -> String {
+    with_keys(SUPPORT, keys)
+}
+
+/// Sections made of `SUPPORT`, with more keys of their mailbox.
+pub fn with_keys(sections: &str, keys: &str) -> String {
+    sections.replace("[[type]]", &format!("{keys}\n[[type]]"))
+}
+
 /// The same test on both stores: `on_both_stores!(name, …)` makes `sqlite::name` and `postgres::name` of
 /// `async fn name(url: String)`.
 macro_rules! on_both_stores {
