@@ -87,7 +87,7 @@ fn a_mistake_is_told_with_its_line_and_key_and_what_is_allowed() {
     check(
         "[[relay]]",
         "[[relais]]",
-        "4: relais: unknown field `relais`, expected one of `store`, `keys`, `run`, `backup`, `web`, `trust`, `virus_scanner`, `predecessor`, `oauth_provider`, `relay`, `mailbox`, `type`, `account`",
+        "4: relais: unknown field `relais`, expected one of `store`, `keys`, `run`, `backup`, `web`, `trust`, `virus_scanner`, `predecessor`, `loops`, `oauth_provider`, `relay`, `mailbox`, `type`, `account`",
     );
     check(
         "login = \"agent\"",

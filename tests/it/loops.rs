@@ -38,7 +38,8 @@ pub fn deliver_aged(trial: &Trial, name: &str, letter: &Letter, age: Duration) {
     trial.deliver(name, &letter.bytes());
     let path = trial.folder.path().join("Maildir/new").join(name);
     let file = std::fs::File::options().append(true).open(path).expect("our own file");
-    file.set_modified(SystemTime::now() - age).expect("our own file");
+    let received = maildesk::clock::Clock::system().now().0 as u64 - age.as_micros() as u64;
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_micros(received)).expect("our own file");
 }
 
 pub async fn count(trial: &Trial, fate: &str) -> usize {

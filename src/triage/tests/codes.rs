@@ -192,6 +192,20 @@ fn refused() -> Vec<Case> {
             None,
         ),
         case(
+            "one more than the limit from a sender",
+            mail(STRANGER).with(|s| s.clues.pace = paced(100)),
+            Invalid,
+            Code::FloodSender,
+            None,
+        ),
+        case(
+            "far more than the limit from a sender",
+            mail(STRANGER).with(|s| s.clues.pace = paced(1000)),
+            Act::Discard,
+            Code::FloodJournalled,
+            None,
+        ),
+        case(
             "a virus in a reply",
             mail(CONTACT).our_id().belongs("contact").scanned(Scan::Found("Eicar-Signature".into())),
             Invalid,
@@ -274,6 +288,12 @@ fn set_aside() -> Vec<Case> {
 
 fn cases() -> Vec<Case> {
     [opened(), appended(), bounced(), refused(), set_aside()].into_iter().flatten().collect()
+}
+
+/// So many messages of the sender came just before.
+fn paced(count: u64) -> Option<crate::triage::Pace> {
+    let met = vec![(crate::triage::LoopKey::Sender, count)];
+    Some(crate::triage::Pace { window_s: 3600, met, is_let_through: false })
 }
 
 #[test]
