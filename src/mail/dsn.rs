@@ -159,7 +159,8 @@ fn in_full(
 fn in_words(skeleton: &Skeleton, message: &Message, signs: signs::Signs, depth: usize) -> Option<Report> {
     let page = Page::read(&message.text);
     let has_code = || code::status_in(&page.flat).is_some() || code::reply_in(&page.flat).is_some();
-    if signs.needs_code() && !has_code() {
+    // Some providers say in a sentence that somebody's mailbox is full, and state no code.
+    if signs.needs_code() && !has_code() && !page.flat.contains("mailbox") {
         return None;
     }
     read_words(skeleton, message, &page, signs, depth)

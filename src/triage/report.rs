@@ -79,9 +79,12 @@ fn about_tag(case: &Case, report: &Report, tag: &TagClue, trace: &mut Trace) -> 
 /// Backscatter, or about mail that went out before maildesk came.
 fn about_nothing(case: &Case, report: &Report, trace: &mut Trace) -> Outcome {
     let found = noted(findings(report, case.kind, None), trace);
-    let id = report.original_message_id.as_ref().map_or("no Message-ID", |id| id.as_str());
-    trace.note("report_unmatched", id, Code::BounceUnmatched.as_str());
-    Outcome::new(Act::Bounce, Code::BounceUnmatched, specifics(&found, id)).with(found)
+    let id = match &report.original_message_id {
+        Some(id) => format!("it returns the Message-ID {id}"),
+        None => "it returns no Message-ID".to_owned(),
+    };
+    trace.note("report_unmatched", &id, "no mail of ours, and no return path or tag of ours stands in it");
+    Outcome::new(Act::Bounce, Code::BounceUnmatched, specifics(&found, &id)).with(found)
 }
 
 /// A complaint is shown where a bounce would be; it says nothing about whether the address works.

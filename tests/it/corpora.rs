@@ -47,6 +47,11 @@ fn every_collected_mail_is_read_without_a_fault() {
         let message = read(file);
         assert!(!message.defects.contains(&Defect::ParserPanicked), "{}", file.display());
         assert!(!message.text.contains('\0'), "{}", file.display());
+        let decision = triage::decide(&message, &Rules::default(), &Clues::none());
+        for step in triage::Explanation::of(&message, &decision, &triage::Place::default()).trace {
+            let is_silent = [&step.rule, &step.evidence, &step.verdict].iter().any(|w| w.trim().is_empty());
+            assert!(!is_silent, "{}: {step:?}", file.display());
+        }
     }
     println!("{} mails read", files.len());
 }

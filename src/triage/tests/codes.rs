@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::trust::of_relay;
 use super::*;
-use crate::triage::Kind;
+use crate::triage::{Kind, Step};
 
 /// Codes that intake gives before there is a message to decide on.
 const OF_INTAKE: &[Code] =
@@ -304,6 +304,25 @@ fn every_mail_gets_its_code() {
         assert_eq!(said, (case.act, case.code, case.ticket), "{}: {decision:#?}", case.what);
         assert!(decision.reason.starts_with(case.code.words()), "{}: {}", case.what, decision.reason);
         assert!(!decision.trace.is_empty(), "{}", case.what);
+    }
+}
+
+/// B11: from the kind to the decision each step names its rule, what it saw, and what it made of that.
+#[test]
+fn every_step_of_a_trace_has_its_evidence() {
+    for case in cases() {
+        let trace = case.sample.decide().trace;
+        let is_said =
+            |step: &Step| ![&step.rule, &step.evidence, &step.verdict].iter().any(|w| w.trim().is_empty());
+        assert!(trace.iter().all(is_said), "{}: {trace:#?}", case.what);
+        let (first, last) = (trace.first().unwrap(), trace.last().unwrap());
+        assert_eq!(first.rule, "kind", "{}", case.what);
+        assert_eq!(
+            (last.rule.as_str(), last.verdict.as_str()),
+            ("decision", case.code.as_str()),
+            "{}",
+            case.what
+        );
     }
 }
 
