@@ -70,7 +70,8 @@ struct Job<'a> {
 
 /// DNS, asked from the threads that read.
 struct Online {
-    runtime: Runtime,
+    /// None only while it is dropped.
+    runtime: Option<Runtime>,
     verifying: Verifying,
 }
 
@@ -78,9 +79,20 @@ impl Online {
     fn new(rules: &Rules, dns: &Dns) -> Result<Online, CliError> {
         let runtime =
             Runtime::new().map_err(|e| CliError::unavailable(format!("no runtime for DNS: {e}")))?;
-        let verifier = runtime.block_on(async { Verifier::new(dns) })?;
-        let verifying = Verifying { verifier, rule: rules.trust.clone(), relays: rules.verdicts.clone() };
-        Ok(Online { runtime, verifying })
+        let made = {
+            let _inside = runtime.enter();
+            Verifier::new(dns)
+        };
+        match made {
+            Ok(verifier) => {
+                let (rule, relays) = (rules.trust.clone(), rules.verdicts.clone());
+                Ok(Online { runtime: Some(runtime), verifying: Verifying { verifier, rule, relays } })
+            }
+            Err(failure) => {
+                runtime.shutdown_background();
+                Err(failure.into())
+            }
+        }
     }
 
     fn look(&self, message: &Message, path: &Path) -> io::Result<Option<Checks>> {
@@ -88,7 +100,17 @@ impl Online {
             return Ok(Some(Checks::gap("too big to be verified")));
         }
         let raw = std::fs::read(path)?;
-        Ok(self.runtime.block_on(self.verifying.look(message, &raw)))
+        let asked = self.runtime.as_ref().map(|runtime| runtime.block_on(self.verifying.look(message, &raw)));
+        Ok(asked.flatten())
+    }
+}
+
+impl Drop for Online {
+    /// Commands run in a runtime of their own, in which the end of another one may not be waited for.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
