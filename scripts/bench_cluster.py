@@ -150,6 +150,13 @@ class Member(Daemon):
             return sum("intake.accepted" in line or "intake.decided" in line for line in f)
 
 
+    def complaints(self):
+        """The first lines of its log that are no good news: a round that fails waits before the next."""
+        with open(os.path.join(self.folder, "log"), errors="replace") as f:
+            bad = (line.strip()[:300] for line in f if " WARN " in line or " ERROR " in line)
+            return [line for line in bad if " sqlx::" not in line][:5]
+
+
 def run(a, work, dovecot, postgres, sections, number):
     database = "desk%d" % number
     if postgres.sql("postgres", "CREATE DATABASE %s TEMPLATE template0" % database) is None:
@@ -181,6 +188,9 @@ def run(a, work, dovecot, postgres, sections, number):
     finally:
         for member in members:
             member.stop()
+    for member in members:
+        for line in member.complaints():
+            print("%s: %s" % (os.path.basename(member.folder), line), file=sys.stderr)
     even = a.messages / number
     out = {
         "daemons": number, "seconds": round(took, 1), "rate": round(a.messages / took, 1), "shares": shares,
@@ -190,6 +200,9 @@ def run(a, work, dovecot, postgres, sections, number):
     print("%d daemon(s): %.1f messages a second, shares %s" % (number, out["rate"], shares), flush=True)
     if sum(shares) != a.messages:
         fail("the logs tell of %d messages, not of %d" % (sum(shares), a.messages))
+    # What this run has left to write and to clean up is not for the next one to pay.
+    postgres.sql("postgres", "DROP DATABASE %s" % database)
+    postgres.sql("postgres", "CHECKPOINT")
     os.rmdir(os.path.join(dovecot.mail, "stage"))
     left = sum(len(os.listdir(os.path.join(dovecot.mail, user(n), sub))) for n in range(a.mailboxes) for sub in ("new", "cur"))
     if left:
