@@ -43,28 +43,13 @@ impl Intake {
     /// Adds to each message what is found out about its sender, where that is wanted and not known yet.
     pub(super) async fn look_up_senders(&self, mut batch: Vec<Parsed>) -> Result<Vec<Parsed>, Failure> {
         let Some(verifying) = &self.verifying else { return Ok(batch) };
-        let reading = Semaphore::new(READ_MIB);
-        let until = Instant::now() + verifying.verifier.timeout * BATCH_TIMEOUTS;
-        let mut found = vec![];
-        {
-            let mut asked: Vec<BoxFuture<'_, Result<Option<(usize, Checks)>, Failure>>> = vec![];
-            for (nth, one) in batch.iter().enumerate() {
-                if let (Some(message), None) = (&one.message, &one.pending.checks) {
-                    asked.push(Box::pin(self.look_up_sender(
-                        verifying,
-                        &reading,
-                        nth,
-                        (one, message),
-                        until,
-                    )));
-                }
-            }
-            let mut answers = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
-            while let Some(answer) = answers.next().await {
-                self.pulse.progress();
-                found.extend(answer?);
-            }
-        }
+        let round = Round {
+            intake: self,
+            verifying,
+            reading: Semaphore::new(READ_MIB),
+            until: Instant::now() + verifying.verifier.timeout * BATCH_TIMEOUTS,
+        };
+        let found = round.ask_all(&batch).await?;
         if found.is_empty() {
             return Ok(batch);
         }
@@ -77,41 +62,61 @@ impl Intake {
         tx.commit().await?;
         Ok(batch)
     }
+}
 
-    async fn look_up_sender(
-        &self,
-        verifying: &Verifying,
-        reading: &Semaphore,
-        nth: usize,
-        (one, message): (&Parsed, &Message),
-        until: Instant,
-    ) -> Result<Option<(usize, Checks)>, Failure> {
+/// The questions about one batch.
+struct Round<'i> {
+    intake: &'i Intake,
+    verifying: &'i Verifying,
+    reading: Semaphore,
+    /// Who is asked about later has no answer.
+    until: Instant,
+}
+
+type Answer = Result<Option<Checks>, Failure>;
+
+impl Round<'_> {
+    /// By their place in the batch.
+    async fn ask_all(&self, batch: &[Parsed]) -> Result<Vec<(usize, Checks)>, Failure> {
+        let mut asked: Vec<BoxFuture<'_, (usize, Answer)>> = vec![];
+        for (nth, one) in batch.iter().enumerate() {
+            if let (Some(message), None) = (&one.message, &one.pending.checks) {
+                asked.push(Box::pin(async move { (nth, self.ask(one, message).await) }));
+            }
+        }
+        let mut answers = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
+        let mut found = vec![];
+        while let Some((nth, answer)) = answers.next().await {
+            self.intake.pulse.progress();
+            found.extend(answer?.map(|checks| (nth, checks)));
+        }
+        Ok(found)
+    }
+
+    async fn ask(&self, one: &Parsed, message: &Message) -> Answer {
+        let verifying = self.verifying;
         if !trust::wants_verifying(message, &verifying.rule, &verifying.relays) {
             return Ok(None);
         }
-        if Instant::now() > until {
-            return Ok(Some((nth, Checks::gap("DNS gave no answer in time"))));
+        if Instant::now() > self.until {
+            return Ok(Some(Checks::gap("DNS gave no answer in time")));
         }
         if one.pending.size > SIZE_LIMIT {
-            let gap = format!("too big to be verified: {} bytes", one.pending.size);
-            return Ok(Some((nth, Checks::gap(gap))));
+            return Ok(Some(Checks::gap(format!("too big to be verified: {} bytes", one.pending.size))));
         }
-        let checks = match &one.bytes {
-            Some(bytes) => verifying.look(message, bytes).await,
-            None => {
-                let mib = (one.pending.size >> 20) as u32 + 1;
-                // The semaphore is never closed.
-                let _share = reading.acquire_many(mib).await.ok();
-                let mut tx = self.desk.store.read().await?;
-                let read = tx.read_raw(one.pending.id, 0, one.pending.size as usize).await;
-                drop(tx);
-                match read {
-                    Ok(bytes) => verifying.look(message, &bytes).await,
-                    Err(e) if e.is_temporary() => return Err(e.into()),
-                    Err(e) => Some(Checks::gap(e.to_string())),
-                }
-            }
-        };
-        Ok(checks.map(|checks| (nth, checks)))
+        if let Some(bytes) = &one.bytes {
+            return Ok(verifying.look(message, bytes).await);
+        }
+        let mib = (one.pending.size >> 20) as u32 + 1;
+        // The semaphore is never closed.
+        let _share = self.reading.acquire_many(mib).await.ok();
+        let mut tx = self.intake.desk.store.read().await?;
+        let read = tx.read_raw(one.pending.id, 0, one.pending.size as usize).await;
+        drop(tx);
+        match read {
+            Ok(bytes) => Ok(verifying.look(message, &bytes).await),
+            Err(e) if e.is_temporary() => Err(e.into()),
+            Err(e) => Ok(Some(Checks::gap(e.to_string()))),
+        }
     }
 }

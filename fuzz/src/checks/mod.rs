@@ -181,7 +181,7 @@ fn subject_holds(bytes: &[u8]) {
     let once = within_time(|| subject::with_tag(&line, &message.subject, &words));
     let is_ours = |found: &TagLine| words.iter().any(|w| w.eq_ignore_ascii_case(&found.word));
     let found: Vec<TagLine> = subject::find_tags(&once).into_iter().filter(is_ours).collect();
-    assert_eq!(found, [line.clone()], "{once:?}");
+    assert_eq!(found, std::slice::from_ref(&line), "{once:?}");
     assert_eq!(subject::with_tag(&line, &once, &words), once, "cleaned twice");
 }
 

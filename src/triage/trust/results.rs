@@ -22,7 +22,7 @@ impl Results {
         let mut parts = tokens.split(|token| *token == Token::Semicolon);
         let head = parts.next().unwrap_or_default();
         let mut results = Results::default();
-        match head.iter().any(|token| *token == Token::Equals) {
+        match head.contains(&Token::Equals) {
             true => results.read(head),
             // Behind the id there may be a version.
             false => results.id = head.iter().find_map(Token::word).map(str::to_ascii_lowercase),
