@@ -48,12 +48,12 @@ impl Default for LoopRule {
     fn default() -> LoopRule {
         LoopRule {
             window_s: 3600,
-            sender: 100,
-            sender_journalled: 1000,
+            sender: 1000,
+            sender_journalled: 10_000,
             address: 5,
-            domain: 500,
-            subject: 200,
-            ticket: 30,
+            domain: 1000,
+            subject: 1000,
+            ticket: 100,
         }
     }
 }

@@ -338,7 +338,8 @@ fn a_shop_and_a_postmaster_who_answers_send_no_reports() {
         Your parcel could not be delivered to the recipient jo@x.test.\n";
     let answer =
         "From: Postmaster <postmaster@x.test>\nSubject: Re: blocked mail\n\nWe have unblocked jo@x.test.\n";
-    let code = "From: noreply@mx.test\nSubject: Delivery failure\n\nYour message to jo@x.test failed: 550 5.1.1 unknown\n";
+    let code = "From: noreply@mx.test\nSubject: Delivery failure\n\n\
+        Your mail could not be delivered to the recipient jo@x.test: 550 5.1.1 unknown\n";
     for (raw, is_report) in [(shop, false), (answer, false), (code, true)] {
         assert_eq!(report(raw).is_some(), is_report, "{raw}");
     }

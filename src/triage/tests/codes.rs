@@ -193,14 +193,14 @@ fn refused() -> Vec<Case> {
         ),
         case(
             "one more than the limit from a sender",
-            mail(STRANGER).with(|s| s.clues.pace = paced(100)),
+            mail(STRANGER).with(|s| s.clues.pace = paced(LoopRule::default().sender)),
             Invalid,
             Code::FloodSender,
             None,
         ),
         case(
             "far more than the limit from a sender",
-            mail(STRANGER).with(|s| s.clues.pace = paced(1000)),
+            mail(STRANGER).with(|s| s.clues.pace = paced(LoopRule::default().sender_journalled)),
             Act::Discard,
             Code::FloodJournalled,
             None,

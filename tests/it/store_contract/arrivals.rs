@@ -5,6 +5,7 @@ use maildesk::store::journal::Fate;
 use maildesk::store::queue::NewError;
 use maildesk::store::{Error, Store, Tx};
 use maildesk::ticket::{ArrivalId, EventNumber, MailboxId};
+use maildesk::triage::trust::Checks;
 use maildesk::triage::{Act, Code};
 
 use super::world::{arrive, at, decide, decision, digest, lay_down, new_arrival, place, run_sql_here};
@@ -113,9 +114,13 @@ async fn what_is_kept_waits_in_order(store: &Store) {
     kept.sort();
     assert_eq!(kept, [ids[0], ids[2], ids[3], ids[4]]);
     assert!(tx.still_kept(&[]).await.unwrap().is_empty());
+    let checks = Checks::gap("DNS gave no answer in time");
+    tx.set_checks(ids[2], &checks).await.unwrap();
     tx.commit().await.unwrap();
     run_sql_here("UPDATE mailbox SET active = 0").await;
     let mut tx = store.read().await.unwrap();
+    let waiting = tx.pending_arrivals(Of::All, ArrivalId(0), 2).await.unwrap();
+    assert_eq!(waiting.iter().map(|p| p.checks.as_ref()).collect::<Vec<_>>(), [None, Some(&checks)]);
     assert_eq!(
         tx.pending_arrivals(Of::Mailbox(MailboxId(99)), ArrivalId(0), 100).await.unwrap().len(),
         4,

@@ -1,5 +1,6 @@
 //! The intake journal: what became of each message, and why.
 
+use maildesk::clock::Micros;
 use maildesk::store::arrival::{ArrivalState, Of};
 use maildesk::store::journal::{Fate, MailKey};
 use maildesk::store::queue::{NewError, NewInvalid};
@@ -47,6 +48,10 @@ async fn a_decision_is_kept_with_its_words(store: &Store) {
     );
     assert_eq!(order(tx.journal_from(later, 10).await.unwrap()), [first]);
     assert_eq!(order(tx.journal_from(EventNumber(0), 1).await.unwrap()), [second]);
+    assert_eq!(order(tx.latest_journal(2).await.unwrap()), [first, second]);
+    assert_eq!(order(tx.latest_journal(1).await.unwrap()), [first]);
+    assert_eq!(tx.decided_since(Micros(0)).await.unwrap(), (number, later, 2));
+    assert_eq!(tx.decided_since(Micros(i64::MAX)).await.unwrap().2, 0);
     let id = format!("{second}@x.test");
     assert_eq!(tx.arrivals_of_message_id(&id).await.unwrap(), [second]);
     assert!(tx.arrivals_of_message_id(&id.to_uppercase()).await.unwrap().is_empty(), "ids differ by case");

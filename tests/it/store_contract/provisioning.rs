@@ -49,7 +49,12 @@ async fn what_is_declared_is_laid_down_once(store: &Store) {
 async fn what_is_declared_becomes_the_rules(store: &Store) {
     let bounces = "[[type]]\nname = \"Bounces\"\nflow = \"bounce\"\naddress = \"bounce@example.com\"\n\
                    addresses = [\"*@b.example.com\", \"bounce@example.com\"]\n";
-    store.provision(&declared(&format!("{CONFIG}{bounces}")), &stamp(&key())).await.unwrap();
+    let (key, with_bounces) = (key(), declared(&format!("{CONFIG}{bounces}")));
+    store.provision(&declared(CONFIG), &stamp(&key)).await.unwrap();
+    let ahead = store.rules_if_declared(&with_bounces, &stamp(&key)).await.unwrap();
+    let now = store.read().await.unwrap().load_rules().await.unwrap();
+    assert_eq!((ahead.types.len(), now.types.len()), (2, 1), "nothing stays written");
+    store.provision(&with_bounces, &stamp(&key)).await.unwrap();
     let rules = store.read().await.unwrap().load_rules().await.unwrap();
     assert_eq!(rules.types.len(), 2);
     assert_eq!(rules.types[0].patterns, ["support@example.com", "help-*@example.com"]);
