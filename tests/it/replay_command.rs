@@ -177,7 +177,7 @@ fn beside_a_daemon(desk: &Desk, messages: usize) {
     let deadline = Duration::from_secs(if long_tier() { 600 } else { 30 });
     let is_sent = || {
         let queue = desk.rows(&["queue", "list", "--json", "--limit", "0"]);
-        queue.iter().all(|mail| mail["state"] == "sent").then_some(())
+        queue.iter().all(|mail| mail["state"] == "done").then_some(())
     };
     wait_until("all mails to be sent", deadline, is_sent);
     let before = listings(desk);
