@@ -48,12 +48,12 @@ impl Default for LoopRule {
     fn default() -> LoopRule {
         LoopRule {
             window_s: 3600,
-            sender: 1000,
-            sender_journalled: 10_000,
+            sender: 2000,
+            sender_journalled: 20_000,
             address: 5,
-            domain: 1000,
-            subject: 1000,
-            ticket: 100,
+            domain: 5000,
+            subject: 5000,
+            ticket: 500,
         }
     }
 }
