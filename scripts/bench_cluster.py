@@ -167,6 +167,8 @@ def run(a, work, dovecot, postgres, sections, number):
     try:
         members = [Member(a.program, folder) for folder in folders]
         wait_for_shares(a, postgres, database, members)
+        # The mail that waits to be moved in is no work of theirs.
+        os.sync()
         began, (worked, passed) = time.time(), busy()
         for path, there in files:
             os.rename(path, there)
