@@ -3,11 +3,15 @@
 //! Certificates are read anew for each request over TLS, as for mail; there is no pool. A proxy that the environment names
 //! (HTTPS_PROXY) is used, but never towards this machine itself.
 
+use std::future::{Future, poll_fn};
 use std::path::PathBuf;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use reqwest::redirect::Policy;
+use tokio::time::Instant;
 
 use super::tls;
 use crate::clock::{Clock, Micros};
@@ -44,8 +48,14 @@ pub struct NoAnswer {
 }
 
 impl Http {
-    /// Posts a form, its fields encoded already. The whole of it takes at most `deadline`.
+    /// Posts a form, its fields encoded already. The whole of it takes at most `deadline`, and a process that stood still
+    /// meanwhile sends nothing after it.
     pub async fn post_form(&self, url: &str, form: Vec<u8>, deadline: Duration) -> Result<Answer, NoAnswer> {
+        let in_time = not_after(Instant::now() + deadline, self.post(url, form, deadline));
+        in_time.await.unwrap_or_else(|| Err(late(url)))
+    }
+
+    async fn post(&self, url: &str, form: Vec<u8>, deadline: Duration) -> Result<Answer, NoAnswer> {
         let never = |failure: Failure| NoAnswer { failure, may_be_done: false };
         let client = self.client(url, deadline).await.map_err(never)?;
         let request = client
@@ -99,6 +109,17 @@ impl Http {
     }
 }
 
+/// Asks `work` to go on until `end` only. A timer of the runtime looks at the clock after the work, which would first send
+/// what it had not sent when the process was stopped. Whoever wakes it at the end is the work itself.
+async fn not_after<T>(end: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match Instant::now() < end {
+        true => work.as_mut().poll(cx).map(Some),
+        false => Poll::Ready(None),
+    })
+    .await
+}
+
 /// RFC 9110 §10.2.3: seconds, or the date until which to wait. `now` is the peer's own time where it says that: clocks need
 /// not agree. A date that is past is no pause.
 fn wanted_pause(said: &str, now: Micros) -> Option<Duration> {
@@ -117,12 +138,17 @@ fn http_date(text: &str) -> Option<Micros> {
     FORMS.into_iter().find_map(read).map(|time| Micros(time.and_utc().timestamp_micros()))
 }
 
+fn late(url: &str) -> NoAnswer {
+    let failure = Failure::temporary(format!("{} does not answer in time", host(url))).kind(Kind::Silent);
+    NoAnswer { failure, may_be_done: true }
+}
+
 /// The words name the host, never what was sent.
 fn no_answer(url: &str, error: reqwest::Error) -> NoAnswer {
     let host = host(url);
     let error = error.without_url();
     let (words, kind) = match () {
-        () if error.is_timeout() => (format!("{host} does not answer in time"), Kind::Silent),
+        () if error.is_timeout() => return late(url),
         () if error.is_connect() => (format!("no connection to {host} comes about"), Kind::Unreachable),
         () => (format!("the connection to {host} broke before its answer was whole"), Kind::Cut),
     };
@@ -138,6 +164,16 @@ fn host(url: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_stood_still_until_the_end_does_nothing_more() {
+        let sent = std::cell::Cell::new(0);
+        let work = || async { sent.set(sent.get() + 1) };
+        let now = Instant::now();
+        assert_eq!(not_after(now + Duration::from_secs(60), work()).await, Some(()));
+        assert_eq!(not_after(now, work()).await, None);
+        assert_eq!(sent.get(), 1);
+    }
 
     #[test]
     fn a_pause_is_asked_for_in_seconds_or_until_a_date() {
