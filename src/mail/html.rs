@@ -275,7 +275,19 @@ fn unescape(word: &str, out: &mut String) {
         let length = semicolon.map_or(1, |s| s + 1);
         match &rest[..length] {
             "&nbsp;" | "&#160;" | "&#xa0;" | "&#xA0;" => out.push(' '),
-            entity => add_html_token(out, entity.as_bytes(), false),
+            entity => {
+                let from = out.len();
+                add_html_token(out, entity.as_bytes(), false);
+                // What HTML itself makes of the one, and a line end of which our text has only one kind.
+                let other = match &out[from..] {
+                    "\0" => "\u{fffd}",
+                    "\r" => "\n",
+                    _ => "",
+                };
+                if !other.is_empty() {
+                    out.replace_range(from.., other);
+                }
+            }
         }
         rest = &rest[length..];
     }
@@ -305,6 +317,7 @@ mod tests {
             ("<tr><td>a</td><td>b</td></tr><tr><td>c</td></tr>", "a b\nc"),
             ("&lt;x&gt; &amp; &eacute; &#233; &#xe9; &nope; a&b", "<x> & é é é &nope; a&b"),
             ("a&nbsp;b\u{a0}c", "a b c"),
+            ("a&#0;b&#x00;c&#13;d", "a\u{fffd}b\u{fffd}c\nd"),
             ("<pre>a\n  b</pre>", "a\n  b"),
             ("1 < 2 and <3", "1 < 2 and <3"),
             ("new<blockquote type=\"cite\">old<br>older</blockquote>end", "new\n\n> old\n> older\n\nend"),
