@@ -114,7 +114,7 @@ impl Page {
             Some(_) => {}
             None if name.starts_with('/') => {}
             None => {
-                let start = self.text.len();
+                let start = self.edge();
                 match structure::mark(attributes) {
                     Some(Mark::FromHere) => self.rest = Some(start),
                     Some(mark) => self.marked = Some(Marked { name: name.to_owned(), mark, start, depth: 1 }),
@@ -124,9 +124,14 @@ impl Page {
         }
     }
 
+    /// Where an element begins or ends by now. Spaces at the end may go again, with the next line end.
+    fn edge(&self) -> usize {
+        self.text.trim_end_matches(' ').len()
+    }
+
     fn end_mark(&mut self) {
         let Some(Marked { mark, start, .. }) = self.marked.take() else { return };
-        let end = self.text.len();
+        let end = self.edge();
         let inside = self.text[start..end].trim();
         match mark {
             Mark::Headers if structure::are_headers(inside) => self.rest = Some(start),
@@ -226,7 +231,7 @@ impl Page {
         let mark = "> ".repeat(self.quotes.min(MAX_QUOTES));
         // Three blank lines say no more than one.
         for _ in 0..std::mem::take(&mut self.breaks).min(3) {
-            self.text.truncate(self.text.trim_end_matches(' ').len());
+            self.text.truncate(self.edge());
             self.text.push('\n');
             self.text.push_str(&mark);
         }
@@ -330,6 +335,14 @@ mod tests {
             // The mark of an empty quoted line is all the same to a reader.
             assert_eq!(text.join("\n").replace("\n>\n>", "\n\n>"), expected, "{html}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_page_begins_with_words() {
+        let page = "<p>new &nbsp;<div style='border:none;border-top:solid #E0E1E1 1.0pt'><p>";
+        assert!(read(page).hints.is_empty());
+        let Read { text, hints } = read("<p>new &nbsp;<div class=\"gmail_signature\"><p>old</div>");
+        assert_eq!(hints.iter().map(|h| text[h.start..h.end].trim()).collect::<Vec<_>>(), ["old"]);
     }
 
     #[test]
