@@ -47,23 +47,18 @@ fn doctor_says_what_is_wrong_and_no_password() {
     fs::write(folder.join("templates/new_ticket/body.txt.j2"), "{% if").unwrap();
     fs::write(folder.join("password"), "hunter2-and-more").unwrap();
     let port = crate::support::server::free_port();
+    let nowhere = format!(
+        "host = \"127.0.0.1\"\nport = {port}\ntls = \"plain\"\nusername = \"u\"\npassword_file = \"password\""
+    );
     bench.desk.configure(&format!(
         "templates = \"templates\"\n{}
 [[mailbox]]
 name = \"gone\"
-host = \"127.0.0.1\"
-port = {port}
-tls = \"plain\"
-username = \"u\"
-password_file = \"password\"
+{nowhere}
 
 [[relay]]
 name = \"smtp\"
-host = \"127.0.0.1\"
-port = {port}
-tls = \"plain\"
-username = \"u\"
-password_file = \"password\"
+{nowhere}
 sender = \"x@example.com\"
 
 [[type]]

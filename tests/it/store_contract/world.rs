@@ -10,6 +10,7 @@ use maildesk::seal::{SealingKey, random};
 use maildesk::store::arrival::{ArrivalState, NewArrival, Place};
 use maildesk::store::clue::TicketAsked;
 use maildesk::store::journal::{Fate, MailKey, NewJournal};
+use maildesk::store::queue::{NewError, NewInvalid};
 use maildesk::store::raw::chunks;
 use maildesk::store::ticket::{EntryKind, NewEntry, NewTicket};
 use maildesk::store::{Counter, Error, PasswordChange, Stamp, Store, Tx};
@@ -185,6 +186,25 @@ pub fn new_arrival(source_id: &str, bytes: &[u8]) -> NewArrival {
         received: at(0),
         is_silent: false,
     }
+}
+
+/// A message of which nothing is known but that it fits no type.
+pub fn new_invalid(arrival: ArrivalId, number: EventNumber) -> NewInvalid<'static> {
+    NewInvalid {
+        arrival,
+        code: "no_type",
+        is_shown: true,
+        is_again: false,
+        named_ticket: None,
+        sender_address: "",
+        sender_name: "",
+        subject: "",
+        number,
+    }
+}
+
+pub fn new_error(arrival: ArrivalId, number: EventNumber) -> NewError<'static> {
+    NewError { arrival, code: "poison", words: "", sender_address: "", subject: "", headers: b"", number }
 }
 
 /// A message that the mailbox has shown and that is kept.
