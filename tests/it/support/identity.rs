@@ -101,7 +101,7 @@ struct Device {
     user_code: String,
     scope: String,
     until: Micros,
-    polled: Option<std::time::Instant>,
+    polled: Option<Micros>,
     interval: u64,
     /// Who has entered the code; `Err`: it was declined.
     answer: Option<Result<String, ()>>,
@@ -879,8 +879,9 @@ impl Desk {
         if device.until <= now {
             return Err(Refused::new("expired_token", 70_020, "the device code has expired"));
         }
-        let last = device.polled.replace(std::time::Instant::now());
-        if last.is_some_and(|last| last.elapsed() < Duration::from_secs(device.interval)) {
+        let last = device.polled.replace(now);
+        let interval = device.interval as i64 * Micros::SECOND;
+        if last.is_some_and(|last| now.0 - last.0 < interval) {
             device.interval += 5;
             return Err(Refused::new("slow_down", 0, "polled too soon"));
         }
