@@ -2,6 +2,7 @@
 //! stores; and through a real IMAP server.
 
 mod imap;
+mod kill;
 mod online;
 
 use std::time::{Duration, Instant};
