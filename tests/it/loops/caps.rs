@@ -36,7 +36,7 @@ fn beyond(cap: u64) -> usize {
 }
 
 fn tell(key: &str, cap: u64, sent: usize, through: usize, stopped: &str) {
-    say(&format!("{key}: limit {cap}, {sent} messages, {through} through, {stopped}"));
+    say(&format!("{key}: limit {cap}, {sent} messages, {through} through, {stopped}\n"));
 }
 
 async fn each_key_stops_its_storm_within_its_cap(url: String) {
