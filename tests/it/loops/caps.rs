@@ -32,7 +32,7 @@ fn limits() -> (String, LoopRule) {
 
 /// So many messages are a storm beyond a cap.
 fn beyond(cap: u64) -> usize {
-    cap as usize + (cap as usize / 2).max(5)
+    cap as usize + (cap as usize / 2).clamp(5, 250)
 }
 
 fn tell(key: &str, cap: u64, sent: usize, through: usize, stopped: &str) {
