@@ -21,7 +21,7 @@ pub enum Verb {
     /// Let a key count from nothing again; what waits stays where it is
     #[command(after_help = "Example:\n  maildesk loop reset sender:shop@example.com")]
     Reset {
-        /// As `list` has it: sender:ADDRESS, address:ADDRESS, domain:DOMAIN, subject:WORDS, ticket:ID
+        /// As `list` has it: sender:ADDRESS, client:IP, address:ADDRESS, domain:DOMAIN, subject:WORDS, ticket:ID
         #[arg(required = true)]
         keys: Vec<String>,
     },

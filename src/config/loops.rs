@@ -10,7 +10,8 @@ section! {
         /// The window, in minutes.
         window_minutes: u64 = LoopRule::default().window_s / 60;
         /// Messages from one address. More are suspended: in the invalid queue with code `flood_sender`, and nobody is told of
-        /// them one by one. `maildesk invalid recover` takes them in as if they had come just so.
+        /// them one by one. `maildesk invalid recover` takes them in as if they had come just so. Mail that fails under
+        /// `[trust]` counts for the machine that has handed it over, not for the address that it names.
         messages_from_sender: u64 = LoopRule::default().sender;
         /// Beyond so many they are journalled only (`flood_journalled`): kept raw, and not shown in the queue.
         journalled_beyond: u64 = LoopRule::default().sender_journalled;

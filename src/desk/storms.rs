@@ -73,13 +73,16 @@ fn alert_name(kind: &str, hash: i64) -> String {
 
 fn alarm(storm: &Storm) -> Alarm {
     let what = match storm.key {
-        LoopKey::Sender => "further ones are suspended in the invalid queue",
+        LoopKey::Sender | LoopKey::Client(_) => "further ones are suspended in the invalid queue",
         LoopKey::Address | LoopKey::Domain => "further answers wait in hold",
         LoopKey::Subject | LoopKey::Ticket(_) => "the mails about further ones wait in hold",
     };
     let release = match storm.key {
         LoopKey::Sender => {
             "`maildesk invalid recover --code flood_sender --sender ADDRESS` takes them in, `invalid block` ends it for good"
+        }
+        LoopKey::Client(_) => {
+            "`maildesk invalid list` shows them; the names in them are forged, so block the machine where it connects"
         }
         _ => "`maildesk queue list --state held` shows them, `queue release` or `queue cancel` settles them",
     };
@@ -110,6 +113,7 @@ fn parsed(typed: &str) -> Result<(&'static str, String), Error> {
     let kind = LoopKey::KINDS.into_iter().find(|known| *known == kind).ok_or_else(wrong)?;
     let name = match kind {
         "sender" | "address" => Address::parse(name).ok_or_else(wrong)?.without_detail().to_string(),
+        "client" => name.parse::<std::net::IpAddr>().map_err(|_| wrong())?.to_string(),
         "domain" => name.trim_start_matches('@').to_lowercase(),
         "subject" => skeleton(name),
         _ => name.trim_start_matches('#').to_owned(),

@@ -99,12 +99,12 @@ impl<'a> Paces<'a> {
     /// What a decision counts for those to come.
     pub fn add(&mut self, it: Paced<'_>, decision: &Decision) {
         let slot = self.slot(&it);
-        for key in keys_met(it.message, it.clues, decision) {
+        for key in keys_met(it.message, self.rules, it.clues, decision) {
             let Some(hash) = self.hash(key, it.message) else { continue };
             let count = self.counts.entry(hash).or_default().entry(slot).or_default();
             *count = Count { all: count.all + 1, new: count.new + 1 };
         }
-        let Some(key) = cap_met(decision) else { return };
+        let Some(key) = cap_met(it.message, self.rules, decision) else { return };
         let (Some(hash), Some(name)) = (self.hash(key, it.message), key.name(it.message)) else { return };
         let received = received(&it);
         let storm = self.storms.entry(hash).or_insert_with(|| Storm {
@@ -143,8 +143,7 @@ impl<'a> Paces<'a> {
     }
 
     fn asked(&self, it: &Paced<'_>) -> Vec<(LoopKey, i64)> {
-        let answers = self.rules.types.iter().any(|rule| rule.answers_automatically);
-        let keys = keys_asked(it.message, it.clues, answers);
+        let keys = keys_asked(it.message, it.clues, self.rules);
         keys.into_iter().filter_map(|key| Some((key, self.hash(key, it.message)?))).collect()
     }
 

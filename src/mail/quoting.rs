@@ -149,7 +149,7 @@ impl<'t> Sheet<'t> {
                 at += 1;
                 continue;
             }
-            if line.is_quoted() {
+            if line.is_quoted() && !attribution::is_framed(line.text) {
                 at = self.quoted(at);
                 continue;
             }

@@ -3,14 +3,18 @@
 //! Two directions. Of one sender so many messages are taken in; what is beyond is suspended, and far beyond only
 //! journalled. And so many messages set off mail of ours by each key (the address answered, its domain, the ticket, the
 //! subject without its numbers); what is beyond is taken in like any other, and its mails wait in hold.
+//! Who is not who he says (M6) counts for nobody but the machine that has handed his mail over: whom he names is spared.
 //! Counted is what came before, by the time of receipt, so that a backlog is no flood. Reports are decided before, and mail
 //! with the null return path is never a flood (RFC 5321 §4.5.5).
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Outcome};
 use super::trace::Trace;
-use super::{Act, Clues, Code, Decision, Effects, Kind};
+use super::trust::{Grade, Trust, client};
+use super::{Act, Clues, Code, Decision, Effects, Kind, Rules};
 use crate::mail::subject::skeleton;
 use crate::mail::{Message, ReturnPath};
 use crate::ticket::TicketId;
@@ -21,6 +25,9 @@ use crate::ticket::TicketId;
 pub enum LoopKey {
     /// Messages from an address.
     Sender,
+    /// Messages of which the trust grade says that their sender is another one, by the machine that handed them over (of
+    /// IPv6 its network of 64 bits): the limits of a sender are its own.
+    Client(IpAddr),
     /// Automatic answers to an address.
     Address,
     /// Automatic answers to addresses of a domain.
@@ -61,7 +68,7 @@ impl Default for LoopRule {
 impl LoopRule {
     pub fn cap(&self, key: LoopKey) -> u64 {
         match key {
-            LoopKey::Sender => self.sender,
+            LoopKey::Sender | LoopKey::Client(_) => self.sender,
             LoopKey::Address => self.address,
             LoopKey::Domain => self.domain,
             LoopKey::Subject => self.subject,
@@ -88,11 +95,12 @@ impl Pace {
 }
 
 impl LoopKey {
-    pub const KINDS: [&'static str; 5] = ["sender", "address", "domain", "subject", "ticket"];
+    pub const KINDS: [&'static str; 6] = ["sender", "client", "address", "domain", "subject", "ticket"];
 
     pub fn kind(self) -> &'static str {
         match self {
             LoopKey::Sender => "sender",
+            LoopKey::Client(_) => "client",
             LoopKey::Address => "address",
             LoopKey::Domain => "domain",
             LoopKey::Subject => "subject",
@@ -104,6 +112,7 @@ impl LoopKey {
     pub fn words(self) -> &'static str {
         match self {
             LoopKey::Sender => "messages from one sender",
+            LoopKey::Client(_) => "messages from one machine whose senders are not who they say",
             LoopKey::Address => "automatic answers to one address",
             LoopKey::Domain => "automatic answers to one domain",
             LoopKey::Subject => "messages with one subject that set off mail",
@@ -116,6 +125,7 @@ impl LoopKey {
         let from = || message.from.as_ref().map(|from| from.address.without_detail());
         match self {
             LoopKey::Sender | LoopKey::Address => from().map(|from| from.to_string()),
+            LoopKey::Client(address) => Some(address.to_string()),
             LoopKey::Domain => from().map(|from| from.domain().to_owned()),
             LoopKey::Subject => Some(skeleton(&message.subject)).filter(|words| !words.is_empty()),
             LoopKey::Ticket(id) => Some(id.to_string()),
@@ -124,10 +134,13 @@ impl LoopKey {
 }
 
 /// The keys that a decision about this message may ask for, given its other clues.
-pub fn keys_asked(message: &Message, clues: &Clues, answers: bool) -> Vec<LoopKey> {
+pub fn keys_asked(message: &Message, clues: &Clues, rules: &Rules) -> Vec<LoopKey> {
     let mut keys = vec![LoopKey::Sender, LoopKey::Subject];
-    if answers {
+    if rules.types.iter().any(|rule| rule.answers_automatically) {
         keys.extend([LoopKey::Address, LoopKey::Domain]);
+    }
+    if rules.trust.is_on() {
+        keys.extend(client_key(message, rules));
     }
     keys.extend(clues.tickets.iter().map(|ticket| LoopKey::Ticket(ticket.resolved)));
     keys.retain(|key| key.name(message).is_some());
@@ -137,22 +150,38 @@ pub fn keys_asked(message: &Message, clues: &Clues, answers: bool) -> Vec<LoopKe
 }
 
 /// The keys under which this decision counts for those to come.
-pub fn keys_met(message: &Message, clues: &Clues, decision: &Decision) -> Vec<LoopKey> {
+pub fn keys_met(message: &Message, rules: &Rules, clues: &Clues, decision: &Decision) -> Vec<LoopKey> {
     let Some(pace) = &clues.pace else { return vec![] };
     let mut keys = vec![];
     if !pace.is_let_through && is_of_sender(message, decision) {
-        keys.push(LoopKey::Sender);
+        keys.extend(key_of_sender(message, rules, decision.trust.as_ref()));
     }
     keys.extend(keys_of_mail(decision.act, decision.kind, decision.effects, decision.ticket));
     keys
 }
 
 /// The cap that a decision found met, and what was done: for the record of storms.
-pub fn cap_met(decision: &Decision) -> Option<LoopKey> {
+pub fn cap_met(message: &Message, rules: &Rules, decision: &Decision) -> Option<LoopKey> {
     match decision.code {
-        Code::FloodSender | Code::FloodJournalled => Some(LoopKey::Sender),
+        Code::FloodSender | Code::FloodJournalled => key_of_sender(message, rules, decision.trust.as_ref()),
         _ => decision.effects.holds_mails.or(decision.effects.holds_answer),
     }
+}
+
+/// Who a message is counted for. None: its sender is another one, and nobody knows who.
+fn key_of_sender(message: &Message, rules: &Rules, trust: Option<&Trust>) -> Option<LoopKey> {
+    match trust.map(|trust| trust.grade) {
+        Some(Grade::Fail) => client_key(message, rules),
+        None | Some(Grade::Neutral | Grade::Pass) => Some(LoopKey::Sender),
+    }
+}
+
+fn client_key(message: &Message, rules: &Rules) -> Option<LoopKey> {
+    let address = client(message, &rules.verdicts)?.to_canonical();
+    Some(LoopKey::Client(match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),
+    }))
 }
 
 /// A report is about a mail of ours, and what comes again, or from ourselves, says nothing about its sender.
@@ -182,7 +211,8 @@ fn keys_of_mail(act: Act, kind: Kind, effects: Effects, ticket: Option<TicketId>
 pub fn flood(case: &Case, trace: &mut Trace) -> Option<Outcome> {
     let pace = case.clues.pace.as_ref().filter(|pace| !pace.is_let_through)?;
     let from = case.from()?;
-    let count = pace.before(LoopKey::Sender) + 1;
+    let key = key_of_sender(case.message, case.rules, case.trust.as_ref().map(|verdict| &verdict.trust))?;
+    let count = pace.before(key) + 1;
     let caps = &case.rules.loops;
     let is_over = |cap: u64| cap > 0 && count > cap;
     let (act, code, cap) = match () {
@@ -196,7 +226,9 @@ pub fn flood(case: &Case, trace: &mut Trace) -> Option<Outcome> {
         trace.note("loops", format_args!("{from}: {count}"), "the null return path is no flood");
         return None;
     }
-    let evidence = evidence(LoopKey::Sender, from.as_str(), pace, cap);
+    let name =
+        if key == LoopKey::Sender { from.to_string() } else { key.name(case.message).unwrap_or_default() };
+    let evidence = evidence(key, &name, pace, cap);
     trace.note("loops", &evidence, code.as_str());
     Some(Outcome::new(act, code, evidence))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::support::dns::{Dns, Mood};
 use crate::support::dovecot::{Account, PASSWORD, dovecot};
 use crate::support::program::{Desk, Imap, Store, support_sections};
 use crate::support::scripted_smtp::{Answer, Phase, ScriptedSmtp};
@@ -162,4 +163,84 @@ fn keys_and_passwords_that_others_can_read_are_told() {
     has(&bench.findings(&[]), "warn", "key", "can be read by its group");
     has(&bench.findings(&[]), "ok", "disk", "MB free");
     has(&bench.findings(&[]), "warn", "backups", "no daily backup was taken yet");
+}
+
+/// M6: whether anybody looks at senders, whether DNS answers him, and whether what he looks for is there.
+#[test]
+fn what_looks_at_senders_is_looked_at() {
+    let dns = Dns::start();
+    let Some(bench) = Bench::new(|sections| sections) else { return };
+    let base = fs::read_to_string(bench.desk.config()).unwrap();
+    let with_trust = |keys: &str| fs::write(bench.desk.config(), format!("{base}\n[trust]\n{keys}")).unwrap();
+    has(&bench.findings(&[]), "ok", "senders", "nobody looks whether a sender is who the mail says");
+    assert_eq!(dns.asked(), Vec::<String>::new());
+
+    // A resolver that answers, whatever it says.
+    let resolver = format!("resolver = \"{}\"\n", dns.address);
+    with_trust(&format!("verify = true\n{resolver}"));
+    let findings = bench.findings(&[]);
+    has(&findings, "ok", "senders", "DNS at 127.0.0.1 answers");
+    has(
+        &findings,
+        "warn",
+        "senders",
+        "SPF cannot be judged: no server of ours is known that notes who connected",
+    );
+    assert!(dns.asked().contains(&"example.com".to_owned()), "{:?}", dns.asked());
+    with_trust(&format!("verify = true\nrelays = [\"mx.example.com\"]\n{resolver}"));
+    let findings = bench.findings(&[]);
+    let about = findings.iter().filter(|f| f["about"] == "senders").count();
+    assert_eq!(about, 1, "with a server in front there is nothing to warn of: {findings:#?}");
+
+    // One that fails, and one that says nothing.
+    dns.be("example.com", Mood::ServFail);
+    has(&bench.findings(&[]), "fail", "senders", "DNS at 127.0.0.1 fails");
+    dns.be("example.com", Mood::Silent);
+    with_trust(&format!("verify = true\ntimeout_s = 1\n{resolver}"));
+    let advice = "check `[trust] resolver`, or the resolver of this machine";
+    has(&bench.findings(&[]), "fail", "senders", advice);
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = nobody.local_addr().unwrap();
+    with_trust(&format!("verify = true\ntimeout_s = 1\nresolver = \"{nobody}\"\n"));
+    has(&bench.findings(&[]), "fail", "senders", advice);
+}
+
+#[test]
+fn a_relay_whose_word_is_never_found_is_told() {
+    let Some(bench) = Bench::new(|sections| {
+        sections + "\n[trust]\nrelays = [\"mx.example.com\"]\nauthserv_id = \"mx.example.com\"\n"
+    }) else {
+        return;
+    };
+    has(
+        &bench.findings(&[]),
+        "ok",
+        "senders",
+        "no mail was decided yet with Authentication-Results of mx.example.com",
+    );
+    let deliver = |id: &str, results: &str| {
+        let mail = format!(
+            "{results}Received: from out.example.org (out.example.org [192.0.2.9]) by mx.example.com; \
+             Sun, 22 Nov 2026 10:00:00 +0000\r\nFrom: jo@example.org\r\nTo: support@example.com\r\n\
+             Message-ID: <{id}@example.org>\r\nSubject: {id}\r\n\r\nHello\r\n"
+        );
+        bench.account.deliver(mail.as_bytes());
+        bench.desk.run(&["poll"]).ok();
+    };
+    deliver("bare", "");
+    // Somebody else's word is none.
+    deliver("other", "Authentication-Results: mx.other.test; dmarc=pass header.from=example.org\r\n");
+    has(
+        &bench.findings(&[]),
+        "warn",
+        "senders",
+        "none of the last 2 messages bears Authentication-Results of mx.example.com that can be ours",
+    );
+    deliver("stated", "Authentication-Results: mx.example.com; dmarc=pass header.from=example.org\r\n");
+    has(
+        &bench.findings(&[]),
+        "ok",
+        "senders",
+        "1 of the last 3 messages bear Authentication-Results of mx.example.com",
+    );
 }

@@ -3,6 +3,7 @@
 mod answering;
 mod caps;
 mod echo;
+mod forged;
 mod recovered;
 
 use std::time::{Duration, SystemTime};

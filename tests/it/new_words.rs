@@ -3,6 +3,7 @@
 
 mod more_programs;
 mod programs;
+mod tongues;
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,12 @@ fn bare(text: &str) -> String {
 #[test]
 fn each_mail_program_s_html_is_told_apart() {
     let mut wrong = vec![];
-    for (program, html, words, signature) in programs::PAGES.iter().chain(more_programs::PAGES) {
+    for (program, html, words, signature) in
+        programs::PAGES.iter().chain(more_programs::PAGES).chain(tongues::PAGES)
+    {
+        let started = Instant::now();
         let split = page(html).split();
+        assert!(started.elapsed() < TIME_LIMIT, "{program} took {:?}", started.elapsed());
         let said = (bare(&split.visible), bare(&split.signature));
         if said != (bare(words), bare(signature)) {
             wrong.push(format!("{program}: {said:?} by {:?}", split.rules));

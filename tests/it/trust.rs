@@ -2,6 +2,7 @@
 //! stores; and through a real IMAP server.
 
 mod imap;
+mod kill;
 mod online;
 
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ on_both_stores!(each_sender_has_his_grade_and_his_effect, what_dns_said_is_kept,
 /// Who handed a message to our server, as that notes it.
 const OURS: &str = "192.0.2.9";
 
-fn handed_over(sender: &str, message: &[u8]) -> Vec<u8> {
+pub fn handed_over(sender: &str, message: &[u8]) -> Vec<u8> {
     let head = format!(
         "Return-Path: <{sender}>\r\n\
          Received: from out.test (out.test [{OURS}])\r\n\tby mx.example.com (Postfix) with ESMTPS id 1;\r\n\

@@ -29,6 +29,9 @@ pub(super) struct Attribution {
 /// The attribution that begins in the line `first`, if there is one.
 pub(super) fn at(lines: &[Line], first: usize) -> Option<Attribution> {
     let head = lines[first].text;
+    if is_framed(head) {
+        return Some(Attribution { last: first, offset: 0 });
+    }
     if !lines[first].may_be_mark() {
         return None;
     }
@@ -123,6 +126,13 @@ fn is_attribution(said: &str, lines: &[Line], last: usize) -> bool {
         return true;
     }
     has_colon && is_over_quote && words <= 25 && (has_address || has_day(said))
+}
+
+/// `>>> Ann <ann@example.org> 11/2/2026 10:00 AM >>>`, as GroupWise has it; what is below bears no mark.
+pub(super) fn is_framed(text: &str) -> bool {
+    const FRAME: &str = ">>>";
+    let framed = text.trim().strip_prefix(FRAME).and_then(|rest| rest.strip_suffix(FRAME));
+    framed.is_some_and(|said| said.len() <= MAX_LENGTH && !said.starts_with('>') && has_date(said))
 }
 
 /// `2016-03-03 17:21 GMT+01:00 Some One <someone@example.org>:`, as Gmail had it for a while, with or without the rest.

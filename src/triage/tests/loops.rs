@@ -1,8 +1,9 @@
 //! The loop breaker: what a count before the message makes of it.
 
+use super::trust::of_relay;
 use super::*;
 use crate::mail::ReturnPath;
-use crate::triage::loops::{keys_asked, keys_met};
+use crate::triage::loops::{cap_met, keys_asked, keys_met};
 use crate::triage::{LoopKey, Pace};
 
 const CAPS: LoopRule = LoopRule {
@@ -69,7 +70,7 @@ fn what_is_let_through_or_exempt_is_no_flood() {
     assert_code(&bounce, Act::Bounce, Code::BounceByVerp);
     // And none of them counts.
     for sample in [let_through, null, bounce] {
-        let met = keys_met(&sample.message, &sample.clues, &sample.decide());
+        let met = keys_met(&sample.message, &sample.rules, &sample.clues, &sample.decide());
         assert!(!met.contains(&LoopKey::Sender), "{met:?}");
     }
 }
@@ -106,10 +107,10 @@ fn mails_wait_in_hold_where_their_cap_is_met() {
 fn a_message_counts_for_what_it_sets_off() {
     let met = |sample: &Sample| {
         let decision = sample.decide();
-        let mut met = keys_met(&sample.message, &sample.clues, &decision);
+        let mut met = keys_met(&sample.message, &sample.rules, &sample.clues, &decision);
         met.sort();
         // What counts must have been asked for.
-        let asked = keys_asked(&sample.message, &sample.clues, true);
+        let asked = keys_asked(&sample.message, &sample.clues, &sample.rules);
         assert!(met.iter().all(|key| asked.contains(key)), "{met:?} {asked:?}");
         met
     };
@@ -139,4 +140,46 @@ fn a_detail_does_not_change_who_writes() {
         LoopKey::Subject.name(&mail(STRANGER).with(|s| s.message.subject = "Re:".into()).message),
         None
     );
+}
+
+/// M6, M8: who forges a customer's address must not bring that customer's own mail into the invalid queue.
+#[test]
+fn forged_mail_counts_for_the_machine_that_brought_it() {
+    let machine = LoopKey::Client("192.0.2.9".parse().unwrap());
+    let forged = |met: &[(LoopKey, u64)]| paced(of_relay(mail(STRANGER), "dmarc=fail (p=reject)"), met);
+    let own = |met: &[(LoopKey, u64)]| paced(of_relay(mail(STRANGER), "dmarc=pass"), met);
+    let met = |sample: &Sample| {
+        let (asked, decision) = (keys_asked(&sample.message, &sample.clues, &sample.rules), sample.decide());
+        let met = keys_met(&sample.message, &sample.rules, &sample.clues, &decision);
+        assert!(met.iter().all(|key| asked.contains(key)), "{met:?} {asked:?}");
+        met
+    };
+    assert_eq!(met(&forged(&[])), [machine]);
+    assert!(met(&own(&[])).contains(&LoopKey::Sender) && !met(&own(&[])).contains(&machine));
+    // Where it is told of, it counts for its subject as well, and never for whom it names.
+    let told = forged(&[]).with(|s| s.rules.trust.fail = Reach::Notify);
+    assert_eq!(met(&told), [machine, LoopKey::Subject]);
+    // What each has sent is held against nobody else.
+    assert_code(&forged(&[(LoopKey::Sender, 100)]), Act::Invalid, Code::TrustFailed);
+    assert_code(&own(&[(machine, 100)]), Act::Open, Code::NewTicket);
+    assert_code(&own(&[(LoopKey::Sender, 10)]), Act::Invalid, Code::FloodSender);
+    assert_code(&forged(&[(machine, 9)]), Act::Invalid, Code::TrustFailed);
+    assert_code(&forged(&[(machine, 20)]), Act::Discard, Code::FloodJournalled);
+    let flood = forged(&[(machine, 10)]);
+    assert_code(&flood, Act::Invalid, Code::FloodSender);
+    assert_eq!(noted(&flood.decide()), ["client 192.0.2.9: 11 within 60 min, at most 10 -> flood_sender"]);
+    assert_eq!(cap_met(&flood.message, &flood.rules, &flood.decide()), Some(machine));
+    // A machine that nobody has noted counts for nothing; one with many addresses of IPv6 is one.
+    let unnoted = |s: &mut Sample| {
+        s.message.headers.iter_mut().for_each(|h| h.value = h.value.replace("192.0.2.9", ""))
+    };
+    assert!(met(&forged(&[]).with(unnoted)).is_empty());
+    let many = |s: &mut Sample| {
+        let v6 = "IPv6:2001:db8:1:2:3:4:5:6";
+        s.message.headers.iter_mut().for_each(|h| h.value = h.value.replace("192.0.2.9", v6));
+    };
+    assert_eq!(met(&forged(&[]).with(many)), [LoopKey::Client("2001:db8:1:2::".parse().unwrap())]);
+    // Without anybody who looks, nothing of it.
+    let unasked = forged(&[(machine, 100)]).with(|s| s.rules.trust = TrustRule::default());
+    assert_eq!(met(&unasked), met(&paced(mail(STRANGER), &[])));
 }

@@ -91,6 +91,11 @@ pub fn wants_verifying(message: &Message, rule: &TrustRule, relays: &VerdictRule
         && (envelope(message, relays).is_some() || stated(&message.headers, rule, relays).is_none())
 }
 
+/// Who connected to our outermost server. None where that is not known.
+pub fn client(message: &Message, relays: &VerdictRule) -> Option<std::net::IpAddr> {
+    handover(&message.headers, relays)?.client
+}
+
 /// Who connected to our outermost server, and for whom. None where that is not known.
 pub fn envelope(message: &Message, relays: &VerdictRule) -> Option<Envelope> {
     let Handover { at, client, helo, envelope_from } = handover(&message.headers, relays)?;

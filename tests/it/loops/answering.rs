@@ -56,7 +56,7 @@ fn a_responder_without_a_header_ends(store: Store) {
         inbox.deliver(&echo(answered, &String::from_utf8_lossy(&last.bytes).replace(['\r', '<', '>'], " ")));
         assert!(answered <= 5, "it goes on");
     }
-    say(&format!("a responder without a header, {store:?}: {answered} answers, then none"));
+    say(&format!("a responder without a header, {store:?}: {answered} answers, then none\n"));
     assert_eq!(answered, 5, "the limit of a new desk");
     assert_eq!(inbox.remaining(), 0);
     let held: Vec<_> = desk.queue().into_iter().filter(|m| m.state == "held").collect();
@@ -140,7 +140,7 @@ async fn two_desks_behind_relays_that_strip_headers_end(url: String) {
         )
     };
     let carried = carry_until_quiet(&desks, carry).await;
-    say(&format!("two desks behind relays that strip headers: {carried} answers, then none"));
+    say(&format!("two desks behind relays that strip headers: {carried} answers, then none\n"));
     for (trial, _) in &desks {
         let (answers, held) = mails(trial, "auto_answer", "address").await;
         assert!(answers <= 3 && held <= 1, "{answers} {held}");

@@ -32,11 +32,11 @@ fn limits() -> (String, LoopRule) {
 
 /// So many messages are a storm beyond a cap.
 fn beyond(cap: u64) -> usize {
-    cap as usize + (cap as usize / 2).max(5)
+    cap as usize + (cap as usize / 2).clamp(5, 250)
 }
 
 fn tell(key: &str, cap: u64, sent: usize, through: usize, stopped: &str) {
-    say(&format!("{key}: limit {cap}, {sent} messages, {through} through, {stopped}"));
+    say(&format!("{key}: limit {cap}, {sent} messages, {through} through, {stopped}\n"));
 }
 
 async fn each_key_stops_its_storm_within_its_cap(url: String) {

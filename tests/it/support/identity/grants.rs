@@ -86,7 +86,7 @@ pub(super) struct Device {
     pub(super) user_code: String,
     pub(super) scope: String,
     pub(super) until: Micros,
-    pub(super) polled: Option<std::time::Instant>,
+    pub(super) polled: Option<Micros>,
     pub(super) interval: u64,
     /// Who has entered the code; `Err`: it was declined.
     pub(super) answer: Option<Result<String, ()>>,

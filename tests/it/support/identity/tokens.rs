@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
-use maildesk::clock::Clock;
+use maildesk::clock::{Clock, Micros};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -201,8 +201,9 @@ impl Desk {
         if device.until <= now {
             return Err(Refused::new("expired_token", 70_020, "the device code has expired"));
         }
-        let last = device.polled.replace(std::time::Instant::now());
-        if last.is_some_and(|last| last.elapsed() < Duration::from_secs(device.interval)) {
+        let last = device.polled.replace(now);
+        let interval = device.interval as i64 * Micros::SECOND;
+        if last.is_some_and(|last| now.0 - last.0 < interval) {
             device.interval += 5;
             return Err(Refused::new("slow_down", 0, "polled too soon"));
         }

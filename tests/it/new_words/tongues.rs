@@ -1,0 +1,180 @@
+//! Replies of the same programs in other tongues, German, French and Japanese above all, and of programs that the other
+//! two lists leave out.
+
+/// Program, page, new words, signature.
+pub const PAGES: &[(&str, &str, &str, &str)] = &[
+    (
+        "Gmail in Japanese",
+        r##"<div dir="ltr">届きました。ありがとうございます。</div><br><div class="gmail_quote gmail_quote_container"><div dir="ltr" class="gmail_attr">2026年11月2日(月) 10:00 Desk &lt;<a href="mailto:desk@desk.test">desk@desk.test</a>&gt;:<br></div><blockquote class="gmail_quote" style="margin:0px 0px 0px 0.8ex;border-left:1px solid rgb(204,204,204);padding-left:1ex"><div dir="ltr">届きましたか。</div></blockquote></div>"##,
+        "届きました。ありがとうございます。",
+        "",
+    ),
+    (
+        "Outlook in Japanese",
+        r##"<html><body lang="JA"><div class="WordSection1"><p class="MsoNormal"><span lang="JA">印刷できました。</span></p><p class="MsoNormal"><o:p>&nbsp;</o:p></p><div><div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0mm 0mm 0mm"><p class="MsoNormal"><b>差出人<span lang="EN-US">:</span></b><span lang="EN-US"> Desk &lt;desk@desk.test&gt; <br></span><b>送信日時<span lang="EN-US">:</span></b><span lang="EN-US"> 2026</span>年<span lang="EN-US">11</span>月<span lang="EN-US">2</span>日<span lang="EN-US"> 10:00<br></span><b>宛先<span lang="EN-US">:</span></b><span lang="EN-US"> Ada &lt;ada@black.test&gt;<br></span><b>件名<span lang="EN-US">:</span></b> 印刷</p></div></div><p class="MsoNormal">印刷できますか。</p></div></body></html>"##,
+        "印刷できました。",
+        "",
+    ),
+    (
+        "Apple Mail on a telephone, in Japanese",
+        r##"<html><head></head><body dir="auto">はい、お願いします。<br><br><div dir="ltr">iPhoneから送信</div><div dir="ltr"><br><blockquote type="cite">2026/11/02 10:00、Desk &lt;desk@desk.test&gt;のメール:<br><br></blockquote></div><blockquote type="cite"><div dir="ltr">注文しますか。</div></blockquote></body></html>"##,
+        "はい、お願いします。",
+        "iPhoneから送信",
+    ),
+    (
+        "Outlook on a telephone, in Japanese",
+        r##"<html><body><div dir="ltr">了解です。</div><div id="ms-outlook-mobile-signature" dir="ltr"><div><a href="https://aka.test/o">iOS 版 Outlook</a> を入手</div></div><hr style="display:inline-block;width:98%" tabindex="-1"><div id="divRplyFwdMsg" dir="ltr"><font face="Calibri, sans-serif"><b>差出人:</b> Desk &lt;desk@desk.test&gt;<br><b>送信日時:</b> 2026年11月2日月曜日 10:00<br><b>宛先:</b> Ada<br><b>件名:</b> 予定</font></div><div>明日でよいですか。</div></body></html>"##,
+        "了解です。",
+        "iOS 版 Outlook を入手",
+    ),
+    (
+        "Thunderbird in Japanese",
+        r##"<html><body><p>直りました。</p><p><br></p><div class="moz-cite-prefix">On 2026/11/02 10:00, Desk wrote:<br></div><blockquote type="cite" cite="mid:1@desk.test"><p>直りましたか。</p></blockquote></body></html>"##,
+        "直りました。",
+        "",
+    ),
+    (
+        "Gmail in German, a signature between the words and the quotation",
+        r##"<div dir="ltr"><div>Die Rechnung ist bezahlt.</div><div><br clear="all"></div><div><div dir="ltr" class="gmail_signature" data-smartmail="gmail_signature"><div dir="ltr"><div>Ada Schwarz</div><div>Tinte GmbH</div></div></div></div></div><br><div class="gmail_quote"><div dir="ltr" class="gmail_attr">Am Mo., 2. Nov. 2026 um 10:00&nbsp;Uhr schrieb Desk &lt;<a href="mailto:desk@desk.test">desk@desk.test</a>&gt;:<br></div><blockquote class="gmail_quote">Ist sie bezahlt?</blockquote></div>"##,
+        "Die Rechnung ist bezahlt.",
+        "Ada Schwarz\nTinte GmbH",
+    ),
+    (
+        "Outlook in German",
+        r##"<html xmlns:w="urn:schemas-microsoft-com:office:word"><body lang="DE" link="#0563C1"><div class="WordSection1"><p class="MsoNormal"><span style="mso-fareast-language:EN-US">Hallo,<o:p></o:p></span></p><p class="MsoNormal"><span>der Drucker läuft wieder.<o:p></o:p></span></p><p class="MsoNormal"><span><o:p>&nbsp;</o:p></span></p><div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm"><p class="MsoNormal"><b>Von:</b> Desk &lt;desk@desk.test&gt; <br><b>Gesendet:</b> Montag, 2. November 2026 10:00<br><b>An:</b> Schwarz, Ada &lt;ada@black.test&gt;<br><b>Betreff:</b> AW: Drucker<o:p></o:p></p></div><p class="MsoNormal">Läuft er?<o:p></o:p></p></div></body></html>"##,
+        "Hallo,\n\nder Drucker läuft wieder.",
+        "",
+    ),
+    (
+        "Outlook in French",
+        r##"<html><body lang="FR"><div class="WordSection1"><p class="MsoNormal">Bonjour,</p><p class="MsoNormal">c'est réparé.</p><div><div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm"><p class="MsoNormal"><b>De&nbsp;:</b> Desk &lt;desk@desk.test&gt; <br><b>Envoyé&nbsp;:</b> lundi 2 novembre 2026 10:00<br><b>À&nbsp;:</b> Ada Noire &lt;ada@black.test&gt;<br><b>Objet&nbsp;:</b> Imprimante</p></div></div><p class="MsoNormal">Est-ce réparé ?</p></div></body></html>"##,
+        "Bonjour,\n\nc'est réparé.",
+        "",
+    ),
+    (
+        "Apple Mail in French",
+        r##"<html><head></head><body style="overflow-wrap: break-word;">Oui, tout marche.<div><br></div><div>Ada<br><div><br><blockquote type="cite"><div>Le 2 nov. 2026 à 10:00, Desk &lt;desk@desk.test&gt; a écrit :</div><br class="Apple-interchange-newline"><div><div>Tout marche ?</div></div></blockquote></div><br></div></body></html>"##,
+        "Oui, tout marche.\n\nAda",
+        "",
+    ),
+    (
+        "Apple Mail in German",
+        r##"<html><head></head><body dir="auto">Morgen um neun.<br><br><div dir="ltr">Von meinem iPad gesendet</div><div dir="ltr"><br><blockquote type="cite">Am 02.11.2026 um 10:00 schrieb Desk &lt;desk@desk.test&gt;:<br><br></blockquote></div><blockquote type="cite"><div dir="ltr">Wann denn?</div></blockquote></body></html>"##,
+        "Morgen um neun.",
+        "Von meinem iPad gesendet",
+    ),
+    (
+        "Yahoo on a telephone, in French",
+        r##"<div>Je confirme.</div><div><br></div><div id="ymail_android_signature"><a id="ymail_android_signature_link" href="https://mail.test">Envoyé depuis Yahoo Mail pour Android</a></div><br><blockquote style="margin: 0 0 20px 0;"><div style="font-family:Roboto, sans-serif; color:#6D00F6;"><div>Le lun. 2 nov. 2026 à 10:00, Desk</div><div>&lt;desk@desk.test&gt; a écrit :</div></div><div style="padding: 10px 0 0 20px; margin: 10px 0 0 0; border-left: 1px solid #6D00F6;"><div>Vous confirmez ?</div></div></blockquote>"##,
+        "Je confirme.",
+        "Envoyé depuis Yahoo Mail pour Android",
+    ),
+    (
+        "Zimbra in French",
+        r##"<html><body><div style="font-family: arial, helvetica, sans-serif; font-size: 12pt;"><div>Reçu ce matin.</div><div><br></div><hr id="zwchr"><blockquote style="border-left:2px solid #1010FF;margin-left:5px;padding-left:5px;"><b>De: </b>"Desk" &lt;desk@desk.test&gt;<br><b>À: </b>"Ada" &lt;ada@black.test&gt;<br><b>Envoyé: </b>Lundi 2 Novembre 2026 10:00:00<br><b>Objet: </b>Colis<br></blockquote><div>Avez-vous reçu ?</div></div></body></html>"##,
+        "Reçu ce matin.",
+        "",
+    ),
+    (
+        "Orange",
+        r##"<p>Voici le numéro : 77.</p><p>&nbsp;</p><p>&nbsp;</p><blockquote><p>envoyé : 2 novembre 2026 à 10:00<br>de : Desk &lt;desk@desk.test&gt;<br>à : ada@black.test<br>objet : Dossier</p><p>Quel numéro ?</p></blockquote>"##,
+        "Voici le numéro : 77.",
+        "",
+    ),
+    (
+        "Outlook Express",
+        r##"<HTML><BODY bgColor=#ffffff><DIV><FONT face=Arial size=2>It came.</FONT></DIV><BLOCKQUOTE style="PADDING-RIGHT: 0px; PADDING-LEFT: 5px; MARGIN-LEFT: 5px; BORDER-LEFT: #000000 2px solid; MARGIN-RIGHT: 0px"><DIV style="FONT: 10pt arial">----- Original Message ----- </DIV><DIV style="BACKGROUND: #e4e4e4; FONT: 10pt arial; font-color: black"><B>From:</B> <A title=desk@desk.test href="mailto:desk@desk.test">Desk</A> </DIV><DIV style="FONT: 10pt arial"><B>To:</B> ada@black.test </DIV><DIV style="FONT: 10pt arial"><B>Sent:</B> Monday, November 02, 2026 10:00 AM</DIV><DIV style="FONT: 10pt arial"><B>Subject:</B> Parcel</DIV><DIV><BR></DIV>Did it come?</BLOCKQUOTE></BODY></HTML>"##,
+        "It came.",
+        "",
+    ),
+    (
+        "Outlook on the web of an older Exchange",
+        r##"<html dir="ltr"><head></head><body fpstyle="1" ocsi="0"><div style="direction: ltr;font-family: Tahoma;color: #000000;font-size: 10pt;">Room 7 is free.<br><div style="font-family: Times New Roman; color: #000000; font-size: 16px"><hr tabindex="-1"><div style="direction: ltr;" id="divRpF401923"><font face="Tahoma" size="2" color="#000000"><b>From:</b> Desk [desk@desk.test]<br><b>Sent:</b> Monday, November 02, 2026 10:00 AM<br><b>To:</b> Ada<br><b>Subject:</b> Room<br></font><br></div><div></div><div>Which room is free?</div></div></div></body></html>"##,
+        "Room 7 is free.",
+        "",
+    ),
+    (
+        "Notes in German",
+        r##"<span style=" font-size:10pt;font-family:sans-serif">Ist erledigt.</span><br><br><br><br><span style=" font-size:9pt;color:#5f5f5f;font-family:sans-serif">Von: &nbsp; &nbsp; &nbsp; &nbsp;</span><span style=" font-size:9pt;font-family:sans-serif">&quot;Desk&quot; &lt;desk@desk.test&gt;</span><br><span style=" font-size:9pt;color:#5f5f5f;font-family:sans-serif">An: &nbsp; &nbsp; &nbsp; &nbsp;</span><span style=" font-size:9pt;font-family:sans-serif">Ada Schwarz/Tinte@Tinte</span><br><span style=" font-size:9pt;color:#5f5f5f;font-family:sans-serif">Datum: &nbsp; &nbsp; &nbsp; &nbsp;</span><span style=" font-size:9pt;font-family:sans-serif">02.11.2026 10:00</span><br><span style=" font-size:9pt;color:#5f5f5f;font-family:sans-serif">Betreff: &nbsp; &nbsp; &nbsp; &nbsp;</span><span style=" font-size:9pt;font-family:sans-serif">Antrag</span><br><hr noshade><br><br><span>Ist er erledigt?</span>"##,
+        "Ist erledigt.",
+        "",
+    ),
+    (
+        "GroupWise",
+        r##"<html><body style="font: 10pt/normal Segoe UI"><div>The key is with the porter.</div><div>&nbsp;</div><div>&gt;&gt;&gt; Desk &lt;desk@desk.test&gt; 11/2/2026 10:00 AM &gt;&gt;&gt;<br></div><table style="margin: 0px 0px 0px 15px; font-size: 1em;" border="0" bgcolor="#f3f3f3"><tbody><tr><td><div style="border-left: 1px solid #050505; padding-left: 7px;">Where is the key?</div></td></tr></tbody></table></body></html>"##,
+        "The key is with the porter.",
+        "",
+    ),
+    (
+        "Horde",
+        r##"<html><body><p>Passt so.</p><p>Zitat von Desk &lt;<a href="mailto:desk@desk.test">desk@desk.test</a>&gt;:</p><blockquote type="cite" style="border-left:2px solid blue;margin-left:2px;padding-left:12px;"><p>Passt es so?</p></blockquote></body></html>"##,
+        "Passt so.",
+        "",
+    ),
+    (
+        "SOGo",
+        r##"<html>We meet at ten.<br /><br />On Monday, November 02, 2026 10:00 CET, Desk &lt;desk@desk.test&gt; wrote:<br />&nbsp;<blockquote type="cite" cite="1@desk.test">When do we meet?</blockquote><br />&nbsp;</html>"##,
+        "We meet at ten.",
+        "",
+    ),
+    (
+        "Superhuman",
+        r##"<html><body><div><div><div>Sounds good.</div><div><br></div><div class="sh-signature"><div class="gmail_signature">Ada Black</div></div></div><br><div class="gmail_quote">On Mon, Nov 02, 2026 at 10:00 AM, Desk <span dir="ltr">&lt;<a href="mailto:desk@desk.test">desk@desk.test</a>&gt;</span> wrote:<br><blockquote class="gmail_quote sh-color-black sh-color"><div>How does it sound?</div></blockquote></div></div></body></html>"##,
+        "Sounds good.",
+        "Ada Black",
+    ),
+    (
+        "Mailspring",
+        r##"<div>It was the cable.</div><br><div class="gmail_quote_attribution">On Nov 2 2026, at 10:00 am, Desk &lt;desk@desk.test&gt; wrote:</div><blockquote><div>What was it?</div></blockquote>"##,
+        "It was the cable.",
+        "",
+    ),
+    (
+        "Mailbird",
+        r##"<div id="__MailbirdStyleContent" style="font-size: 10pt;font-family: Arial;">Two boxes, please.<div><br></div><div class="mb_sig"></div><blockquote class="history_container" type="cite" style="border-left-style:solid;border-width:1px; margin-top:20px; margin-left:0px;padding-left:10px;"><p style="color: #AAAAAA; margin-top: 10px;">On 02/11/2026 10:00:00, Desk &lt;desk@desk.test&gt; wrote:</p><div>How many boxes?</div></blockquote></div>"##,
+        "Two boxes, please.",
+        "",
+    ),
+    (
+        "The Bat!",
+        r##"<html><body><span style=" font-family:'Courier New'; font-size: 9pt;">It is in the second drawer.<br><br>Monday, November 2, 2026, 10:00:00 AM, you wrote:<br><br></span><table><tr><td width=2 bgcolor="#0000ff"><br></td><td width=589><span>Where is it?</span></td></tr></table></body></html>"##,
+        "It is in the second drawer.",
+        "",
+    ),
+    (
+        "HEY",
+        r##"<html><body><div class="trix-content"><div>All settled.</div></div><br><br>On November 2, 2026, Desk &lt;desk@desk.test&gt; wrote:<br><blockquote style="border-left: 2px solid #eee; padding-left: 1em"><div>Is it settled?</div></blockquote></body></html>"##,
+        "All settled.",
+        "",
+    ),
+    (
+        "AOL of old",
+        r##"<div style="color:black;font:10pt arial"><font color="black" size="2" face="arial">I have sent the form.<div> <br></div><div> <br></div><div style="font-family:arial,helvetica;font-size:10pt;color:black">-----Original Message-----<br>From: Desk &lt;desk@desk.test&gt;<br>To: ada &lt;ada@black.test&gt;<br>Sent: Mon, Nov 2, 2026 10:00 am<br>Subject: Form<br><br><div>Have you sent it?</div></div></font></div>"##,
+        "I have sent the form.",
+        "",
+    ),
+    (
+        "BlueMail",
+        r##"<html><body><div dir="auto">I will be there.<br><br></div><div dir="auto"><!-- tmjah_g_1299s -->Get <!-- tmjah_g_1299e --><a href="https://bluemail.test/download">BlueMail for Android</a></div><div class="gmail_quote">On Nov 2, 2026, at 10:00, Desk &lt;<a href="mailto:desk@desk.test">desk@desk.test</a>&gt; wrote:<blockquote class="gmail_quote" style="margin: 0pt 0pt 0pt 0.8ex; border-left: 1px solid rgb(204, 204, 204); padding-left: 1ex;"><div>Will you be there?</div></blockquote></div></body></html>"##,
+        "I will be there.",
+        "Get BlueMail for Android",
+    ),
+    (
+        "Naver",
+        r##"<div style="font-size:10pt; font-family: Gulim;"><p>보냈습니다.</p><p>&nbsp;</p><p>-----Original Message-----<br><b>From:</b> "Desk"&lt;desk@desk.test&gt; <br><b>To:</b> "Ada"&lt;ada@black.test&gt;; <br><b>Cc:</b> <br><b>Sent:</b> 2026-11-02 (월) 10:00:00 (GMT+09:00)<br><b>Subject:</b> 서류</p><p>보내셨습니까?</p></div>"##,
+        "보냈습니다.",
+        "",
+    ),
+    (
+        "Samsung Mail in Japanese",
+        r##"<html><head></head><body><div dir="auto">取り消してください。</div><div dir="auto"><br></div><div id="composer_signature" dir="auto"><div style="font-size:85%;color:#575757">Galaxyから送信</div></div><div><br></div><div align="left" dir="auto" style="font-size:100%;color:#000000"><div>-------- 元のメッセージ --------</div><div>差出人: Desk &lt;desk@desk.test&gt; </div><div>日付: 2026/11/02 10:00 (GMT+09:00) </div><div>宛先: ada@black.test </div><div>件名: 注文 </div><div><br></div></div><div>どうしますか。</div></body></html>"##,
+        "取り消してください。",
+        "Galaxyから送信",
+    ),
+    (
+        "Proton in German",
+        r##"<div style="font-family: Arial, sans-serif; font-size: 14px;">Angekommen, danke.</div><div class="protonmail_signature_block protonmail_signature_block-empty" style="font-family: Arial, sans-serif; font-size: 14px;"><div class="protonmail_signature_block-user protonmail_signature_block-empty"></div></div><div class="protonmail_quote">Am Montag, 2. November 2026 um 10:00, schrieb Desk &lt;desk@desk.test&gt;:<br><blockquote class="protonmail_quote" type="cite"><div>Angekommen?</div></blockquote><br></div>"##,
+        "Angekommen, danke.",
+        "",
+    ),
+];
