@@ -82,6 +82,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AnyPool, Connection as _};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use self::mark::MarkCell;
@@ -109,6 +110,8 @@ pub struct Store {
     wait: Duration,
     /// What writes here must still own.
     fence: Option<Fence>,
+    /// Whoever of this process waits for PostgreSQL's desk lock waits here, and needs no connection until its turn comes.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -128,7 +131,7 @@ impl Store {
         }
         let mark = MarkCell::default();
         let servers = Servers::new(engine, all, wait, mark.clone())?;
-        let store = Store { engine, options, servers, mark, wait, fence: None };
+        let store = Store { engine, options, servers, mark, wait, fence: None, turn: Arc::default() };
         store.servers.seek(&store.servers.used()).await?;
         let mut connection = store.connection().await?;
         engine.require_durable(&mut connection, &store.place()).await?;
@@ -154,6 +157,7 @@ impl Store {
         let mut apart = self.clone();
         if self.engine == Engine::Postgres {
             apart.servers = self.servers.apart();
+            apart.turn = Arc::default();
         }
         apart
     }
@@ -178,8 +182,16 @@ impl Store {
 
     /// A transaction under the desk lock. It is short: nothing waits for the network inside it.
     pub async fn desk(&self) -> Result<Tx, Error> {
+        let turn = match self.engine {
+            // Its one writer is the queue.
+            Engine::Sqlite => None,
+            Engine::Postgres => {
+                let turn = timeout(self.wait, self.turn.clone().lock_owned()).await;
+                Some(turn.map_err(|_| sqlx::Error::PoolTimedOut)?)
+            }
+        };
         let mut tx = self.begin(|used| &used.writer, self.engine.begin_write()).await?;
-        tx.lock_desk().await?;
+        tx.lock_desk(turn).await?;
         // Behind the lock: there may have been a long wait for it.
         if let Some(fence) = &self.fence {
             tx.require_fence(fence).await?;

@@ -7,6 +7,7 @@ use sqlx::AnyPool;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
+use tokio::sync::OwnedMutexGuard;
 
 use super::later::Later;
 use super::mark::MarkCell;
@@ -24,6 +25,8 @@ pub struct Tx {
     savepoint: Savepoint,
     /// The desk's counters while this transaction holds the desk lock, and which of them were drawn from.
     desk: Option<[(i64, bool); DESK_COUNTERS]>,
+    /// Until this is over, nobody else in this process asks for the desk lock.
+    turn: Option<OwnedMutexGuard<()>>,
     /// Tickets that were read before they are asked for one by one.
     pub(super) ahead: HashMap<TicketId, TicketRow>,
     /// Where it is noted that this was confirmed.
@@ -109,6 +112,7 @@ impl Tx {
             later: Later::default(),
             savepoint: Savepoint::None,
             desk: None,
+            turn: None,
             ahead: HashMap::new(),
             mark,
             is_marked: false,
@@ -116,7 +120,8 @@ impl Tx {
     }
 
     /// Takes the desk lock: on SQLite the write transaction is it, on PostgreSQL the counters' rows are.
-    pub(super) async fn lock_desk(&mut self) -> Result<(), Error> {
+    pub(super) async fn lock_desk(&mut self, turn: Option<OwnedMutexGuard<()>>) -> Result<(), Error> {
+        self.turn = turn;
         let sql = match self.engine.for_update() {
             "" => "SELECT name, value FROM counter",
             _ => {
