@@ -132,6 +132,8 @@ impl Page {
     fn end_mark(&mut self) {
         let Some(Marked { mark, start, .. }) = self.marked.take() else { return };
         let end = self.edge();
+        // At the end of the page all white space goes, and what is open may have begun behind some.
+        let start = start.min(end);
         let inside = self.text[start..end].trim();
         match mark {
             Mark::Headers if structure::are_headers(inside) => self.rest = Some(start),
@@ -341,6 +343,7 @@ mod tests {
     fn what_is_said_of_a_page_begins_with_words() {
         let page = "<p>new &nbsp;<div style='border:none;border-top:solid #E0E1E1 1.0pt'><p>";
         assert!(read(page).hints.is_empty());
+        assert!(read("new&#8195;<div class=\"gmail_signature\">").hints.is_empty());
         let Read { text, hints } = read("<p>new &nbsp;<div class=\"gmail_signature\"><p>old</div>");
         assert_eq!(hints.iter().map(|h| text[h.start..h.end].trim()).collect::<Vec<_>>(), ["old"]);
     }

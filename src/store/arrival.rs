@@ -167,8 +167,9 @@ impl Tx {
 
     /// A message of a place that was decided, by its key.
     pub async fn imported_by_key(&mut self, place: &Place, key: &[u8]) -> Result<Option<ArrivalId>, Error> {
+        // `+ 0`: by the key, not along the arrivals until one bears it.
         let query = sqlx::query(
-            "SELECT min(id) FROM arrival WHERE mail_key = $1 AND mailbox_id = $2 AND epoch = $3 AND folder = $4",
+            "SELECT min(id + 0) FROM arrival WHERE mail_key = $1 AND mailbox_id = $2 AND epoch = $3 AND folder = $4",
         );
         let query = query.bind(key).bind(place.mailbox.0).bind(place.epoch).bind(&place.folder);
         Ok(self.row(query).await?.try_get::<Option<i64>, _>(0)?.map(ArrivalId))

@@ -147,15 +147,16 @@ impl Tx {
         upto: i64,
         mut balance: Balance,
     ) -> Result<Balance, Error> {
-        // `+ 0` keeps SQLite from walking all of the mailbox by its unique index instead of the few new ids.
+        // `+ 0` keeps SQLite from walking all of the mailbox by its unique index instead of the few new ids, and PostgreSQL,
+        // which looks for a least id along the primary key, from walking all of the desk for each of them.
         let query = sqlx::query(
             "SELECT a.state, coalesce(j.act, ''), coalesce(j.code, ''), count(CASE \
              WHEN a.state IN ('vanished', 'before_start', 'shadow_kept', 'refused') THEN 1 \
              WHEN a.state = 'shadow' THEN (SELECT s.arrival_id FROM shadow s WHERE s.arrival_id = a.id) \
-             WHEN a.state = 'left' OR j.act = 'error' THEN (SELECT min(x.id) FROM error_ticket x WHERE x.arrival_id = a.id) \
-             WHEN j.act IN ('open', 'append') THEN (SELECT min(e.id) FROM log_entry e WHERE e.arrival_id = a.id) \
-             WHEN j.act = 'bounce' THEN (SELECT min(b.id) FROM bounce b WHERE b.arrival_id = a.id) \
-             WHEN j.act = 'invalid' THEN (SELECT min(i.id) FROM invalid_ticket i WHERE i.arrival_id = a.id) \
+             WHEN a.state = 'left' OR j.act = 'error' THEN (SELECT min(x.id + 0) FROM error_ticket x WHERE x.arrival_id = a.id) \
+             WHEN j.act IN ('open', 'append') THEN (SELECT min(e.id + 0) FROM log_entry e WHERE e.arrival_id = a.id) \
+             WHEN j.act = 'bounce' THEN (SELECT min(b.id + 0) FROM bounce b WHERE b.arrival_id = a.id) \
+             WHEN j.act = 'invalid' THEN (SELECT min(i.id + 0) FROM invalid_ticket i WHERE i.arrival_id = a.id) \
              WHEN j.act = 'discard' OR a.state = 'kept' THEN 1 END) \
              FROM arrival a LEFT JOIN journal j ON j.arrival_id = a.id WHERE a.mailbox_id + 0 = $1 AND a.id > $2 \
              GROUP BY a.state, coalesce(j.act, ''), coalesce(j.code, '')",

@@ -100,7 +100,8 @@ impl Tx {
         tag: &str,
         as_of: EventNumber,
     ) -> Result<Option<TicketId>, Error> {
-        let query = sqlx::query("SELECT min(ticket_id) FROM tag_history WHERE tag = $1 AND number <= $2");
+        // `+ 0`: by the tag, not along the tickets until one bears it.
+        let query = sqlx::query("SELECT min(ticket_id + 0) FROM tag_history WHERE tag = $1 AND number <= $2");
         let row = self.row(query.bind(tag).bind(as_of.0)).await?;
         Ok(row.try_get::<Option<i64>, _>(0)?.map(TicketId))
     }
