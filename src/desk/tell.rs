@@ -7,13 +7,12 @@ use crate::letters::{Alert, Letter};
 use crate::mail::NamedAddress;
 use crate::mail::compose::Auto;
 use crate::store::outbox::Purpose;
-use crate::store::{Counter, Error, Untold};
+use crate::store::{Counter, Error, Tx, Untold};
 use crate::ticket::EventNumber;
-use crate::triage::Rules;
+use crate::triage::{RelayRule, Rules};
 
 impl Desk {
-    /// Queues a mail for each alert that nobody was told of, or nobody that it is over; gives their number. `failing`: names of alerts about relays
-    /// that do not work are known by `relay:`, and such a relay is not chosen while another works.
+    /// Queues a mail for each alert that nobody was told of, or nobody that it is over; gives their number.
     pub async fn tell_alerts(&self) -> Result<usize, Error> {
         if self.store.read().await?.untold_alerts().await?.is_empty() {
             return Ok(0);
@@ -23,20 +22,7 @@ impl Desk {
         let untold = tx.untold_alerts().await?;
         let rules = tx.load_rules().await?;
         let to = admins(&rules);
-        let mut relay = rules.relays.first();
-        for candidate in &rules.relays {
-            let names =
-                [format!("relay:{}:failing", candidate.id), format!("oauth:relay:{}:failing", candidate.id)];
-            let mut fails = false;
-            for name in &names {
-                fails |= tx.open_alert(name).await?.is_some();
-            }
-            if !fails {
-                relay = Some(candidate);
-                break;
-            }
-        }
-        let (Some(relay), false) = (relay, to.is_empty()) else { return Ok(0) };
+        let (Some(relay), false) = (relay(&mut tx, &rules).await?, to.is_empty()) else { return Ok(0) };
         let number = EventNumber(tx.last_drawn(Counter::Event));
         for alert in &untold {
             let envelope = Envelope {
@@ -62,6 +48,20 @@ impl Desk {
         tx.commit().await?;
         Ok(untold.len())
     }
+}
+
+/// The first that no alert says of that it fails; else the first.
+async fn relay<'a>(tx: &mut Tx, rules: &'a Rules) -> Result<Option<&'a RelayRule>, Error> {
+    for relay in &rules.relays {
+        let mut fails = false;
+        for name in [format!("relay:{}:failing", relay.id), format!("oauth:relay:{}:failing", relay.id)] {
+            fails |= tx.open_alert(&name).await?.is_some();
+        }
+        if !fails {
+            return Ok(Some(relay));
+        }
+    }
+    Ok(rules.relays.first())
 }
 
 fn admins(rules: &Rules) -> Vec<NamedAddress> {

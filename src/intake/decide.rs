@@ -1,87 +1,33 @@
 //! Steps 2 to 5: parse, look up, decide, apply. Message by message in order of arrival, inside one transaction for the
 //! batch, so that a reply sees its parent of the same batch.
 
-use std::collections::BTreeMap;
-use std::io::BufReader;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
 
 use super::Intake;
+use super::fates::{Decided, Fates};
 use super::keep::{Held, Kept};
 use super::lookup::{Asked, InHand, Sight, Touched, look_up, look_up_all, look_up_asked};
 use super::pace::{Paced, Paces};
+use super::parsed::Parsed;
 use super::scan::{Scanned, ScannedBatch, Scanning};
 use super::told::Told;
 use crate::crash;
 use crate::desk::apply::{Applied, Applying};
 use crate::desk::review::too_big_alert;
 use crate::failure::Failure;
-use crate::mail::{self, Message, Skeleton};
+use crate::mail::Message;
 use crate::store::arrival::{Of, Pending};
 use crate::store::journal::{Fate, MailKey, NewJournal};
-use crate::store::raw::RAW_CHUNK;
 use crate::store::{Counter, Error, Tx};
 use crate::ticket::{ArrivalId, EventNumber, MailboxId};
-use crate::triage::{self, Clues, Code, Decision, Rules, Scan};
-
-/// What became of messages: act and code, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fates(pub BTreeMap<(&'static str, &'static str), u64>);
-
-impl Fates {
-    pub fn count(&mut self, decision: &Decision) {
-        *self.0.entry((decision.act.as_str(), decision.code.as_str())).or_default() += 1;
-    }
-
-    pub fn merge(&mut self, other: &Fates) {
-        for (key, n) in &other.0 {
-            *self.0.entry(*key).or_default() += n;
-        }
-    }
-
-    pub fn total(&self) -> u64 {
-        self.0.values().sum()
-    }
-}
-
-/// What became of a batch.
-#[derive(Default)]
-pub(super) struct Decided {
-    pub fates: Fates,
-    /// Not decided yet: the parser died of them, and they have tries left.
-    pub waiting: Vec<ArrivalId>,
-    /// Not decided yet: they wait for the virus scanner.
-    pub unscanned: Vec<ArrivalId>,
-    told: Vec<Told>,
-}
-
-impl Decided {
-    /// Kept, and to be decided later.
-    pub fn is_waiting(&self, id: ArrivalId) -> bool {
-        self.waiting.contains(&id) || self.unscanned.contains(&id)
-    }
-
-    fn add(&mut self, settled: (Decision, Told)) {
-        self.fates.count(&settled.0);
-        self.told.push(settled.1);
-    }
-}
+use crate::triage::{self, Clues, Code, Decision, Rules};
 
 /// Messages that are decided with one commit when they are taken from the store.
 pub(super) const STORED_BATCH: i64 = 50;
 /// Before the first one.
 const NONE: ArrivalId = ArrivalId(0);
-
-/// A message that is kept, and what it says; `None` where the parser died of it.
-pub(super) struct Parsed {
-    pub(super) pending: Pending,
-    pub(super) message: Option<Message>,
-    /// What the virus scanner said of it.
-    pub(super) scan: Option<Scan>,
-    /// In memory still, where somebody is to look at its sender.
-    pub(super) bytes: Option<Vec<u8>>,
-}
 
 impl Intake {
     /// Decides what is kept and not decided: at start what nobody else has, first thing in a round that of its mailbox. After an
@@ -379,34 +325,6 @@ impl Intake {
         let settling = Settling { round, pending, message: &message, clues: &clues, number };
         Ok(Some(self.settle(tx, settling, set_aside(Code::Poison)).await?))
     }
-
-    /// Parses on a thread of its own; a panic there costs the message a try, and nothing else.
-    async fn parse(&self, batch: Vec<Scanned>) -> Result<Vec<Parsed>, Failure> {
-        let mut unparsed = Vec::with_capacity(batch.len());
-        let tries = self.settings.tries;
-        for Scanned { kept, scan } in batch {
-            let skeleton = match kept.bytes {
-                Held::Store if kept.pending.tries < tries => {
-                    match self.desk.store.skeleton(kept.pending.id).await {
-                        Ok(skeleton) => Ok(skeleton),
-                        Err(e) if e.is_temporary() => return Err(e.into()),
-                        // The scanner died of it, or its bytes are not there: that is a try of this one message.
-                        Err(e) => {
-                            tracing::error!(arrival.id = kept.pending.id.0, "intake.unreadable {e}");
-                            Err(Held::Store)
-                        }
-                    }
-                }
-                held => Err(held),
-            };
-            unparsed.push((kept.pending, scan, skeleton));
-        }
-        let keeps_bytes = self.verifying.is_some();
-        let work =
-            move || unparsed.into_iter().map(|one| parse_one(one, tries, keeps_bytes)).collect::<Vec<_>>();
-        let work = tokio::task::spawn_blocking(work);
-        work.await.map_err(|e| Failure::temporary("the parser's thread ended").because(e))
-    }
 }
 
 /// How a batch is written.
@@ -458,34 +376,6 @@ pub(super) fn set_aside(code: Code) -> Decision {
         trust: None,
         trace: vec![],
     }
-}
-
-fn parse_one(
-    (pending, scan, bytes): (Pending, Option<Scan>, Result<Skeleton, Held>),
-    tries: i64,
-    keeps_bytes: bool,
-) -> Parsed {
-    if pending.tries >= tries {
-        return Parsed { pending, message: None, scan, bytes: None };
-    }
-    let mut kept = None;
-    let parse = || {
-        let skeleton = match bytes {
-            Ok(skeleton) => skeleton,
-            Err(Held::Memory(bytes)) => {
-                let skeleton = mail::scan(&mut &bytes[..]).ok()?;
-                kept = keeps_bytes.then_some(bytes);
-                skeleton
-            }
-            Err(Held::Spool(file)) => mail::scan(&mut BufReader::with_capacity(RAW_CHUNK, file)).ok()?,
-            Err(Held::Store) => return None,
-        };
-        let mut message = mail::parse(&skeleton);
-        message.add_envelope(&pending.envelope_to);
-        Some(message)
-    };
-    let message = std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse)).unwrap_or_default();
-    Parsed { pending, message, scan, bytes: kept }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! are told of.
 
 use super::Intake;
-use super::decide::{Fates, set_aside};
+use super::decide::set_aside;
+use super::fates::Fates;
 use super::source::{Item, Listing};
 use super::told::Told;
 use crate::clock::Micros;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::decide::Parsed;
+use super::parsed::Parsed;
 use crate::desk::apply::Applied;
 use crate::mail::{Address, MailKeys, Message, MessageId, OurToken};
 use crate::store::arrival::Pending;

@@ -4,7 +4,7 @@
 //! follow wait in hold, for the former life may have sent them.
 
 use super::Intake;
-use super::decide::Fates;
+use super::fates::Fates;
 use super::keep::Keeping;
 use super::source::{Bytes, Fetched, Item, Source};
 use super::work::batches;

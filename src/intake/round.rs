@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::Intake;
 use super::admit::{Admission, Opened};
 use super::balance::Balance;
-use super::decide::Fates;
+use super::fates::Fates;
 use super::folder::FolderRound;
 use super::share::Share;
 use super::source::{Fetched, Handled, Item, Listing, Source};

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::Intake;
-use super::decide::Parsed;
+use super::parsed::Parsed;
 use crate::failure::Failure;
 use crate::mail::Message;
 use crate::triage::trust::{self, Checks};

@@ -6,10 +6,12 @@
 
 use super::Intake;
 use super::acknowledge::Owed;
-use super::decide::{Decided, Fates, Parsed, set_aside};
+use super::decide::set_aside;
+use super::fates::{Decided, Fates};
 use super::keep::{Held, Kept};
 use super::leave::Left;
 use super::lookup::{Asked, InHand, Sight, look_up};
+use super::parsed::Parsed;
 use crate::failure::Failure;
 use crate::mail::{self, Address, Message};
 use crate::store::arrival::{ArrivalState, Pending, Place};

@@ -1,4 +1,5 @@
-//! Mail from a Maildir: files in `new/` and `cur/`, each named once and for all up to the ':' (https://cr.yp.to/proto/maildir.html).
+//! Mail from a Maildir: files in `new/` and `cur/`, each named once and for all up to the ':'
+//! (https://cr.yp.to/proto/maildir.html).
 //!
 //! Other clients may move a file from `new/` to `cur/` or change its flags at any time, so a file is looked up by its
 //! name before the ':' whenever it is not where it was. Locks there are none, nor needed. But a directory that is read

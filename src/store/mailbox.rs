@@ -155,7 +155,8 @@ impl Tx {
         Ok(self.execute(query.bind(id.0)).await? > 0)
     }
 
-    /// How a round went: `None` is well, else the kind and the words of its failure. Gives the failures in a row, and since when it fails.
+    /// How a round went: `None` is well, else the kind and the words of its failure. Gives the failures in a row, and since
+    /// when it fails.
     pub async fn record_round(
         &mut self,
         id: MailboxId,

@@ -1,5 +1,6 @@
 //! Which ticket does a mail answer? The clues, strongest first: our own Message-ID or return path (both bear our MAC),
-//! the tag line where it holds, a foreign Message-ID that is already an entry, a tag of the system before this one. Subject words alone never (B4).
+//! the tag line where it holds, a foreign Message-ID that is already an entry, a tag of the system before this one. Subject
+//! words alone never (B4).
 
 use super::case::Case;
 use super::clues::{ForeignEntry, OurMail, PredecessorClue, TagClue, TagVerdict, TicketClue};

@@ -216,7 +216,8 @@ impl Desk<'_> {
         list::addresses(value.as_bytes()).into_iter().map(|n| Named::new(n.address)).collect()
     }
 
-    /// Each once, without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to himself.
+    /// Each once, without those who cannot be meant: the mail system itself, and whoever got the report, unless he wrote to
+    /// himself.
     fn wanted(&self, mut named: Vec<Named>) -> Vec<Named> {
         let is_sent_to = |address: &Address| self.sent_to.contains(address);
         let from = self.message.from.as_ref().map(|f| &f.address);

@@ -299,34 +299,25 @@ service anvil {{
     mode = 0
   }}
 }}
-service imap-login {{
-  inet_listener imap {{
-    port = {imap}
-  }}
-  inet_listener imaps {{
-    port = {imaps}
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  inet_listener pop3 {{
-    port = {pop3}
-  }}
-  inet_listener pop3s {{
-    port = {pop3s}
-    ssl = yes
-  }}
-}}
-protocol pop3 {{
+{logins}protocol pop3 {{
   pop3_uidl_format = %08Xu%08Xv
 }}
 {locals}"#,
+        logins = login("imap", imap, imaps) + &login("pop3", pop3, pop3s),
         locals = [
             local(WITHOUT_MOVE, "imap", "imap_capability = IMAP4rev1 UIDPLUS IDLE"),
             local(WITH_POP3_LOCK, "pop3", "pop3_lock_session = yes"),
             local(WITHOUT_MOVE_AND_UIDPLUS, "imap", "imap_capability = IMAP4rev1 IDLE"),
         ]
         .concat()
+    )
+}
+
+/// Where a protocol is spoken: in the clear, and by TLS.
+fn login(protocol: &str, port: u16, tls_port: u16) -> String {
+    format!(
+        "service {protocol}-login {{\n  inet_listener {protocol} {{\n    port = {port}\n  }}\n  \
+         inet_listener {protocol}s {{\n    port = {tls_port}\n    ssl = yes\n  }}\n}}\n"
     )
 }
 
