@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-cluster, which says what it is for."""
-import argparse, glob, json, os, pwd, re, shutil, signal, subprocess, sys, tempfile, time
+import json, os, shutil, subprocess, sys, tempfile, time
 
-from bench_idle import MESSAGE
-from bench_peers import HEAD, MAILBOX, Daemon, Dovecot, fail, free_port, work_folder
+from bench_peers import HEAD, MAILBOX, MESSAGE, Daemon, Dovecot, Place, arguments, desk, fail
+from torture_peers import PostgreSQL
 
 DOVECOT = """
 default_process_limit = 1000
@@ -21,55 +21,14 @@ def user(n):
     return "box%d" % n
 
 
-class Postgres:
-    """A private cluster on the disk that the mail lies on, with fsync on, as it ships."""
+class Postgres(PostgreSQL):
+    """As it ships, on the disk that the mail lies on."""
 
-    def __init__(self, work):
-        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda p: int(re.findall(r"\d+", p)[-1]))
-        self.bin = found[-1] if found else os.path.dirname(shutil.which("initdb") or fail("no PostgreSQL", 69))
-        self.folder, self.port = tempfile.mkdtemp(prefix="maildesk-postgres-", dir="/var/tmp"), free_port()
-        self.drop = {}
-        if os.getuid() == 0:
-            owner = pwd.getpwnam("postgres")
-            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
-            self.drop = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
-        data = os.path.join(self.folder, "data")
-        made = self.call("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        if made.returncode:
-            fail("initdb: " + made.stderr)
-        self.log = open(os.path.join(work, "postgres.log"), "wb")
-        command = [os.path.join(self.bin, "postgres"), "-D", data, "-c", "port=%d" % self.port]
-        for setting in ("listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"):
-            command += ["-c", setting]
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, cwd=self.folder, **self.drop)
-        end = time.monotonic() + 60
-        while self.sql("postgres", "SELECT 1") != "1":
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                fail("PostgreSQL did not start")
-            time.sleep(0.05)
-
-    def call(self, program, *arguments):
-        command = [os.path.join(self.bin, program)] + list(arguments)
-        return subprocess.run(command, capture_output=True, text=True, cwd=self.folder, **self.drop)
-
-    def url(self, database):
-        return "postgres://postgres@127.0.0.1:%d/%s" % (self.port, database)
+    settings = ()
 
     def sql(self, database, text):
-        done = self.call("psql", "-XqtA", "-c", text, self.url(database))
+        done = subprocess.run(["psql", "-XqtA", "-c", text, self.url(database)], capture_output=True, text=True)
         return done.stdout.strip() if done.returncode == 0 else None
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.log.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def busy():
@@ -107,21 +66,17 @@ def wait_for_shares(a, postgres, database, members):
         time.sleep(0.1)
 
 
-def desk(a, work, sections, postgres, database, number):
+def desks(a, work, sections, postgres, database, number):
     """Folders for so many daemons on one desk, which is set up by the first."""
     folders = []
     key = None
     for at in range(number):
-        folder = os.path.join(work, "%s-%d" % (database, at))
-        os.makedirs(folder)
-        folders.append(folder)
         head = HEAD.replace("sqlite:desk.db", postgres.url(database))
         # One folder for all: what they send goes to the same place.
         head = head.replace('path = "out"', 'path = "%s"' % os.path.join(work, database + "-out"))
-        with open(os.path.join(folder, "config.toml"), "w") as f:
-            f.write(head.replace("[run]\n", "[web]\nlisten = \"\"\n\n[run]\n") + sections)
-        with open(os.path.join(folder, "password"), "w") as f:
-            f.write("secret")
+        head = head.replace("[run]\n", "[web]\nlisten = \"\"\n\n[run]\n")
+        folder = desk(os.path.join(work, "%s-%d" % (database, at)), head + sections)
+        folders.append(folder)
         if key:
             shutil.copy(key, os.path.join(folder, "maildesk.key"))
             continue
@@ -134,21 +89,12 @@ def desk(a, work, sections, postgres, database, number):
 
 
 class Member(Daemon):
-    """A daemon in a folder that is there."""
-
-    def __init__(self, program, folder):
-        self.program, self.folder = program, folder
-        self.log = open(os.path.join(folder, "log"), "wb")
-        command = [program, "--config", os.path.join(folder, "config.toml"), "run"]
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "KILL"] + command
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+    """One of the daemons, by its log."""
 
     def decided(self):
         """Messages of its log."""
         with open(os.path.join(self.folder, "log"), errors="replace") as f:
             return sum("intake.accepted" in line or "intake.decided" in line for line in f)
-
 
     def complaints(self):
         """The first lines of its log that are no good news: a round that fails waits before the next."""
@@ -162,7 +108,7 @@ def run(a, work, dovecot, postgres, sections, number):
     if postgres.sql("postgres", "CREATE DATABASE %s TEMPLATE template0" % database) is None:
         fail("no database")
     files = write(a, dovecot, number)
-    folders = desk(a, work, sections, postgres, database, number)
+    folders = desks(a, work, sections, postgres, database, number)
     members = []
     try:
         members = [Member(a.program, folder) for folder in folders]
@@ -222,40 +168,23 @@ def joined(messages, turns):
 
 
 def main():
-    p = argparse.ArgumentParser(prog="scripts/bench-cluster")
-    p.add_argument("--messages", type=int, default=20000)
+    p = arguments(messages=20000)
     p.add_argument("--mailboxes", type=int, default=40)
     p.add_argument("--daemons", default="1,2,4")
     p.add_argument("--patience", type=int, default=3600, help="seconds that one run may take")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--program", required=True)
     a = p.parse_args()
     numbers = [int(n) for n in a.daemons.split(",")]
     if a.mailboxes < 1 or a.messages < a.mailboxes or not numbers or min(numbers) < 1:
         fail("--mailboxes and --daemons are at least 1, --messages at least --mailboxes", 64)
-    a.program = os.path.abspath(a.program)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    work = work_folder(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cluster-")
-    mail = tempfile.mkdtemp(prefix="maildesk-mail-", dir="/var/tmp")
-    os.chmod(mail, 0o755)
-    dovecot = postgres = None
-    try:
-        for n in range(a.mailboxes):
-            for sub in ("new", "cur", "tmp"):
-                os.makedirs(os.path.join(mail, user(n), sub))
-        dovecot = Dovecot(mail, user(0), DOVECOT)
-        postgres = Postgres(work)
+    with Place("cluster", map(user, range(a.mailboxes))) as place:
+        dovecot = place.started(Dovecot(place.mail, user(0), DOVECOT))
+        postgres = place.started(Postgres(place.folder(tempfile.mkdtemp(prefix="maildesk-postgres-", dir="/var/tmp"))))
         more = "interval_s = 5"
         sections = "".join(MAILBOX.format(user=user(n), port=dovecot.port, more=more) for n in range(a.mailboxes))
         # There and back again: what the machine does meanwhile, and what earlier runs left it to write, falls on all alike.
-        turns = [run(a, work, dovecot, postgres, sections, number) for number in numbers + numbers[::-1]]
-        runs = [joined(a.messages, [out for out in turns if out["daemons"] == number]) for number in numbers]
-    finally:
-        for server in (postgres, dovecot):
-            if server:
-                server.stop()
-        shutil.rmtree(mail, ignore_errors=True)
-        shutil.rmtree(work, ignore_errors=True)
+        turns = [run(a, place.work, dovecot, postgres, sections, number) for number in numbers + numbers[::-1]]
+    runs = [joined(a.messages, [out for out in turns if out["daemons"] == number]) for number in numbers]
     for out in runs:
         out["of_one"] = round(out["rate"] / runs[0]["rate"], 3)
     ok = all(out["off"] <= SHARE and out["of_one"] >= PACE for out in runs)

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-idle, which says what it is for."""
-import argparse, json, os, random, socket, sqlite3, threading, time
+import json, os, random, socket, sqlite3, threading, time
 
-from bench_peers import MAILBOX, MESSAGE, PASSWORD, Daemon, Dovecot, Place, deliver, fail, percentile, wait_until
+from bench_peers import (
+    HEAD, MAILBOX, MESSAGE, PASSWORD, Daemon, Dovecot, Place, arguments, deliver, desk, fail, percentile, wait_until,
+)
 
 USER, BARE = "support", "bare"
 PATIENCE = 60
@@ -112,10 +114,8 @@ def run(a, dovecot, daemon, raw):
 
 
 def main():
-    p = argparse.ArgumentParser(prog="scripts/bench-idle")
-    p.add_argument("--messages", type=int, default=1000)
+    p = arguments(messages=1000)
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--program", required=True)
     a = p.parse_args()
     if a.messages < 1:
         fail("--messages is at least 1", 64)
@@ -127,7 +127,7 @@ def main():
         dovecot = place.started(Dovecot(place.mail, BARE, rawlog))
         os.rename(unused, raw)
         config = MAILBOX.format(user=USER, port=dovecot.port, more="interval_s = 86400")
-        daemon = place.started(Daemon(os.path.abspath(a.program), config, place.work))
+        daemon = place.started(Daemon(a.program, desk(os.path.join(place.work, "desk"), HEAD + config)))
         run(a, dovecot, daemon, raw)
 
 

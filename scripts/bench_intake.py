@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-intake, which says what it is for."""
-import argparse, json, os, shutil, signal, statistics, subprocess, sys, time
+import json, os, shutil, signal, statistics, subprocess, sys, time
 
-from bench_peers import PASSWORD, ROOT, Dovecot, Place, fail, high_water
+from bench_peers import MAILBOX, PASSWORD, ROOT, START, Dovecot, Place, arguments, desk, fail, high_water
 
 USER = "support"
 
@@ -51,11 +51,8 @@ class Bench:
 
     def prepare(self):
         """A desk that has taken the seeds in, and the main mail whose replies carry the seeds' tag lines."""
-        os.makedirs(self.desk)
-        with open(os.path.join(self.desk, "password"), "w") as f:
-            f.write(PASSWORD)
-        with open(os.path.join(self.desk, "config.toml"), "w") as f:
-            f.write(CONFIG.format(port=self.dovecot.port, user=USER))
+        mailbox = MAILBOX.format(user=USER, port=self.dovecot.port, more="").rstrip()
+        desk(self.desk, START + RELAY + mailbox + '\nadmin = "admin@example.com"\n')
         seeds = self.generate("seeds")
         self.fill(os.path.join(seeds, "seed-Maildir", "new"))
         self.dovecot.own(self.mail)
@@ -172,16 +169,8 @@ def measure(command, log):
     return {"wall": wall, "user": usage.ru_utime, "sys": usage.ru_stime, "rss_mb": rss / 1024}
 
 
-CONFIG = """[store]
-url = "sqlite:desk.db"
-
-[keys]
-file = "maildesk.key"
-
-[run]
-socket = "maildesk.sock"
-
-[[relay]]
+# Nobody listens there: what is queued is not sent.
+RELAY = """[[relay]]
 name = "out"
 host = "127.0.0.1"
 port = 9
@@ -189,25 +178,6 @@ tls = "plain"
 sender = "support@example.com"
 verp = true
 
-[[mailbox]]
-name = "support"
-protocol = "imap"
-host = "127.0.0.1"
-port = {port}
-tls = "plain"
-username = "{user}"
-password_file = "password"
-folders = ["INBOX"]
-handled = "delete"
-size_limit_mb = 50
-
-[[type]]
-name = "Support"
-tag = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com"]
-admin = "admin@example.com"
 """
 
 MBSYNC = """IMAPAccount bench
@@ -235,14 +205,11 @@ SyncState *
 
 
 def main():
-    p = argparse.ArgumentParser(prog="scripts/bench-intake")
-    p.add_argument("--messages", type=int, default=2000)
+    p = arguments(messages=2000)
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--program", required=True)
     a = p.parse_args()
     if a.messages < 1 or a.rounds < 1:
         fail("--messages and --rounds are at least 1", 64)
-    a.program = os.path.abspath(a.program)
     bench = os.environ.get("MAILDESK_BENCH") or os.path.join(ROOT, "..", "shared", "bench")
     a.generator = os.path.join(bench, "gen.py")
     if not os.path.isfile(a.generator):

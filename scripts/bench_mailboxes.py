@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The measuring half of scripts/bench-mailboxes, which says what it is for."""
-import argparse, json, os, random, sqlite3, time
+import json, os, random, sqlite3, time
 
-from bench_peers import MAILBOX, MESSAGE, Daemon, Dovecot, Place, deliver, fail, wait_until
+from bench_peers import HEAD, MAILBOX, MESSAGE, Daemon, Dovecot, Place, arguments, deliver, desk, fail, wait_until
 
 DOVECOT = """
 default_process_limit = 2000
@@ -63,14 +63,12 @@ def run(a, dovecot, daemon):
 
 
 def main():
-    p = argparse.ArgumentParser(prog="scripts/bench-mailboxes")
+    p = arguments(messages=1000)
     p.add_argument("--mailboxes", type=int, default=500)
     p.add_argument("--interval", type=int, default=60)
     p.add_argument("--minutes", type=float, default=5)
-    p.add_argument("--messages", type=int, default=1000)
     p.add_argument("--idle", action="store_true")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--program", required=True)
     a = p.parse_args()
     if a.mailboxes < 1 or a.interval < 1 or a.minutes * 60 <= 3 * a.interval:
         fail("--mailboxes and --interval are at least 1, --minutes more than three intervals", 64)
@@ -78,7 +76,7 @@ def main():
         dovecot = place.started(Dovecot(place.mail, user(0), DOVECOT))
         more = "interval_s = %d\nidle = %s" % (a.interval, "true" if a.idle else "false")
         config = "".join(MAILBOX.format(user=user(n), port=dovecot.port, more=more) for n in range(a.mailboxes))
-        daemon = place.started(Daemon(os.path.abspath(a.program), config, place.work))
+        daemon = place.started(Daemon(a.program, desk(os.path.join(place.work, "desk"), HEAD + config)))
         run(a, dovecot, daemon)
 
 

@@ -1,5 +1,5 @@
 """What the benches share: a place to work in, a private Dovecot, a daemon that is watched, and words for what goes wrong."""
-import contextlib, imaplib, os, pwd, shutil, signal, socket, subprocess, sys, tempfile, time
+import argparse, contextlib, imaplib, os, pwd, shutil, signal, socket, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PASSWORD = "secret"
@@ -9,6 +9,30 @@ NAME = os.path.basename(sys.argv[0]).replace(".py", "").replace("_", "-")
 def fail(words, code=1):
     print(NAME + ": " + words, file=sys.stderr)
     sys.exit(code)
+
+
+def arguments(messages):
+    """What every bench takes; it may add its own."""
+    p = argparse.ArgumentParser(prog="scripts/" + NAME)
+    p.add_argument("--messages", type=int, default=messages)
+    p.add_argument("--program", type=os.path.abspath, required=True)
+    return p
+
+
+def tied(command, how="KILL"):
+    """Ends with us, however we end."""
+    return ["setpriv", "--pdeathsig", how] + command if shutil.which("setpriv") else command
+
+
+def end(process, how=signal.SIGTERM):
+    """Asks it to end, and sees to it that it does."""
+    if process.poll() is None:
+        process.send_signal(how)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def free_port():
@@ -55,9 +79,7 @@ class Dovecot:
         with open(conf, "w") as f:
             f.write(self.configuration(root))
         program = shutil.which("dovecot", path=os.environ["PATH"] + ":/usr/sbin") or fail("no dovecot", 69)
-        command = [program, "-F", "-c", conf]
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "TERM"] + command
+        command = tied([program, "-F", "-c", conf], "TERM")
         self.log = open(os.path.join(self.run, "stderr"), "wb")
         self.process = subprocess.Popen(command, stderr=self.log, stdout=self.log)
         end = time.monotonic() + 20
@@ -137,9 +159,7 @@ service anvil {{
                     os.chown(name, self.owner.pw_uid, self.owner.pw_gid)
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
+        end(self.process)
         self.log.close()
         shutil.rmtree(self.run, ignore_errors=True)
 
@@ -154,21 +174,23 @@ def high_water(pid, program):
         return 0
 
 
-class Daemon:
-    """`maildesk run` on a desk in a folder of its own, on the disk of the checkout: what is measured waits for fsync."""
+def desk(folder, config):
+    """The folder of a desk, on the disk of the checkout: what is measured waits for fsync."""
+    os.makedirs(folder)
+    for name, text in (("password", PASSWORD), ("config.toml", config)):
+        with open(os.path.join(folder, name), "w") as f:
+            f.write(text)
+    return folder
 
-    def __init__(self, program, config, work):
-        self.program, self.folder = program, os.path.join(work, "desk")
-        os.makedirs(self.folder)
-        with open(os.path.join(self.folder, "password"), "w") as f:
-            f.write(PASSWORD)
-        with open(os.path.join(self.folder, "config.toml"), "w") as f:
-            f.write(HEAD + config)
-        self.log = open(os.path.join(self.folder, "log"), "wb")
-        command = [program, "--config", os.path.join(self.folder, "config.toml"), "run"]
-        if shutil.which("setpriv"):
-            command = ["setpriv", "--pdeathsig", "KILL"] + command
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+
+class Daemon:
+    """`maildesk run` on a desk."""
+
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+        self.log = open(os.path.join(folder, "log"), "wb")
+        command = [program, "--config", os.path.join(folder, "config.toml"), "run"]
+        self.process = subprocess.Popen(tied(command), stdout=self.log, stderr=self.log)
 
     def words(self):
         with open(os.path.join(self.folder, "log"), errors="replace") as f:
@@ -188,13 +210,7 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        end(self.process)
         self.log.close()
 
 
@@ -245,7 +261,7 @@ Good day,
 this is question number {n}.
 """
 
-HEAD = """[store]
+START = """[store]
 url = "sqlite:desk.db"
 
 [keys]
@@ -254,7 +270,9 @@ file = "maildesk.key"
 [run]
 socket = "maildesk.sock"
 
-[[relay]]
+"""
+
+HEAD = START + """[[relay]]
 name = "out"
 kind = "folder"
 path = "out"

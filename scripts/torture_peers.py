@@ -2,7 +2,7 @@
 import imaplib, os, pwd, re, shutil, signal, subprocess, sys, time
 
 import bench_peers
-from bench_peers import PASSWORD, deliver, fail, free_port
+from bench_peers import PASSWORD, deliver, fail, free_port, tied
 
 
 def wait_for(what, is_so, seconds=30, pause=0.05):
@@ -11,11 +11,6 @@ def wait_for(what, is_so, seconds=30, pause=0.05):
         if time.monotonic() > end:
             fail("never within %d s: %s" % (seconds, what))
         time.sleep(pause)
-
-
-def tied(command):
-    """Ends with us, however we end."""
-    return ["setpriv", "--pdeathsig", "KILL"] + command if shutil.which("setpriv") else command
 
 
 class Dovecot(bench_peers.Dovecot):
@@ -125,6 +120,8 @@ class Folder:
 class PostgreSQL:
     """A private cluster that writes to the disk as one should; the database is `desk`."""
 
+    settings = ("shared_buffers=64MB", "log_min_messages=warning", "autovacuum_naptime=10min")
+
     def __init__(self, folder):
         versions = sorted((int(v), v) for v in os.listdir("/usr/lib/postgresql")) if os.path.isdir("/usr/lib/postgresql") else []
         found = shutil.which("initdb")
@@ -152,9 +149,9 @@ class PostgreSQL:
         return "postgres://postgres@127.0.0.1:%d/%s" % (port or self.port, database)
 
     def start(self):
-        settings = ("port=%d" % self.port, "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200",
-                    "shared_buffers=64MB", "log_min_messages=warning", "autovacuum_naptime=10min")
-        command = [os.path.join(self.bin, "postgres"), "-D", self.data] + [a for s in settings + self.more for a in ("-c", s)]
+        where = ("port=%d" % self.port, "listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200")
+        settings = [a for s in where + self.settings + self.more for a in ("-c", s)]
+        command = [os.path.join(self.bin, "postgres"), "-D", self.data] + settings
         with open(os.path.join(self.folder, "log"), "ab") as log:
             self.process = subprocess.Popen(tied(command), cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **self.become())
 

@@ -65,7 +65,7 @@ pub async fn run(verb: Verb, context: &Context) -> Result<Output, CliError> {
     let desk = &context.works.desk;
     match verb {
         Verb::List { all, state, page } => {
-            let state = state.unwrap_or_else(|| if all { String::new() } else { "open".to_owned() });
+            let state = Page::state(all, state);
             let lines = context.store.read().await?.list_errors(&state, 0, page.limit(context)).await?;
             Output::list(&lines, context.wants_json, table)
         }

@@ -70,6 +70,20 @@ pub struct Given {
     pub password: PasswordInput,
 }
 
+impl Given {
+    /// What is given, laid over the rest, and checked; and what becomes of the password.
+    fn over(
+        self,
+        mut section: MailboxSection,
+        context: &Context,
+    ) -> Result<(MailboxSpec, PasswordChange), CliError> {
+        self.flags.overlay(&mut section);
+        let spec = section.resolve(&context.cwd)?;
+        let password = password_change(&context.stdin, spec.auth)?;
+        Ok((spec, password))
+    }
+}
+
 /// Change what is given; the rest stays
 #[derive(Debug, clap::Args)]
 pub struct EditArgs {
@@ -178,10 +192,7 @@ fn called(id: MailboxId, spec: &MailboxSpec) -> Named<'_> {
 }
 
 async fn add(given: Given, context: &Context) -> Result<Output, CliError> {
-    let mut section = MailboxSection::default();
-    given.flags.overlay(&mut section);
-    let spec = section.resolve(&context.cwd)?;
-    let password = password_change(&context.stdin, spec.auth)?;
+    let (spec, password) = given.over(MailboxSection::default(), context)?;
     let mut tx = context.store.write().await?;
     let id = tx.create_mailbox(&spec, &password, &context.stamp()).await?;
     tx.commit().await?;
@@ -198,10 +209,7 @@ async fn add(given: Given, context: &Context) -> Result<Output, CliError> {
 async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.write().await?;
     let row = tx.find_mailbox(&args.mailbox).await?;
-    let mut section = MailboxSection::from(&row.spec);
-    args.given.flags.overlay(&mut section);
-    let spec = section.resolve(&context.cwd)?;
-    let password = password_change(&context.stdin, spec.auth)?;
+    let (spec, password) = args.given.over(MailboxSection::from(&row.spec), context)?;
     let version = args.seen.or(row.version);
     tx.update_mailbox(row.id, version, &spec, (&password, &context.stamp())).await?;
     let after = tx.mailbox(row.id).await?;

@@ -189,6 +189,11 @@ pub struct Page {
 impl Page {
     const FOR_PEOPLE: i64 = 50;
 
+    /// The state of which things are shown; empty: of all.
+    pub fn state(all: bool, named: Option<String>) -> String {
+        named.unwrap_or_else(|| if all { String::new() } else { "open".to_owned() })
+    }
+
     pub fn limit(self, context: &Context) -> i64 {
         match (self.limit, context.wants_json) {
             (Some(0), _) | (None, true) => crate::store::listing::ALL,

@@ -8,7 +8,7 @@ use super::output::{CliError, Output};
 use super::row::{self, Named, Seen};
 use super::table::{Table, id};
 use crate::config::{Auth, RelayFlags, RelaySection, RelaySpec};
-use crate::store::RelayRow;
+use crate::store::{PasswordChange, RelayRow};
 use crate::ticket::RelayId;
 
 #[derive(Debug, clap::Subcommand)]
@@ -36,6 +36,20 @@ pub struct Given {
     pub flags: RelayFlags,
     #[command(flatten)]
     pub password: PasswordInput,
+}
+
+impl Given {
+    /// What is given, laid over the rest, and checked; and what becomes of the password.
+    fn over(
+        self,
+        mut section: RelaySection,
+        context: &Context,
+    ) -> Result<(RelaySpec, PasswordChange), CliError> {
+        self.flags.overlay(&mut section);
+        let spec = section.resolve(&context.cwd)?;
+        let password = password_change(&context.stdin, spec.auth)?;
+        Ok((spec, password))
+    }
 }
 
 /// Change what is given; the rest stays
@@ -116,10 +130,7 @@ fn called(id: RelayId, spec: &RelaySpec) -> Named<'_> {
 }
 
 async fn add(given: Given, context: &Context) -> Result<Output, CliError> {
-    let mut section = RelaySection::default();
-    given.flags.overlay(&mut section);
-    let spec = section.resolve(&context.cwd)?;
-    let password = password_change(&context.stdin, spec.auth)?;
+    let (spec, password) = given.over(RelaySection::default(), context)?;
     let mut tx = context.store.write().await?;
     let id = tx.create_relay(&spec, &password, &context.stamp()).await?;
     tx.commit().await?;
@@ -133,11 +144,8 @@ async fn add(given: Given, context: &Context) -> Result<Output, CliError> {
 async fn edit(args: EditArgs, context: &Context) -> Result<Output, CliError> {
     let mut tx = context.store.write().await?;
     let row = tx.find_relay(&args.relay).await?;
-    let mut section = RelaySection::from(&row.spec);
-    args.given.flags.overlay(&mut section);
-    let spec = section.resolve(&context.cwd)?;
+    let (spec, password) = args.given.over(RelaySection::from(&row.spec), context)?;
     let version = args.seen.or(row.version);
-    let password = password_change(&context.stdin, spec.auth)?;
     tx.update_relay(row.id, version, &spec, (&password, &context.stamp())).await?;
     tx.commit().await?;
     Ok(called(row.id, &spec).changed(version + 1, ""))

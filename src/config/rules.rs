@@ -49,23 +49,7 @@ impl Sections<'_> {
         let relay = numbered(self.relays).find(|(_, r)| r.name == spec.relay);
         let relay = relay.or_else(|| numbered(self.relays).find(|(_, r)| r.is_active));
         let mailbox = numbered(self.mailboxes).find(|(_, m)| m.name == spec.mailbox);
-        TypeRule {
-            id: TypeId(id),
-            name: spec.name.clone(),
-            tag: spec.tag.clone(),
-            flow: spec.flow,
-            mailbox: mailbox.map(|(id, _)| MailboxId(id)),
-            relay: relay.map(|(id, _)| RelayId(id)),
-            address: spec.address.clone(),
-            patterns: spec.patterns.clone(),
-            admin: spec.admin.clone(),
-            forwards: spec.forwards.clone(),
-            is_catch_all: spec.is_catch_all,
-            on_closed: spec.on_closed,
-            list_mail: spec.list_mail,
-            answers_automatically: spec.answers_automatically,
-            language: spec.language.clone(),
-        }
+        spec.rule(TypeId(id), mailbox.map(|(id, _)| MailboxId(id)), relay.map(|(id, _)| RelayId(id)))
     }
 
     /// Of those who act for the team.

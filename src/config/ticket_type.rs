@@ -3,7 +3,8 @@
 use super::section::{Wrong, section};
 use super::{checked_name, needed};
 use crate::mail::Address;
-use crate::triage::{Flow, ListMail, OnClosed};
+use crate::ticket::{MailboxId, RelayId, TypeId};
+use crate::triage::{Flow, ListMail, OnClosed, TypeRule};
 
 section! {
     /// A ticket type: what a message to its addresses becomes.
@@ -63,6 +64,29 @@ pub struct TypeSpec {
     pub answers_automatically: bool,
     pub language: String,
     pub is_active: bool,
+}
+
+impl TypeSpec {
+    /// What a decision needs of it, with its mailbox and relay found.
+    pub fn rule(&self, id: TypeId, mailbox: Option<MailboxId>, relay: Option<RelayId>) -> TypeRule {
+        TypeRule {
+            id,
+            name: self.name.clone(),
+            tag: self.tag.clone(),
+            flow: self.flow,
+            mailbox,
+            relay,
+            address: self.address.clone(),
+            patterns: self.patterns.clone(),
+            admin: self.admin.clone(),
+            forwards: self.forwards.clone(),
+            is_catch_all: self.is_catch_all,
+            on_closed: self.on_closed,
+            list_mail: self.list_mail,
+            answers_automatically: self.answers_automatically,
+            language: self.language.clone(),
+        }
+    }
 }
 
 /// As it would be written.

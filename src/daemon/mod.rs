@@ -81,66 +81,113 @@ pub async fn run(
     works.intake.leaving = shutdown.clone();
     unless_told(&shutdown, Duration::ZERO, join(&works)).await.unwrap_or(Ok(()))?;
     let vitals = Vitals::new(works.clone());
-    let mut tasks = JoinSet::new();
     let last = CancellationToken::new();
-    let mut keep_until = |stop: &CancellationToken, name: &'static str, make: Make| {
-        let (works, stop) = (works.clone(), stop.clone());
-        tasks.spawn(async move {
+    let mut kept = Kept { works: works.clone(), shutdown: shutdown.clone(), tasks: JoinSet::new() };
+    // Before any work, so that none outlives its lease; they are renewed until the last of it has ended.
+    kept.keep_until(&last, "leases", at_once(|works, pulse, stop| Box::pin(works.leases.run(pulse, stop))));
+    kept.watch_and_answer(front.listener, front.handler, front.web, &vitals);
+    unless_told(&shutdown, LEAVE, decide_pending(&works)).await.unwrap_or(Ok(()))?;
+    kept.work(front.daily);
+    let lost = until_something_ends(&works, &vitals, hold, &mut kept.tasks, &shutdown).await;
+    shutdown.cancel();
+    stop(&works, kept.tasks, last).await;
+    tracing::info!("daemon.stopped");
+    lost
+}
+
+/// The tasks of the process: each is started again if it breaks off or hangs.
+struct Kept {
+    works: Works,
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Kept {
+    fn keep_until(&mut self, stop: &CancellationToken, name: &'static str, make: Make) {
+        let (works, stop) = (self.works.clone(), stop.clone());
+        self.tasks.spawn(async move {
             works.tasks.keep(name, stop, |pulse, stop| make(works.clone(), pulse, stop)).await
         });
-    };
-    // Before any work, so that none outlives its lease; they are renewed until the last of it has ended.
-    keep_until(&last, "leases", at_once(|works, pulse, stop| Box::pin(works.leases.run(pulse, stop))));
-    let mut keep = |name: &'static str, make: Make| keep_until(&shutdown, name, make);
-    // Before the work of an earlier life, which may take its time: systemd waits for its one word only so long.
-    let told = vitals.clone();
-    keep("notify", Box::new(move |_, pulse, stop| Box::pin(notify::run(told.clone(), pulse, stop))));
-    if let Some(address) = front.web {
-        let sight = sight(&works, &vitals);
-        keep("web", Box::new(move |_, pulse, stop| Box::pin(listen(address, sight.clone(), pulse, stop))));
     }
-    keep(
-        "store",
-        at_once(|works, pulse, stop| Box::pin(works.store_watch.run(works.desk.alerts, pulse, stop))),
-    );
-    keep(
-        "clock",
-        at_once(|works, pulse, stop| {
-            Box::pin(ClockWatch::default().run(works.desk.alerts, works.store_watch, pulse, stop))
-        }),
-    );
-    // What an earlier life left may take a while, and an MTA waits for an answer meanwhile.
-    let (listener, handler) = (Arc::new(front.listener), front.handler);
-    keep(
-        "control",
-        Box::new(move |_, pulse, stop| {
-            Box::pin(control::serve(listener.clone(), stop, handler.clone(), pulse))
-        }),
-    );
-    unless_told(&shutdown, LEAVE, decide_pending(&works)).await.unwrap_or(Ok(()))?;
-    keep("mailboxes", Box::new(|works, pulse, stop| Box::pin(mailboxes::run(works, pulse, stop))));
-    keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
-    keep("space", at_once(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
-    if works.intake.scanning.is_some() {
-        keep("scanner", at_once(|works, pulse, stop| Box::pin(unscanned(works, pulse, stop))));
+
+    fn keep(&mut self, name: &'static str, make: Make) {
+        self.keep_until(&self.shutdown.clone(), name, make);
     }
-    keep("alerts", at_once(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
-    keep(
-        "oauth",
-        Box::new(|works, pulse, stop| Box::pin(async move { works.grants.run(pulse, stop).await })),
-    );
-    let daily = front.daily;
-    keep("jobs", Box::new(move |works, pulse, stop| Box::pin(work(works, daily.clone(), pulse, stop))));
-    let lost = tokio::select! {
+
+    /// What does not wait for the work of an earlier life, which may take its time: systemd waits for its one word only so
+    /// long, and an MTA for its answer.
+    fn watch_and_answer(
+        &mut self,
+        listener: UnixListener,
+        handler: Handler,
+        web: Option<SocketAddr>,
+        vitals: &Vitals,
+    ) {
+        let told = vitals.clone();
+        self.keep("notify", Box::new(move |_, pulse, stop| Box::pin(notify::run(told.clone(), pulse, stop))));
+        if let Some(address) = web {
+            let sight = sight(&self.works, vitals);
+            self.keep(
+                "web",
+                Box::new(move |_, pulse, stop| Box::pin(listen(address, sight.clone(), pulse, stop))),
+            );
+        }
+        self.keep(
+            "store",
+            at_once(|works, pulse, stop| Box::pin(works.store_watch.run(works.desk.alerts, pulse, stop))),
+        );
+        self.keep(
+            "clock",
+            at_once(|works, pulse, stop| {
+                Box::pin(ClockWatch::default().run(works.desk.alerts, works.store_watch, pulse, stop))
+            }),
+        );
+        let listener = Arc::new(listener);
+        self.keep(
+            "control",
+            Box::new(move |_, pulse, stop| {
+                Box::pin(control::serve(listener.clone(), stop, handler.clone(), pulse))
+            }),
+        );
+    }
+
+    fn work(&mut self, daily: Option<Daily>) {
+        self.keep("mailboxes", Box::new(|works, pulse, stop| Box::pin(mailboxes::run(works, pulse, stop))));
+        self.keep("outbound", Box::new(|works, pulse, stop| Box::pin(send(works, pulse, stop))));
+        self.keep("space", at_once(|works, pulse, stop| Box::pin(space::watch(works, pulse, stop))));
+        if self.works.intake.scanning.is_some() {
+            self.keep("scanner", at_once(|works, pulse, stop| Box::pin(unscanned(works, pulse, stop))));
+        }
+        self.keep("alerts", at_once(|works, pulse, stop| Box::pin(tell(works, pulse, stop))));
+        self.keep(
+            "oauth",
+            Box::new(|works, pulse, stop| Box::pin(async move { works.grants.run(pulse, stop).await })),
+        );
+        self.keep(
+            "jobs",
+            Box::new(move |works, pulse, stop| Box::pin(work(works, daily.clone(), pulse, stop))),
+        );
+    }
+}
+
+/// The desk is lost, the store is behind what it had confirmed, or the daemon is told to stop.
+async fn until_something_ends(
+    works: &Works,
+    vitals: &Vitals,
+    hold: &mut Hold,
+    tasks: &mut JoinSet<()>,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    tokio::select! {
         behind = works.store.fell_behind() => {
             tracing::error!("store.behind {behind}");
-            let held = unless_told(&shutdown, LEAVE, works.store.hold_behind(works.clock.now())).await;
+            let held = unless_told(shutdown, LEAVE, works.store.hold_behind(works.clock.now())).await;
             if let Some(Err(error)) = held {
                 tracing::warn!("daemon.alert_failed {error}");
             }
             Err(behind.into())
         }
-        lost = unless_told(&shutdown, Duration::ZERO, watch(&works, &vitals, hold)) => lost.unwrap_or(Ok(())),
+        lost = unless_told(shutdown, Duration::ZERO, watch(works, vitals, hold)) => lost.unwrap_or(Ok(())),
         // Those who look after the others do not end by themselves.
         ended = tasks.join_next(), if !shutdown.is_cancelled() => match shutdown.is_cancelled() {
             true => Ok(()),
@@ -149,11 +196,7 @@ pub async fn run(
                 Err(Failure::temporary("a part of the daemon is no longer looked after; its words stand in the log"))
             }
         },
-    };
-    shutdown.cancel();
-    stop(&works, tasks, last).await;
-    tracing::info!("daemon.stopped");
-    lost
+    }
 }
 
 /// Of a task that only looks and writes down: at the stop nothing of it is waited for.

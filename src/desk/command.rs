@@ -1,15 +1,15 @@
 //! What people do to tickets: answer, note, change, merge, delete. Each is one transaction under the desk lock.
 
 use super::Desk;
-use super::mails::Owed;
+use super::mails::{About, Envelope};
 use crate::letters::{Answer, Body, Letter};
 use crate::mail::compose::Auto;
-use crate::mail::subject::{TagLine, with_tag};
 use crate::mail::{MessageId, NamedAddress};
 use crate::store::outbox::Purpose;
 use crate::store::ticket::{EntryKind, NewEntry, Receiver, TicketEdit, TicketRow};
 use crate::store::{Cause, Counter, Error, Event, Happened, Tx};
 use crate::ticket::{ArrivalId, EventNumber, LogEntryId, Status, TicketId, TypeId};
+use crate::triage::{Rules, TypeRule};
 
 /// Message-IDs of a ticket that an answer refers to.
 const THREAD: i64 = 20;
@@ -37,24 +37,13 @@ impl Desk {
         let status = then.unwrap_or(ticket.status.after_answer());
         require_may_become(&ticket, status)?;
         let rules = tx.load_rules().await?;
-        let rule = rules.of_type(ticket.type_id).ok_or_else(|| {
-            Error::InUse(format!(
-                "ticket #{id} has a type that is not active: activate it, or give the ticket another"
-            ))
-        })?;
+        let rule = answering_type(&rules, &ticket, id)?;
         let (contact, contact_id) = tx
             .contact_address_on(ticket.id)
             .await?
             .ok_or_else(|| Error::Missing(format!("contact on ticket #{id} to answer")))?;
-        let receivers = [Receiver {
-            address: contact.address.clone(),
-            name: contact.name.clone(),
-            contact: Some(contact_id),
-        }];
         let entry = LogEntryId(tx.draw(Counter::LogEntry).await?);
-        let tag = TagLine { word: rule.tag.clone(), ticket: ticket.id, log_entry: entry };
-        let tags: Vec<&str> = rules.types.iter().map(|t| t.tag.as_str()).collect();
-        let subject = with_tag(&tag, &format!("Re: {}", without_re(&ticket.subject)), &tags);
+        let about = About { rules: &rules, rule, ticket: ticket.id, entry };
         let event = Event {
             ticket: Some(ticket.id),
             log_entry: Some(entry),
@@ -62,42 +51,19 @@ impl Desk {
             detail: String::new(),
         };
         let number = tx.append_event(&event, cause, self.clock.now()).await?;
-        let letter = Letter::Answer(Answer {
-            subject,
-            ticket: ticket.id.0,
-            tag_line: tag.to_string(),
-            type_name: rule.name.clone(),
-            agent_name: words.agent.to_owned(),
-            body: Body::of(words.text, false).text,
-            quoted: String::new(),
-            quoted_from: String::new(),
-            quoted_date: String::new(),
-        });
-        let thread: Vec<MessageId> =
-            tx.thread_of(ticket.id, THREAD).await?.iter().filter_map(|id| MessageId::parse(id)).collect();
+        let receivers = [Receiver {
+            address: contact.address.clone(),
+            name: contact.name.clone(),
+            contact: Some(contact_id),
+        }];
         let author = NamedAddress { name: words.agent.to_owned(), address: rule.address.clone() };
         let kind = EntryKind::Outbound;
+        let thread = thread_of(&mut tx, ticket.id).await?;
         let said = Said { id: entry, number, words, kind, author, receivers: &receivers };
         self.say(&mut tx, &ticket, said).await?;
-        let owed = Owed {
-            purpose: Purpose::Answer,
-            letter,
-            rule,
-            rules: &rules,
-            ticket: ticket.id,
-            entry,
-            to: vec![contact.clone()],
-            from_name: rule.name.clone(),
-            auto: Auto::No,
-            in_reply_to: thread.last().cloned(),
-            references: thread,
-            attachments: vec![],
-            operation: format!("entry:{entry}:answer"),
-            number,
-            held_by: None,
-        };
-        self.queue(&mut tx, owed).await?;
-        let receiver = [(contact.address, "receiver", Some(contact_id))];
+        let receiver = [(contact.address.clone(), "receiver", Some(contact_id))];
+        let mail = answer_mail(&about, &ticket, words, thread, (contact, number));
+        self.enqueue(&mut tx, mail).await?;
         tx.add_participants(ticket.id, &receiver, number).await?;
         self.change_status(&mut tx, &ticket, status, cause).await?;
         tx.commit().await?;
@@ -314,6 +280,44 @@ fn require_may_become(ticket: &TicketRow, status: Status) -> Result<(), Error> {
             ticket.id, ticket.status
         ))),
     }
+}
+
+fn answering_type<'a>(rules: &'a Rules, ticket: &TicketRow, id: TicketId) -> Result<&'a TypeRule, Error> {
+    rules.of_type(ticket.type_id).ok_or_else(|| {
+        Error::InUse(format!(
+            "ticket #{id} has a type that is not active: activate it, or give the ticket another"
+        ))
+    })
+}
+
+async fn thread_of(tx: &mut Tx, id: TicketId) -> Result<Vec<MessageId>, Error> {
+    Ok(tx.thread_of(id, THREAD).await?.iter().filter_map(|id| MessageId::parse(id)).collect())
+}
+
+fn answer_mail<'a>(
+    about: &About<'a>,
+    ticket: &TicketRow,
+    words: &Words<'_>,
+    thread: Vec<MessageId>,
+    (to, number): (NamedAddress, EventNumber),
+) -> Envelope<'a> {
+    let letter = Letter::Answer(Answer {
+        subject: about.subject(&format!("Re: {}", without_re(&ticket.subject))),
+        ticket: about.ticket.0,
+        tag_line: about.tag_line().to_string(),
+        type_name: about.rule.name.clone(),
+        agent_name: words.agent.to_owned(),
+        body: Body::of(words.text, false).text,
+        quoted: String::new(),
+        quoted_from: String::new(),
+        quoted_date: String::new(),
+    });
+    let operation = format!("entry:{}:answer", about.entry);
+    let mut mail = about.mail(Purpose::Answer, letter, vec![to], (operation, number));
+    mail.auto = Auto::No;
+    mail.in_reply_to = thread.last().cloned();
+    mail.references.extend(thread);
+    mail
 }
 
 fn without_re(subject: &str) -> &str {

@@ -23,10 +23,7 @@ const ATTACHED_LIMIT: u64 = 10 << 20;
 pub(super) struct Inbound<'a> {
     pub message: &'a Message,
     pub pending: &'a Pending,
-    pub rules: &'a Rules,
-    pub rule: &'a TypeRule,
-    pub ticket: TicketId,
-    pub entry: LogEntryId,
+    pub about: About<'a>,
     pub code: Code,
     pub effects: Effects,
     /// Of a delivery report: what it says of each recipient.
@@ -38,28 +35,16 @@ pub(super) struct Inbound<'a> {
     pub number: EventNumber,
 }
 
-/// A mail of a ticket, before its subject has its tag line and its letter is rendered.
-pub(super) struct Owed<'a> {
-    pub purpose: Purpose,
-    pub letter: Letter,
-    pub rule: &'a TypeRule,
+/// What a mail is about: an entry of a ticket, under its type's name.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
     pub rules: &'a Rules,
+    pub rule: &'a TypeRule,
     pub ticket: TicketId,
     pub entry: LogEntryId,
-    pub to: Vec<NamedAddress>,
-    pub from_name: String,
-    pub auto: Auto,
-    pub in_reply_to: Option<MessageId>,
-    pub references: Vec<MessageId>,
-    pub attachments: Vec<AttachedSpan>,
-    /// The same operation queues nothing twice.
-    pub operation: String,
-    pub number: EventNumber,
-    /// A cap of the loop breaker is met: it waits in hold.
-    pub held_by: Option<LoopKey>,
 }
 
-/// Any mail of the desk, before it is rendered.
+/// A mail of the desk, before it is rendered.
 pub(super) struct Envelope<'a> {
     pub purpose: Purpose,
     pub letter: Letter,
@@ -80,14 +65,59 @@ pub(super) struct Envelope<'a> {
     pub held_by: Option<LoopKey>,
 }
 
-impl Inbound<'_> {
-    fn tag_line(&self) -> TagLine {
+impl<'a> About<'a> {
+    pub fn tag_line(&self) -> TagLine {
         TagLine { word: self.rule.tag.clone(), ticket: self.ticket, log_entry: self.entry }
     }
 
     /// The subject of a mail about this entry: its tag line in front, our earlier ones taken out (C1).
+    pub fn subject(&self, subject: &str) -> String {
+        let tags: Vec<&str> = self.rules.types.iter().map(|t| t.tag.as_str()).collect();
+        with_tag(&self.tag_line(), subject, &tags)
+    }
+
+    fn author(&self, name: String) -> NamedAddress {
+        NamedAddress { name, address: self.rule.address.clone() }
+    }
+
+    /// A mail from the type, made by this program, which answers nothing and carries nothing.
+    pub fn mail(
+        &self,
+        purpose: Purpose,
+        letter: Letter,
+        to: Vec<NamedAddress>,
+        (operation, number): (String, EventNumber),
+    ) -> Envelope<'a> {
+        let domain = self.rule.address.domain();
+        let thread = MessageId::parse(&format!("ticket.{}.{}@{domain}", self.ticket, self.rules.desk));
+        Envelope {
+            purpose,
+            letter,
+            language: &self.rule.language,
+            rules: self.rules,
+            relay: self.rules.relay_of(self.rule),
+            ticket: Some((self.ticket, self.entry)),
+            from: self.author(self.rule.name.clone()),
+            to,
+            auto: Auto::Generated,
+            in_reply_to: None,
+            // A reference that all mails of a ticket share keeps them in one thread of the reader's mail program.
+            references: thread.into_iter().collect(),
+            attachments: vec![],
+            operation,
+            number,
+            held_by: None,
+        }
+    }
+}
+
+impl<'a> Inbound<'a> {
+    fn tag_line(&self) -> TagLine {
+        self.about.tag_line()
+    }
+
     fn subject(&self) -> String {
-        with_tag(&self.tag_line(), &self.message.subject, &tag_words(self.rules))
+        self.about.subject(&self.message.subject)
     }
 
     fn sender(&self) -> Option<&NamedAddress> {
@@ -116,45 +146,33 @@ impl Inbound<'_> {
         let body = Body::of(&self.message.text, self.message.text_truncated);
         let nobody = Person { name: String::new(), address: String::new(), shown: "(no sender)".into() };
         let entry = Entry {
-            ticket: self.ticket.0,
+            ticket: self.about.ticket.0,
             tag_line: self.tag_line().to_string(),
-            type_name: self.rule.name.clone(),
+            type_name: self.about.rule.name.clone(),
             subject: self.message.subject.clone(),
             sender: self.sender().map_or(nobody, Person::from),
             received: self.pending.received.rfc3339(),
             body: body.text,
             body_cut: body.is_cut,
             attachments: shown,
-            command: format!("maildesk ticket show {}", self.ticket),
+            command: format!("maildesk ticket show {}", self.about.ticket),
         };
         (entry, spans)
     }
 
-    fn owed<'a>(&'a self, purpose: Purpose, letter: Letter, to: Vec<NamedAddress>) -> Owed<'a> {
+    /// From the sender by way of the type.
+    fn mail(&self, purpose: Purpose, letter: Letter, to: Vec<NamedAddress>) -> Envelope<'a> {
         let sender =
             self.sender().map(|s| if s.name.is_empty() { s.address.to_string() } else { s.name.clone() });
-        Owed {
-            purpose,
-            letter,
-            rule: self.rule,
-            rules: self.rules,
-            ticket: self.ticket,
-            entry: self.entry,
-            to,
-            from_name: via(&sender.unwrap_or_default(), &self.rule.name).trim().to_owned(),
-            auto: Auto::Generated,
+        let name = via(&sender.unwrap_or_default(), &self.about.rule.name).trim().to_owned();
+        let operation = format!("arrival:{}:{}", self.pending.id, purpose.as_str());
+        Envelope {
+            from: self.about.author(name),
             in_reply_to: self.message.message_id.clone(),
-            references: vec![],
-            attachments: vec![],
-            operation: format!("arrival:{}:{}", self.pending.id, purpose.as_str()),
-            number: self.number,
             held_by: self.effects.holds_mails,
+            ..self.about.mail(purpose, letter, to, (operation, self.number))
         }
     }
-}
-
-fn tag_words(rules: &Rules) -> Vec<&str> {
-    rules.types.iter().map(|t| t.tag.as_str()).collect()
 }
 
 impl Desk {
@@ -166,16 +184,16 @@ impl Desk {
                 .iter()
                 .map(|r| NamedAddress { name: r.name.clone(), address: r.address.clone() });
             let (letter, attachments) = notification(it);
-            let owed = Owed { attachments, ..it.owed(Purpose::Notification, letter, to.collect()) };
-            self.queue(tx, owed).await?;
+            let mail = Envelope { attachments, ..it.mail(Purpose::Notification, letter, to.collect()) };
+            self.enqueue(tx, mail).await?;
         }
-        if it.is_new && !it.rule.forwards.is_empty() {
+        if it.is_new && !it.about.rule.forwards.is_empty() {
             let (entry, attachments) = it.shown();
             let letter = Letter::Forward(Forward { subject: it.subject(), entry });
-            let to = it.rule.forwards.iter().cloned().map(NamedAddress::from).collect();
-            self.queue(tx, Owed { attachments, ..it.owed(Purpose::Forward, letter, to) }).await?;
+            let to = it.about.rule.forwards.iter().cloned().map(NamedAddress::from).collect();
+            self.enqueue(tx, Envelope { attachments, ..it.mail(Purpose::Forward, letter, to) }).await?;
         }
-        if it.effects.answers && tx.claim_auto_answer(it.ticket).await? {
+        if it.effects.answers && tx.claim_auto_answer(it.about.ticket).await? {
             self.queue_auto_answer(tx, it).await?;
         }
         if it.effects.tells_agent {
@@ -191,71 +209,46 @@ impl Desk {
         let letter = Letter::AutoAnswer(AutoAnswer {
             subject: it.subject(),
             name: sender.name.clone(),
-            ticket: it.ticket.0,
+            ticket: it.about.ticket.0,
             tag_line: it.tag_line().to_string(),
-            type_name: it.rule.name.clone(),
+            type_name: it.about.rule.name.clone(),
             original_subject: it.message.subject.clone(),
         });
-        let owed = Owed {
+        let mut mail = Envelope {
             auto: Auto::Replied,
-            from_name: it.rule.name.clone(),
-            references: it.message.references.iter().chain(&it.message.message_id).cloned().collect(),
+            from: it.about.author(it.about.rule.name.clone()),
             held_by: it.effects.holds_mails.or(it.effects.holds_answer),
-            ..it.owed(Purpose::AutoAnswer, letter, vec![sender.clone()])
+            ..it.mail(Purpose::AutoAnswer, letter, vec![sender.clone()])
         };
-        self.queue(tx, owed).await
+        mail.references.extend(it.message.references.iter().chain(&it.message.message_id).cloned());
+        self.enqueue(tx, mail).await
     }
 
     /// Once a ticket and agent: his reply was kept inside.
     async fn tell_agent(&self, tx: &mut Tx, it: &Inbound<'_>) -> Result<(), Error> {
         let Some(agent) = it.sender() else { return Ok(()) };
-        let operation = format!("ticket:{}:agent_reply_not_sent:{}", it.ticket, agent.address);
+        let operation = format!("ticket:{}:agent_reply_not_sent:{}", it.about.ticket, agent.address);
         if tx.is_queued(&operation).await? {
             return Ok(());
         }
-        let contact = tx.contact_address_on(it.ticket).await?;
+        let contact = tx.contact_address_on(it.about.ticket).await?;
         let letter = Letter::AgentReplyNotSent(AgentReplyNotSent {
             subject: it.subject(),
-            ticket: it.ticket.0,
+            ticket: it.about.ticket.0,
             tag_line: it.tag_line().to_string(),
             contact: contact.map(|(c, _)| c.address.to_string()).unwrap_or_default(),
-            show_command: format!("maildesk ticket show {}", it.ticket),
-            answer_command: format!("maildesk ticket answer {}", it.ticket),
+            show_command: format!("maildesk ticket show {}", it.about.ticket),
+            answer_command: format!("maildesk ticket answer {}", it.about.ticket),
         });
-        let owed = Owed {
-            from_name: it.rule.name.clone(),
+        let mail = Envelope {
+            from: it.about.author(it.about.rule.name.clone()),
             operation,
-            ..it.owed(Purpose::Notice, letter, vec![agent.clone()])
+            ..it.mail(Purpose::Notice, letter, vec![agent.clone()])
         };
-        self.queue(tx, owed).await
+        self.enqueue(tx, mail).await
     }
 
-    /// Renders, composes and queues a mail of a ticket.
-    pub(super) async fn queue(&self, tx: &mut Tx, owed: Owed<'_>) -> Result<(), Error> {
-        let domain = owed.rule.address.domain();
-        let thread = MessageId::parse(&format!("ticket.{}.{}@{domain}", owed.ticket, owed.rules.desk));
-        let envelope = Envelope {
-            purpose: owed.purpose,
-            letter: owed.letter,
-            language: &owed.rule.language,
-            rules: owed.rules,
-            relay: owed.rules.relay_of(owed.rule),
-            ticket: Some((owed.ticket, owed.entry)),
-            from: NamedAddress { name: owed.from_name, address: owed.rule.address.clone() },
-            to: owed.to,
-            auto: owed.auto,
-            in_reply_to: owed.in_reply_to,
-            // A reference that all mails of a ticket share keeps them in one thread of the reader's mail program.
-            references: thread.into_iter().chain(owed.references).collect(),
-            attachments: owed.attachments,
-            operation: owed.operation,
-            number: owed.number,
-            held_by: owed.held_by,
-        };
-        self.enqueue(tx, envelope).await
-    }
-
-    /// Renders and composes any mail, once, and queues it.
+    /// Renders and composes a mail, once, and queues it.
     pub(super) async fn enqueue(&self, tx: &mut Tx, it: Envelope<'_>) -> Result<(), Error> {
         let outbox = OutboxId(tx.draw(Counter::Outbox).await?);
         let now = self.clock.now();
@@ -367,7 +360,7 @@ fn notification(it: &Inbound<'_>) -> (Letter, Vec<AttachedSpan>) {
 fn bounce_of_answer(it: &Inbound<'_>, finding: &Finding) -> Letter {
     Letter::BounceOfAnswer(BounceOfAnswer {
         subject: it.subject(),
-        ticket: it.ticket.0,
+        ticket: it.about.ticket.0,
         tag_line: it.tag_line().to_string(),
         recipient: finding.recipient.as_ref().map(Address::to_string).unwrap_or_default(),
         what: "an answer on this ticket".into(),
@@ -376,6 +369,6 @@ fn bounce_of_answer(it: &Inbound<'_>, finding: &Finding) -> Letter {
         diagnostic: finding.diagnostic.clone(),
         at: it.pending.received.rfc3339(),
         is_hard: finding.hard,
-        show_command: format!("maildesk ticket show {}", it.ticket),
+        show_command: format!("maildesk ticket show {}", it.about.ticket),
     })
 }

@@ -3,7 +3,7 @@
 
 use super::Desk;
 use super::apply::{Applied, Applying};
-use super::mails::Inbound;
+use super::mails::{About, Inbound};
 use crate::clock::Micros;
 use crate::mail::subject::numbered_tags;
 use crate::mail::{Address, Message, NamedAddress};
@@ -108,10 +108,7 @@ impl Desk {
             let inbound = Inbound {
                 message: it.message,
                 pending: it.pending,
-                rules: it.rules,
-                rule,
-                ticket: ticket.id,
-                entry,
+                about: About { rules: it.rules, rule, ticket: ticket.id, entry },
                 code: it.code,
                 effects: it.effects,
                 bounces: it.bounces,

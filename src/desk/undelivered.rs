@@ -2,15 +2,13 @@
 //! whatever dies in between.
 
 use super::Desk;
-use super::mails::Owed;
+use super::mails::About;
 use crate::letters::{BounceOfAnswer, Letter};
 use crate::mail::Address;
-use crate::mail::compose::Auto;
-use crate::mail::subject::{TagLine, with_tag};
 use crate::store::outbox::{OutboxRow, Purpose};
 use crate::store::ticket::TicketRow;
 use crate::store::{Counter, Error, Tx};
-use crate::ticket::{EventNumber, LogEntryId, OutboxId};
+use crate::ticket::{EventNumber, OutboxId};
 use crate::triage::{Rules, TypeRule};
 
 /// Where the reading stands.
@@ -61,24 +59,11 @@ impl Desk {
             );
             return Ok(false);
         };
-        let owed = Owed {
-            purpose: Purpose::Notice,
-            letter: letter(&ticket, entry, rule, rules, (&mail, what)),
-            rule,
-            rules,
-            ticket: ticket.id,
-            entry,
-            to: vec![to.into()],
-            from_name: rule.name.clone(),
-            auto: Auto::Generated,
-            in_reply_to: None,
-            references: vec![],
-            attachments: vec![],
-            operation,
-            number: EventNumber(tx.last_drawn(Counter::Event)),
-            held_by: None,
-        };
-        self.queue(tx, owed).await?;
+        let about = About { rules, rule, ticket: ticket.id, entry };
+        let letter = letter(&ticket, &about, &mail, what);
+        let number = EventNumber(tx.last_drawn(Counter::Event));
+        let notice = about.mail(Purpose::Notice, letter, vec![to.into()], (operation, number));
+        self.enqueue(tx, notice).await?;
         Ok(true)
     }
 }
@@ -99,15 +84,7 @@ fn whom(ticket: &TicketRow, rule: &TypeRule, rules: &Rules, mail: &OutboxRow) ->
     assignee.map(|(address, _)| address).into_iter().chain(rule.admin.as_ref()).find(is_reached).cloned()
 }
 
-fn letter(
-    ticket: &TicketRow,
-    entry: LogEntryId,
-    rule: &TypeRule,
-    rules: &Rules,
-    (mail, what): (&OutboxRow, &str),
-) -> Letter {
-    let tag_line = TagLine { word: rule.tag.clone(), ticket: ticket.id, log_entry: entry };
-    let tags: Vec<&str> = rules.types.iter().map(|t| t.tag.as_str()).collect();
+fn letter(ticket: &TicketRow, about: &About<'_>, mail: &OutboxRow, what: &str) -> Letter {
     let failed = mail.recipients.iter().find(|r| r.state == "failed");
     let status = failed.map(|r| match (r.enhanced.as_str(), r.code) {
         ("", 0) => String::new(),
@@ -115,9 +92,9 @@ fn letter(
         (enhanced, _) => enhanced.to_owned(),
     });
     Letter::BounceOfAnswer(BounceOfAnswer {
-        subject: with_tag(&tag_line, &ticket.subject, &tags),
+        subject: about.subject(&ticket.subject),
         ticket: ticket.id.0,
-        tag_line: tag_line.to_string(),
+        tag_line: about.tag_line().to_string(),
         recipient: failed.map(|r| r.address.clone()).unwrap_or_default(),
         what: what.to_owned(),
         status: status.unwrap_or_default(),

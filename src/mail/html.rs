@@ -114,7 +114,7 @@ impl Page {
             Some(_) => {}
             None if name.starts_with('/') => {}
             None => {
-                let start = self.text.len();
+                let start = self.edge();
                 match structure::mark(attributes) {
                     Some(Mark::FromHere) => self.rest = Some(start),
                     Some(mark) => self.marked = Some(Marked { name: name.to_owned(), mark, start, depth: 1 }),
@@ -124,9 +124,16 @@ impl Page {
         }
     }
 
+    /// Where an element begins or ends by now. Spaces at the end may go again, with the next line end.
+    fn edge(&self) -> usize {
+        self.text.trim_end_matches(' ').len()
+    }
+
     fn end_mark(&mut self) {
         let Some(Marked { mark, start, .. }) = self.marked.take() else { return };
-        let end = self.text.len();
+        let end = self.edge();
+        // At the end of the page all white space goes, and what is open may have begun behind some.
+        let start = start.min(end);
         let inside = self.text[start..end].trim();
         match mark {
             Mark::Headers if structure::are_headers(inside) => self.rest = Some(start),
@@ -226,7 +233,7 @@ impl Page {
         let mark = "> ".repeat(self.quotes.min(MAX_QUOTES));
         // Three blank lines say no more than one.
         for _ in 0..std::mem::take(&mut self.breaks).min(3) {
-            self.text.truncate(self.text.trim_end_matches(' ').len());
+            self.text.truncate(self.edge());
             self.text.push('\n');
             self.text.push_str(&mark);
         }
@@ -275,7 +282,19 @@ fn unescape(word: &str, out: &mut String) {
         let length = semicolon.map_or(1, |s| s + 1);
         match &rest[..length] {
             "&nbsp;" | "&#160;" | "&#xa0;" | "&#xA0;" => out.push(' '),
-            entity => add_html_token(out, entity.as_bytes(), false),
+            entity => {
+                let from = out.len();
+                add_html_token(out, entity.as_bytes(), false);
+                // What HTML itself makes of the one, and a line end of which our text has only one kind.
+                let other = match &out[from..] {
+                    "\0" => "\u{fffd}",
+                    "\r" => "\n",
+                    _ => "",
+                };
+                if !other.is_empty() {
+                    out.replace_range(from.., other);
+                }
+            }
         }
         rest = &rest[length..];
     }
@@ -305,6 +324,7 @@ mod tests {
             ("<tr><td>a</td><td>b</td></tr><tr><td>c</td></tr>", "a b\nc"),
             ("&lt;x&gt; &amp; &eacute; &#233; &#xe9; &nope; a&b", "<x> & é é é &nope; a&b"),
             ("a&nbsp;b\u{a0}c", "a b c"),
+            ("a&#0;b&#x00;c&#13;d", "a\u{fffd}b\u{fffd}c\nd"),
             ("<pre>a\n  b</pre>", "a\n  b"),
             ("1 < 2 and <3", "1 < 2 and <3"),
             ("new<blockquote type=\"cite\">old<br>older</blockquote>end", "new\n\n> old\n> older\n\nend"),
@@ -317,6 +337,15 @@ mod tests {
             // The mark of an empty quoted line is all the same to a reader.
             assert_eq!(text.join("\n").replace("\n>\n>", "\n\n>"), expected, "{html}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_page_begins_with_words() {
+        let page = "<p>new &nbsp;<div style='border:none;border-top:solid #E0E1E1 1.0pt'><p>";
+        assert!(read(page).hints.is_empty());
+        assert!(read("new&#8195;<div class=\"gmail_signature\">").hints.is_empty());
+        let Read { text, hints } = read("<p>new &nbsp;<div class=\"gmail_signature\"><p>old</div>");
+        assert_eq!(hints.iter().map(|h| text[h.start..h.end].trim()).collect::<Vec<_>>(), ["old"]);
     }
 
     #[test]

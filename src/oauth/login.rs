@@ -3,26 +3,28 @@
 //! A sign-in has two halves, and may be finished by another process than the one that began it. What has to be remembered
 //! in between (state, verifier, device code, a client secret) goes through the asker's hands sealed.
 
+mod answer;
+mod pending;
+mod scopes;
+
 use std::time::Duration;
 
-use base64::Engine as _;
-use oauth2::url::{Url, form_urlencoded};
-use serde::{Deserialize, Serialize};
+use answer::code_of;
+use oauth2::url::Url;
+use pending::Pending;
+use scopes::note;
 
 use super::grants::{Grants, Owner, OwnerKind};
 use super::provider::{Application, Issued, Page};
 use super::refresh::{CLIENT_CREDENTIALS, failing, tokens};
-use super::refusal::{Next, Refusal, judge};
+use super::refusal::{Next, Refusal};
 use crate::clock::Micros;
-use crate::config::{Auth, Protocol, ProviderKind};
+use crate::config::ProviderKind;
 use crate::crash;
 use crate::failure::{Failure, Kind};
-use crate::seal::{NONCE_BYTES, Secret, random};
-use crate::store::{NewGrant, ProviderRow, Tx};
-use crate::ticket::ProviderId;
+use crate::seal::{Secret, random};
+use crate::store::{NewGrant, ProviderRow};
 
-/// What a sealed sign-in is sealed for.
-const PURPOSE: &str = "oauth_sign_in";
 /// A sign-in that takes longer has to be begun anew.
 const LONGEST_SIGN_IN: Duration = Duration::from_secs(60 * 60);
 /// RFC 8628 §3.2: where the provider does not say.
@@ -96,29 +98,6 @@ pub struct Connected {
 pub enum Polled {
     Waiting(Begun),
     Connected(Connected),
-}
-
-/// What is remembered between the two halves.
-#[derive(Serialize, Deserialize)]
-struct Pending {
-    owner_kind: String,
-    owner_id: i64,
-    provider: ProviderId,
-    user: String,
-    scopes: Vec<String>,
-    client_secret: Option<String>,
-    secret_until: Option<Micros>,
-    until: Micros,
-    /// Its settings say that it signs in by a token.
-    is_used: bool,
-    /// Of a code: the redirect URL, state and verifier. Of a device: its code, the page, what to type, the interval.
-    redirect: String,
-    state: String,
-    verifier: String,
-    device_code: String,
-    page: String,
-    user_code: String,
-    interval_s: u64,
 }
 
 impl Grants {
@@ -305,36 +284,6 @@ impl Grants {
         }
     }
 
-    async fn prepare(&self, wish: &Wish, flow: Flow) -> Result<(ProviderRow, Pending), Failure> {
-        let provider = self.provider(&wish.provider).await?;
-        let mut tx = self.store.read().await?;
-        let (user, auth, service) = served(&mut tx, &wish.owner).await?;
-        let scopes = match (&wish.scopes, &provider.spec.scopes) {
-            (own, _) if !own.is_empty() => own.clone(),
-            (_, given) if !given.is_empty() => given.clone(),
-            _ => usual_scopes(provider.spec.kind, flow, service),
-        };
-        let pending = Pending {
-            owner_kind: wish.owner.kind.as_str().to_owned(),
-            owner_id: wish.owner.id,
-            provider: provider.id,
-            user: if wish.user.is_empty() { user } else { wish.user.clone() },
-            scopes,
-            client_secret: wish.client_secret.as_ref().map(|s| s.expose().to_owned()),
-            secret_until: wish.secret_until,
-            until: self.clock.now().plus(LONGEST_SIGN_IN),
-            is_used: auth == Auth::Oauth2,
-            redirect: String::new(),
-            state: String::new(),
-            verifier: String::new(),
-            device_code: String::new(),
-            page: String::new(),
-            user_code: String::new(),
-            interval_s: 0,
-        };
-        Ok((provider, pending))
-    }
-
     async fn application_of(
         &self,
         provider: &ProviderRow,
@@ -401,196 +350,9 @@ impl Grants {
             Err(refusal) => Err(refusal.failure(&self.target_of(owner).await)),
         }
     }
-
-    fn waiting(&self, pending: &Pending) -> Result<Begun, Failure> {
-        Ok(Begun {
-            pending: self.seal(pending)?,
-            page: pending.page.clone(),
-            user_code: pending.user_code.clone(),
-            pause: Duration::from_secs(pending.interval_s),
-        })
-    }
-
-    fn seal(&self, pending: &Pending) -> Result<String, Failure> {
-        let words = serde_json::to_string(pending).map_err(|e| Failure::permanent("a sign-in").because(e))?;
-        let sealed = self.key.seal(PURPOSE, &Secret::new(words), random::<NONCE_BYTES>());
-        Ok(base64::engine::general_purpose::STANDARD.encode(sealed))
-    }
-
-    fn unseal(&self, sealed: &str) -> Result<Pending, Failure> {
-        let other = || Failure::permanent("this is no sign-in that was begun on this desk: begin it anew");
-        let sealed = base64::engine::general_purpose::STANDARD.decode(sealed.trim()).map_err(|_| other())?;
-        let words = self.key.open(PURPOSE, &sealed).map_err(|_| other())?;
-        let pending: Pending = serde_json::from_str(words.expose()).map_err(|_| other())?;
-        if pending.until < self.clock.now() {
-            return Err(Failure::permanent("the sign-in took too long: begin it anew"));
-        }
-        Ok(pending)
-    }
-}
-
-impl Pending {
-    fn owner(&self) -> Result<Owner, Failure> {
-        let kind = OwnerKind::of_word(&self.owner_kind)
-            .ok_or_else(|| Failure::permanent(format!("{:?} owns no grant", self.owner_kind)))?;
-        Ok(Owner { kind, id: self.owner_id })
-    }
 }
 
 /// 64 hex digits: of the characters that RFC 7636 §4.1 allows, and enough of them.
 fn unguessable() -> String {
     crate::seal::to_hex(&random::<32>())
-}
-
-/// The user of a mailbox or relay, how it signs in, and what it speaks.
-async fn served(tx: &mut Tx, owner: &Owner) -> Result<(String, Auth, Service), Failure> {
-    let id = format!("#{}", owner.id);
-    Ok(match owner.kind {
-        OwnerKind::Mailbox => {
-            let spec = tx.find_mailbox(&id).await?.spec;
-            let service = if spec.protocol == Protocol::Pop3 { Service::Pop } else { Service::Imap };
-            (spec.username, spec.auth, service)
-        }
-        OwnerKind::Relay => {
-            let spec = tx.find_relay(&id).await?.spec;
-            (spec.username, spec.auth, Service::Smtp)
-        }
-    })
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Service {
-    Imap,
-    Pop,
-    Smtp,
-}
-
-fn usual_scopes(kind: ProviderKind, flow: Flow, service: Service) -> Vec<String> {
-    let scopes: &[&str] = match (kind, flow, service) {
-        (ProviderKind::Microsoft, Flow::ClientCredentials, _) => &["https://outlook.office365.com/.default"],
-        // Without the last two nobody would hear that somebody else has signed in.
-        (ProviderKind::Microsoft, _, Service::Imap) => {
-            &["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access", "openid", "profile"]
-        }
-        (ProviderKind::Microsoft, _, Service::Pop) => {
-            &["https://outlook.office.com/POP.AccessAsUser.All", "offline_access", "openid", "profile"]
-        }
-        (ProviderKind::Microsoft, _, Service::Smtp) => {
-            &["https://outlook.office.com/SMTP.Send", "offline_access", "openid", "profile"]
-        }
-        (ProviderKind::Google, ..) => &["https://mail.google.com/"],
-        (ProviderKind::Other, ..) => &[],
-    };
-    scopes.iter().map(|s| (*s).to_owned()).collect()
-}
-
-/// What is odd about a sign-in that went well otherwise.
-fn note(pending: &Pending, issued: &Issued) -> String {
-    let unused = match pending.is_used {
-        true => String::new(),
-        false => format!(
-            "nobody uses it before `auth = \"oauth2\"` stands in the {}'s settings",
-            pending.owner_kind
-        ),
-    };
-    let another = another_user(&pending.user, issued.user());
-    let parts = [another, missing_scopes(&pending.scopes, issued.granted()), unused];
-    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
-/// A browser is often signed in as somebody else already.
-fn another_user(expected: &str, signed_in: Option<&str>) -> String {
-    match signed_in {
-        Some(user) if !expected.is_empty() && !user.eq_ignore_ascii_case(expected) => format!(
-            "{user} has signed in, and not {expected}: that is right only where {user} may open it, as with a shared \
-             mailbox; else sign in again, in a private window of the browser"
-        ),
-        _ => String::new(),
-    }
-}
-
-/// What was asked for and not granted. Scopes about the sign-in itself are not told back.
-fn missing_scopes(asked: &[String], granted: Option<Vec<String>>) -> String {
-    const SILENT: [&str; 5] =
-        ["offline_access", "openid", "profile", "email", "https://outlook.office365.com/.default"];
-    let Some(granted) = granted else { return String::new() };
-    let has = |scope: &&String| granted.iter().any(|g| g.eq_ignore_ascii_case(scope));
-    let missing: Vec<&str> =
-        asked.iter().filter(|s| !SILENT.contains(&s.as_str()) && !has(s)).map(String::as_str).collect();
-    match missing.is_empty() {
-        true => String::new(),
-        false => format!(
-            "the provider has not granted {}: the mail server may refuse the token",
-            missing.join(", ")
-        ),
-    }
-}
-
-/// The code in the address that a browser came to (RFC 6749 §4.1.2).
-fn code_of(answer: &str, state: &str) -> Result<Secret, Refusal> {
-    let odd =
-        |words: &str| Err(Refusal { is_settled: true, ..Refusal::new("bad_request", Next::SignIn, words) });
-    let answer = answer.trim();
-    let query = answer.split_once('?').map_or(answer, |(_, query)| query);
-    let query = query.split_once('#').map_or(query, |(query, _)| query);
-    let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-    let get = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    // Before anything else is believed: it belongs to this very sign-in.
-    if get("state") != Some(state) {
-        return odd("that address does not belong to this sign-in: copy all of it, from http to the end");
-    }
-    if let Some(error) = get("error") {
-        let body = serde_json::json!({
-            "error": error,
-            "error_description": get("error_description").unwrap_or_default(),
-        });
-        judge(400, None, body.to_string().as_bytes())?;
-    }
-    match get("code") {
-        Some(code) if !code.is_empty() => Ok(Secret::new(code)),
-        _ => odd("there is no code in that address"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_code_is_taken_from_whatever_is_pasted_of_this_sign_in() {
-        let code = |answer: &str| code_of(answer, "s1").map(|c| c.expose().to_owned()).map_err(|r| r.told());
-        for answer in [
-            "http://localhost:8400/?code=a%2Fb&state=s1",
-            "  http://localhost:8400/?state=s1&code=a%2Fb&session_state=x#frag \n",
-            "code=a%2Fb&state=s1",
-        ] {
-            assert_eq!(code(answer).as_deref(), Ok("a/b"), "{answer}");
-        }
-        assert!(code("http://localhost/?code=x&state=s2").unwrap_err().contains("does not belong"));
-        assert!(code("http://localhost/?code=x").unwrap_err().contains("does not belong"));
-        assert!(code("http://localhost/?state=s1").unwrap_err().contains("no code"));
-        let declined = "http://localhost/?error=access_denied&error_description=no&state=s1";
-        assert!(code(declined).unwrap_err().starts_with("the sign-in was declined"));
-    }
-
-    #[test]
-    fn scopes_follow_from_what_is_connected() {
-        let of = |kind, flow, service| usual_scopes(kind, flow, service).join(" ");
-        assert_eq!(
-            of(ProviderKind::Microsoft, Flow::Device, Service::Pop),
-            "https://outlook.office.com/POP.AccessAsUser.All offline_access openid profile"
-        );
-        assert_eq!(
-            of(ProviderKind::Microsoft, Flow::ClientCredentials, Service::Smtp),
-            "https://outlook.office365.com/.default"
-        );
-        assert_eq!(of(ProviderKind::Google, Flow::Code, Service::Imap), "https://mail.google.com/");
-        let asked = ["a".to_owned(), "offline_access".to_owned()];
-        assert_eq!(missing_scopes(&asked, Some(vec!["A".into()])), "");
-        assert!(missing_scopes(&asked, Some(vec![])).contains("not granted a:"));
-        assert_eq!(another_user("ida@example.com", Some("Ida@Example.com")), "");
-        assert_eq!(another_user("", Some("ida@example.com")), "");
-        assert_eq!(another_user("ida@example.com", None), "");
-        assert!(another_user("desk@example.com", Some("ida@example.com")).starts_with("ida@example.com has"));
-    }
 }

@@ -5,7 +5,7 @@ use super::secret::Stamp;
 use super::{Error, Tx};
 use crate::mail::{Address, MailKeys};
 use crate::seal::{SealingKey, Secret, from_hex, to_hex};
-use crate::ticket::{AccountId, MailboxId, RelayId, TypeId};
+use crate::ticket::{AccountId, MailboxId, RelayId};
 use crate::triage::{MailboxRule, RelayRule, Rules, TypeRule};
 
 const MAC_KEY: &str = "mac_key";
@@ -19,12 +19,13 @@ const DESK_MARK: &str = "desk_mark";
 impl Tx {
     /// Types, mailboxes, accounts and blocks as they stand now.
     pub async fn load_rules(&mut self) -> Result<Rules, Error> {
-        let types = self.type_rules().await?;
+        let relays = self.relay_rules().await?;
+        let types = self.type_rules(&relays).await?;
         let bounce = Rules::bounce_address(&types);
         Ok(Rules {
             types,
             mailboxes: self.mailbox_rules().await?,
-            relays: self.relay_rules().await?,
+            relays,
             accounts: self.account_rules().await?,
             blocked: self.blocked_patterns().await?,
             bounce_local: bounce.as_ref().map_or(String::new(), |a| a.local().to_owned()),
@@ -44,38 +45,11 @@ impl Tx {
         Ok(self.setting(name).await?.map(|text| serde_json::from_str(&text)).transpose()?.unwrap_or_default())
     }
 
-    async fn type_rules(&mut self) -> Result<Vec<TypeRule>, Error> {
-        let query = sqlx::query(
-            "SELECT id, name, tag, flow, mailbox_id, \
-             coalesce(relay_id, (SELECT min(id) FROM relay WHERE active = 1)), address, admin_address, \
-             forward_addresses, catch_all, on_closed, list_mail, auto_answer, language \
-             FROM ticket_type WHERE active = 1 ORDER BY id",
-        );
-        let rows = self.rows(query).await?;
-        let mut patterns = self.patterns().await?;
-        rows.iter()
-            .map(|row| {
-                let mut row = Reader::new(row);
-                let id = TypeId(row.int()?);
-                Ok(TypeRule {
-                    id,
-                    name: row.text()?,
-                    tag: row.text()?,
-                    flow: row.word()?,
-                    mailbox: row.maybe_int()?.map(MailboxId),
-                    relay: row.maybe_int()?.map(RelayId),
-                    address: row.word::<Address>()?,
-                    patterns: patterns.remove(&id).unwrap_or_default(),
-                    admin: row.maybe_address()?,
-                    forwards: row.json()?,
-                    is_catch_all: row.flag()?,
-                    on_closed: row.word()?,
-                    list_mail: row.word()?,
-                    answers_automatically: row.flag()?,
-                    language: row.text()?,
-                })
-            })
-            .collect()
+    /// Of active types; one without a relay sends through the first.
+    async fn type_rules(&mut self, relays: &[RelayRule]) -> Result<Vec<TypeRule>, Error> {
+        let first = relays.first().map(|relay| relay.id);
+        let types = self.types().await?.into_iter().filter(|row| row.spec.is_active);
+        Ok(types.map(|row| row.spec.rule(row.id, row.mailbox, row.relay.or(first))).collect())
     }
 
     async fn mailbox_rules(&mut self) -> Result<Vec<MailboxRule>, Error> {

@@ -274,7 +274,7 @@ const RETURNING: &[&str] = &[
 const FIRST_WORDS: usize = 400;
 
 /// Hardly any mail has one, and each is asked.
-static AWAY_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(AWAY.iter().copied()));
+static AWAY_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::of_texts(AWAY.iter().copied()));
 
 /// The evidence that a program answered for somebody.
 pub fn evidence(message: &Message) -> Option<String> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::program::{Desk, Running, Store};
+use crate::support::trial::support_with;
 use crate::support::wait_until;
 
 /// A desk on a Maildir, whose mails become files; with a daemon or without one.
@@ -18,31 +19,11 @@ struct Bench {
     daemon: Option<Running>,
 }
 
-const SECTIONS: &str = r#"
-[[relay]]
-name = "out"
-kind = "folder"
-path = "sent"
-sender = "support@example.com"
-
-[[mailbox]]
-name = "support"
-protocol = "maildir"
-path = "Maildir"
-size_limit_mb = 1
-
+const AGENT_AND_SALES: &str = r#"
 [[account]]
 login = "ann"
 name = "Agent Ann"
 addresses = ["ann@team.test"]
-
-[[type]]
-name = "Support"
-tag = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com"]
-admin = "admin@team.test"
 
 [[type]]
 name = "Sales"
@@ -53,9 +34,13 @@ addresses = ["sales@example.com"]
 admin = "seller@team.test"
 "#;
 
+fn sections() -> String {
+    support_with("size_limit_mb = 1") + AGENT_AND_SALES
+}
+
 impl Bench {
     fn new(store: Store, is_beside_daemon: bool) -> Option<Bench> {
-        let desk = Desk::on_maildir(store, SECTIONS)?;
+        let desk = Desk::on_maildir(store, &sections())?;
         desk.run(&["migrate"]).ok();
         let daemon = is_beside_daemon.then(|| {
             let daemon = desk.spawn(&["run"]);
@@ -109,7 +94,7 @@ impl Bench {
     /// The mail with this id as it went out.
     #[track_caller]
     fn sent(&self, mail: &Value) -> String {
-        let path = self.desk.folder.path().join(format!("sent/{mail}.eml"));
+        let path = self.desk.folder.path().join(format!("out/{mail}.eml"));
         if self.daemon.is_none() {
             self.json(&["queue", "send"]);
         }

@@ -123,7 +123,7 @@ fn a_relay_that_takes_no_such_mail_says_why_and_nothing_is_sent() {
         &bench.findings(&[]),
         "ok",
         "relay out",
-        "it would take a mail from support@example.com to admin@example.com",
+        "it would take a mail from support@example.com to admin@example.net",
     );
     bench.relay.answer(Phase::Mail, Answer::reply(553, "5.7.1 not your address"));
     has(&bench.findings(&[]), "fail", "relay out", "553 5.7.1 not your address");

@@ -15,29 +15,12 @@ use maildesk::triage::Rules;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::trial::{SUPPORT, with_help};
+
 const MAIL: &str = "From: Customer One <one@example.org>\r\nTo: support@example.com\r\nSubject: The gate\r\n\
                     Message-ID: <1@example.org>\r\n\r\nIt does not open.\r\n";
 
-const TYPES: &str = r#"
-[[relay]]
-name = "out"
-kind = "folder"
-path = "outgoing"
-sender = "support@example.com"
-[[mailbox]]
-name = "support"
-protocol = "maildir"
-path = "Maildir"
-[[type]]
-name = "Sales"
-addresses = ["sales@example.com"]
-active = false
-[[type]]
-name = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com", "help-*@example.com"]
-admin = "admin@example.net"
+const MORE: &str = r#"
 [[type]]
 name = "Bounces"
 flow = "bounce"
@@ -50,6 +33,12 @@ login = "reader"
 role = "read_only"
 addresses = ["reader@example.net"]
 "#;
+
+/// A type that is off stands first.
+fn types() -> String {
+    let off = "[[type]]\nname = \"Sales\"\naddresses = [\"sales@example.com\"]\nactive = false\n";
+    format!("{off}{}{MORE}", with_help(SUPPORT))
+}
 
 fn explain(folder: &TempDir, words: &[&OsStr]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_maildesk"));
@@ -128,7 +117,7 @@ fn fifty_thousand_nested_parts_end_no_process() {
 #[test]
 fn a_configuration_gives_its_types() {
     let folder = TempDir::new().expect("a folder");
-    fs::write(folder.path().join("desk.toml"), TYPES).expect("our own folder");
+    fs::write(folder.path().join("desk.toml"), types()).expect("our own folder");
     fs::write(folder.path().join("a.eml"), MAIL).expect("our own folder");
     let output = explain(&folder, &["--config", "desk.toml", "--json", "a.eml"].map(OsStr::new));
     let line = lines(&output).remove(0);
@@ -158,7 +147,7 @@ fn a_configuration_gives_its_types() {
 async fn the_rules_of_a_file_are_those_of_its_desk() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("desk.toml");
-    let config = Arc::new(Config::of_text(path, TYPES.to_owned(), &Env::default()).expect("good TOML"));
+    let config = Arc::new(Config::of_text(path, types(), &Env::default()).expect("good TOML"));
     let store = Store::connect(&config.store_url().expect("a url")).await.expect("a store");
     store.migrate().await.expect("a schema");
     let key = maildesk::seal::SealingKey::new([7; 32]);

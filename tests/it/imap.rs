@@ -10,9 +10,7 @@ use maildesk::sources::ServerSettings;
 use maildesk::sources::imap::{ImapSource, examine};
 
 use crate::support::dovecot::{Account, Dovecot, WITHOUT_MOVE, WITHOUT_MOVE_AND_UIDPLUS, dovecot};
-use crate::support::source::{ids, whole};
-
-const HELLO: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n";
+use crate::support::source::{HELLO, assert_headers_come_alone_and_cut, ids, whole};
 
 fn settings(dovecot: &Dovecot, account: &Account) -> ServerSettings {
     dovecot.settings(account, dovecot.imap)
@@ -145,11 +143,7 @@ async fn headers_come_alone_and_cut() {
     let account = dovecot.account();
     account.deliver(HELLO);
     let mut source = connect(dovecot, &account).await;
-    let items = list(&mut source).await;
-    let headers = source.fetch_headers(&items[0], 10_000).await.expect("headers").expect("there");
-    assert_eq!(headers, b"From: a@example.org\r\nSubject: hello\r\n\r\n");
-    let cut = source.fetch_headers(&items[0], 10).await.expect("headers").expect("there");
-    assert_eq!(cut, b"From: a@ex");
+    assert_headers_come_alone_and_cut(&mut source, "INBOX").await;
 }
 
 #[tokio::test]

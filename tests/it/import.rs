@@ -8,31 +8,19 @@ use serde_json::{Value, json};
 use crate::identity::renumbered::Imap;
 use crate::support::dovecot::PASSWORD;
 use crate::support::program::{Desk, Imap as Account, Store, support_sections};
+use crate::support::trial::SUPPORT;
 
-const SECTIONS: &str = r#"
-[[relay]]
-name = "out"
-kind = "folder"
-path = "outgoing"
-sender = "support@example.com"
-[[mailbox]]
-name = "archive"
-protocol = "maildir"
-path = "nothing"
-[[type]]
-name = "Support"
-mailbox = "archive"
-relay = "out"
-addresses = ["support@example.com"]
-admin = "admin@example.net"
-auto_answer = true
-"#;
+/// A mailbox whose Maildir is not there.
+fn sections() -> String {
+    SUPPORT.replace("\"support\"", "\"archive\"").replace("\"Maildir\"", "\"nothing\"")
+        + "auto_answer = true\n"
+}
 
 const FROM: &str = "From one@example.org Thu Jan  1 00:00:10 2026\n";
 
 fn desk() -> Desk {
     let desk = Desk::new(Store::usual()).expect("a store");
-    desk.configure(SECTIONS);
+    desk.configure(&sections());
     desk
 }
 
@@ -163,7 +151,7 @@ fn beside_a_daemon_paths_start_where_the_command_was_typed() {
 fn the_oldest_comes_first_and_tickets_are_as_old_as_their_mail() {
     let desk = desk();
     let predecessor = "[predecessor]\ntags = [\"[Ticket#{number}]\"]\nfirst_ticket_number = 7000\n";
-    desk.configure(&(predecessor.to_owned() + SECTIONS));
+    desk.configure(&(predecessor.to_owned() + &sections()));
     let tagged = |n: u32, from: u32, subject: &str| {
         mail(n, "x").replace(&format!("Mail {n}"), subject).replace(&format!("c{n}@"), &format!("c{from}@"))
     };
@@ -213,7 +201,7 @@ fn killed_and_run_again_an_import_doubles_nothing_on_postgres() {
 /// Killed with a batch that is kept and not decided, then with one that is decided and not told of.
 fn killed_and_run_again(store: Store) {
     let Some(desk) = Desk::new(store) else { return };
-    desk.configure(SECTIONS);
+    desk.configure(&sections());
     let count = if crate::support::long_tier() { 10_000 } else { 600 };
     let all: String = (0..count).map(|n| format!("{FROM}{}\n", numbered(n))).collect();
     put(&desk, "old.mbox", &all);

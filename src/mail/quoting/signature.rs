@@ -1,6 +1,7 @@
 //! Who signs: the `-- ` line (RFC 3676 §4.3) and what people and programs write instead, mobile programs' own lines,
 //! formal closings, disclaimers, and footers of lists.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
@@ -16,14 +17,13 @@ const MAX_LINE: usize = 160;
 /// A paragraph shorter than this is no disclaimer.
 const SHORTEST_DISCLAIMER: usize = 100;
 
-/// What every mobile program's line has, and hardly any other.
-static MOBILE: LazyLock<Phrases> = LazyLock::new(|| {
-    Phrases::new(LANGUAGES.iter().flat_map(|l| l.sent_from.iter().chain(l.sent_with)).copied())
-});
-static CLOSINGS: LazyLock<Phrases> =
-    LazyLock::new(|| Phrases::new(LANGUAGES.iter().flat_map(|l| l.closing).copied()));
+/// What a mobile program's line begins with, and hardly any other.
+static SENT_FROM: LazyLock<Phrases> =
+    LazyLock::new(|| Phrases::new(LANGUAGES.iter().flat_map(|l| l.sent_from).copied()));
+static CLOSINGS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| LANGUAGES.iter().flat_map(|l| l.closing).copied().collect());
 static LEGAL: LazyLock<Phrases> =
-    LazyLock::new(|| Phrases::new(LANGUAGES.iter().flat_map(|l| l.confidential).copied()));
+    LazyLock::new(|| Phrases::of_texts(LANGUAGES.iter().flat_map(|l| l.confidential).copied()));
 
 /// Where a signature begins among lines of new words, and by which rule.
 pub(super) fn find(lines: &[&Line]) -> Option<(usize, &'static str)> {
@@ -103,13 +103,15 @@ pub(super) fn is_mobile(text: &str) -> bool {
     if text.len() > MAX_LINE * 2 {
         return false;
     }
-    let lower = text.to_lowercase();
-    // A link may stand within the words, but no words come of a link.
-    if !lower.contains("http") && !MOBILE.are_in(&lower) {
+    let mut lower = text.to_lowercase();
+    if lower.contains("http") {
+        lower = without_links(&lower);
+    }
+    let lower = lower.trim_matches(|c: char| !c.is_alphanumeric());
+    let is_sent_with = || LANGUAGES.iter().flat_map(|l| l.sent_with).any(|phrase| lower.ends_with(phrase));
+    if !(SENT_FROM.begin(lower) || is_sent_with()) {
         return false;
     }
-    let lower = without_links(&lower);
-    let lower = lower.trim_matches(|c: char| !c.is_alphanumeric());
     if lower.len() > MAX_LINE || lower.split(' ').count() > 14 {
         return false;
     }
@@ -171,7 +173,7 @@ fn is_closing(text: &str) -> bool {
     }
     let lower = text.to_lowercase();
     let bare = lower.trim_matches(|c: char| !c.is_alphanumeric());
-    CLOSINGS.are_in(bare) && LANGUAGES.iter().flat_map(|l| l.closing).any(|closing| bare == *closing)
+    CLOSINGS.contains(bare)
 }
 
 /// All of these lines are a person's or program's signature: what stands below a quotation when nobody wrote there.
@@ -205,7 +207,7 @@ pub(super) fn disclaimer(lines: &[&Line]) -> Option<usize> {
             from = at;
         }
         let is_end = lines.get(at + 1).is_none_or(|next| next.is_blank());
-        if is_end && from > 0 && is_disclaimer(&lines[from..=at]) && is_legal_to_the_end(&lines[at + 1..]) {
+        if is_end && from > 0 && is_near_the_end(&lines[at + 1..]) && is_disclaimer(&lines[from..=at]) {
             return Some(from);
         }
     }
@@ -213,7 +215,7 @@ pub(super) fn disclaimer(lines: &[&Line]) -> Option<usize> {
 }
 
 /// Behind the first such paragraph stands nothing but a few more lines of the house.
-fn is_legal_to_the_end(lines: &[&Line]) -> bool {
+fn is_near_the_end(lines: &[&Line]) -> bool {
     let left: usize = lines.iter().map(|l| l.text.len()).sum();
     left <= 4000
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Bench, SECTIONS, everywhere};
+use super::{Bench, everywhere, sections};
 use crate::support::inbox;
 use crate::support::program::{Desk, Store};
 use crate::support::smtp::SmtpSink;
@@ -47,29 +47,25 @@ fn doctor_says_what_is_wrong_and_no_password() {
     fs::write(folder.join("templates/new_ticket/body.txt.j2"), "{% if").unwrap();
     fs::write(folder.join("password"), "hunter2-and-more").unwrap();
     let port = crate::support::server::free_port();
+    let nowhere = format!(
+        "host = \"127.0.0.1\"\nport = {port}\ntls = \"plain\"\nusername = \"u\"\npassword_file = \"password\""
+    );
     bench.desk.configure(&format!(
-        "templates = \"templates\"\n{SECTIONS}
+        "templates = \"templates\"\n{}
 [[mailbox]]
 name = \"gone\"
-host = \"127.0.0.1\"
-port = {port}
-tls = \"plain\"
-username = \"u\"
-password_file = \"password\"
+{nowhere}
 
 [[relay]]
 name = \"smtp\"
-host = \"127.0.0.1\"
-port = {port}
-tls = \"plain\"
-username = \"u\"
-password_file = \"password\"
+{nowhere}
 sender = \"x@example.com\"
 
 [[type]]
 name = \"Lost\"
 addresses = [\"lost@example.com\"]
-"
+",
+        sections()
     ));
     fs::remove_dir_all(folder.join("Maildir/cur")).unwrap();
     let output = bench.desk.run(&["doctor", "--json"]);

@@ -4,7 +4,7 @@ use maildesk::sources::imap::ImapSource;
 
 use crate::support::dovecot::{Account, Dovecot, PASSWORD, dovecot};
 use crate::support::shelf::{Refuses, Shelf};
-use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores};
+use crate::support::trial::{Letter, Trial, on_both_stores, support_at};
 
 on_both_stores!(
     another_uidvalidity_doubles_nothing,
@@ -37,7 +37,7 @@ impl Imap {
              folders = [\"INBOX\"]\nhandled = \"{}\"\n",
             self.dovecot.imap, self.account.user, self.handled
         );
-        SUPPORT.replace("protocol = \"maildir\"\npath = \"Maildir\"\n", &mailbox)
+        support_at(&mailbox)
     }
 
     /// Another client of the same mailbox.

@@ -42,6 +42,11 @@ async fn fetch(script: &str, items: &[Item]) -> Result<Vec<Fetched>, Failure> {
     fetched
 }
 
+/// The one message, said to be of this size.
+async fn fetch_one(script: &str, size: u64) -> Fetched {
+    fetch(script, &[item(1, size)]).await.expect("fetched").remove(0)
+}
+
 async fn fetch_fails(script: &str, words: &str) {
     let failure = fetch(script, &[item(1, 9), item(2, 9)]).await.expect_err("a failure");
     assert!(failure.is_temporary() && failure.to_string().contains(words), "{failure}");
@@ -230,9 +235,9 @@ async fn a_message_smaller_than_announced_ends_where_it_ends() {
         C: $tag UID FETCH 1 (UID BODY.PEEK[]<5.1048576>)
         S: * 1 FETCH (UID 1 BODY[]<5> \"\")
         S: $tag OK";
-    let fetched = fetch(script, &[item(1, 9 << 20)]).await.expect("fetched");
-    assert!(fetched[0].received.is_some());
-    assert_eq!(whole(fetched.into_iter().next().expect("one")), b"abc\r\n");
+    let fetched = fetch_one(script, 9 << 20).await;
+    assert!(fetched.received.is_some());
+    assert_eq!(whole(fetched), b"abc\r\n");
 }
 
 #[tokio::test]
@@ -247,8 +252,7 @@ async fn a_server_may_cut_pieces_as_it_likes() {
         C: $tag UID FETCH 1 (UID BODY.PEEK[]<8.*
         S: * 1 FETCH (UID 1 BODY[]<8> NIL)
         S: $tag OK";
-    let fetched = fetch(script, &[item(1, 2 << 20)]).await.expect("fetched");
-    assert_eq!(whole(fetched.into_iter().next().expect("one")), b"one two ");
+    assert_eq!(whole(fetch_one(script, 2 << 20).await), b"one two ");
 }
 
 #[tokio::test]
@@ -260,8 +264,8 @@ async fn a_small_message_cut_short_is_fetched_to_its_end() {
         C: $tag UID FETCH 1 (UID BODY.PEEK[]<4.*
         S: * 1 FETCH (UID 1 BODY[]<4> \"two\")
         S: $tag OK";
-    let fetched = fetch(script, &[item(1, 7)]).await.expect("fetched");
-    assert!(matches!(&fetched[0].bytes, Bytes::Memory(bytes) if bytes == b"one two"));
+    let fetched = fetch_one(script, 7).await;
+    assert!(matches!(&fetched.bytes, Bytes::Memory(bytes) if bytes == b"one two"));
 }
 
 #[tokio::test]

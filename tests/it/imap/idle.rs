@@ -7,9 +7,10 @@ use maildesk::sources::ServerSettings;
 use maildesk::sources::imap::ImapSource;
 use tokio::time::timeout;
 
-use super::{HELLO, connect, list};
+use super::{connect, list};
 use crate::support::dovecot::dovecot;
 use crate::support::peer::Peer;
+use crate::support::source::HELLO;
 
 const LOGGED_IN: &str = "
     S: * OK [CAPABILITY IMAP4rev1] ready

@@ -7,14 +7,10 @@ use maildesk::sources::ServerSettings;
 use maildesk::sources::imap::ImapSource;
 
 use crate::support::peer::{Peer, SECRET};
-use crate::support::source::refusal;
+use crate::support::source::{self, refusal};
 
 async fn login_refusal(script: &str) -> Failure {
-    let peer = Peer::start(script).await;
-    let failure = refusal(ImapSource::connect(peer.settings()).await);
-    peer.finish().await;
-    assert!(!format!("{failure} {failure:?}").contains(SECRET), "{failure}");
-    failure
+    source::login_refusal(script, ImapSource::connect).await
 }
 
 #[tokio::test]

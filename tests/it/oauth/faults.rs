@@ -25,39 +25,23 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_refusal_has_its_words_and_nothing_loops() {
-    let refused = |error, number, words| Fault::Refused { error, number, words };
+    let refused = |error, number, said, code, words| {
+        (Fault::Refused { error, number, words: said }, code, words, true, 1)
+    };
     // How often it is asked within the hour, at most.
     for (fault, code, words, is_over, most) in [
-        (refused("invalid_grant", 50_173, "revoked"), "revoked", "the grant was revoked", true, 1),
-        (refused("invalid_grant", 700_082, "inactive"), "expired", "the refresh token has ended", true, 1),
-        (
-            refused("invalid_request", 90_002, "no tenant"),
+        refused("invalid_grant", 50_173, "revoked", "revoked", "the grant was revoked"),
+        refused("invalid_grant", 700_082, "inactive", "expired", "the refresh token has ended"),
+        refused(
+            "invalid_request",
+            90_002,
+            "no tenant",
             "wrong_tenant",
             "the directory (tenant) is not known",
-            true,
-            1,
         ),
-        (
-            refused("invalid_scope", 70_011, "no scope"),
-            "wrong_scope",
-            "the provider does not know a scope",
-            true,
-            1,
-        ),
-        (
-            refused("invalid_client", 7_000_222, "keys expired"),
-            "secret_expired",
-            "the client secret has ended",
-            true,
-            1,
-        ),
-        (
-            refused("interaction_required", 50_076, "mfa"),
-            "mfa_required",
-            "the provider wants a second factor",
-            true,
-            1,
-        ),
+        refused("invalid_scope", 70_011, "no scope", "wrong_scope", "the provider does not know a scope"),
+        refused("invalid_client", 7_000_222, "keys expired", "secret_expired", "the client secret has ended"),
+        refused("interaction_required", 50_076, "mfa", "mfa_required", "the provider wants a second factor"),
         (Fault::Throttled(1800), "throttled", "the provider limits requests", false, 3),
         (Fault::ThrottledUntil(1800), "throttled", "the provider limits requests", false, 3),
         (Fault::Html(200), "not_json", "what answers is no identity provider", false, 8),

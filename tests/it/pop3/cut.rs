@@ -6,7 +6,7 @@ use maildesk::intake::RoundReport;
 use crate::support::cutter::{Cut, Cutter};
 use crate::support::dovecot::{Account, PASSWORD, dovecot};
 use crate::support::peer::Peer;
-use crate::support::trial::{Letter, SUPPORT, Trial, on_both_stores};
+use crate::support::trial::{Letter, Trial, on_both_stores, support_at};
 
 on_both_stores!(
     a_quit_that_the_server_never_heard_deletes_without_fetching_again,
@@ -65,7 +65,7 @@ fn sections(port: u16, user: &str, more: &str) -> String {
         "protocol = \"pop3\"\nhost = \"127.0.0.1\"\nport = {port}\ntls = \"plain\"\nusername = \"{user}\"\n\
          password = \"{password}\"\n{more}"
     );
-    SUPPORT.replace("protocol = \"maildir\"\npath = \"Maildir\"\n", &pop3)
+    support_at(&pop3)
 }
 
 async fn a_quit_that_the_server_never_heard_deletes_without_fetching_again(url: String) {

@@ -5,15 +5,11 @@ use maildesk::net::Login;
 use maildesk::sources::ServerSettings;
 use maildesk::sources::pop3::Pop3Source;
 
-use crate::support::peer::{Peer, SECRET};
-use crate::support::source::refusal;
+use crate::support::peer::Peer;
+use crate::support::source::{self, refusal};
 
 async fn login_refusal(script: &str) -> Failure {
-    let peer = Peer::start(script).await;
-    let failure = refusal(Pop3Source::connect(peer.settings()).await);
-    peer.finish().await;
-    assert!(!format!("{failure} {failure:?}").contains(SECRET), "{failure}");
-    failure
+    source::login_refusal(script, Pop3Source::connect).await
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use maildesk::ticket::{ArrivalId, EventNumber, MailboxId};
 use maildesk::triage::trust::Checks;
 use maildesk::triage::{Act, Code};
 
-use super::world::{arrive, at, decide, decision, digest, lay_down, new_arrival, place, run_sql_here};
+use super::world::{
+    arrive, at, decide, decision, digest, lay_down, new_arrival, new_error, place, run_sql_here,
+};
 
 on_both!(
     an_identity_is_known_by_all_its_parts,
@@ -274,10 +276,6 @@ async fn what_was_left_is_known_under_a_new_number(store: &Store) {
     tx.leave_arrival(id, 7).await.unwrap();
     let left = tx.arrivals_in(laid.mailbox, ArrivalState::Left).await.unwrap();
     assert_eq!((left[0].1.id, left[0].1.announced_size, &left[0].0), (id, 7, &renewed));
-}
-
-fn new_error(arrival: ArrivalId, number: EventNumber) -> NewError<'static> {
-    NewError { arrival, code: "poison", words: "w", sender_address: "", subject: "", headers: b"", number }
 }
 
 async fn decide_left(tx: &mut Tx, id: ArrivalId) {

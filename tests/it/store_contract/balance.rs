@@ -3,14 +3,15 @@
 use maildesk::store::arrival::{ArrivalState, NewArrival};
 use maildesk::store::balance::Balance;
 use maildesk::store::journal::Fate;
-use maildesk::store::queue::{NewBounce, NewError, NewInvalid};
+use maildesk::store::queue::{NewBounce, NewError};
 use maildesk::store::ticket::EntryKind;
 use maildesk::store::{Store, Tx};
 use maildesk::ticket::ArrivalId;
 use maildesk::triage::{Act, Code, Finding};
 
 use super::world::{
-    Laid, arrive, at, decide, decision, lay_down, new_arrival, open_ticket, place, run_sql_here, write_entry,
+    Laid, arrive, at, decide, decision, lay_down, new_arrival, new_error, new_invalid, open_ticket, place,
+    run_sql_here, write_entry,
 };
 
 on_both!(
@@ -53,28 +54,9 @@ async fn one_of_each(tx: &mut Tx, laid: &Laid) -> Vec<ArrivalId> {
         tx.insert_bounce(&bounce, at(1)).await.unwrap();
     }
     decide(tx, ids[2], &decision(Act::Bounce, Code::BounceUnmatched), Fate::default()).await;
-    let invalid = NewInvalid {
-        arrival: ids[3],
-        code: "no_type",
-        is_shown: true,
-        is_again: false,
-        named_ticket: None,
-        sender_address: "",
-        sender_name: "",
-        subject: "",
-        number,
-    };
-    tx.insert_invalid(&invalid, at(1)).await.unwrap();
+    tx.insert_invalid(&new_invalid(ids[3], number), at(1)).await.unwrap();
     decide(tx, ids[3], &decision(Act::Invalid, Code::NoType), Fate::default()).await;
-    let error = NewError {
-        arrival: ids[4],
-        code: "poison",
-        words: "",
-        sender_address: "",
-        subject: "",
-        headers: b"",
-        number,
-    };
+    let error = new_error(ids[4], number);
     tx.insert_error(&error, at(1)).await.unwrap();
     decide(tx, ids[4], &decision(Act::Error, Code::Poison), Fate::default()).await;
     decide(tx, ids[5], &decision(Act::Discard, Code::DuplicateDiffers), fate).await;
@@ -152,16 +134,7 @@ async fn fill(tx: &mut Tx, laid: &Laid, name: &str) {
 async fn fail(tx: &mut Tx, laid: &Laid, source_id: &str) -> ArrivalId {
     let id = arrive(tx, laid.mailbox, source_id, b"x").await;
     let number = decide(tx, id, &decision(Act::Error, Code::Poison), Fate::default()).await;
-    let error = NewError {
-        arrival: id,
-        code: "poison",
-        words: "",
-        sender_address: "",
-        subject: "",
-        headers: b"",
-        number,
-    };
-    tx.insert_error(&error, at(1)).await.unwrap();
+    tx.insert_error(&new_error(id, number), at(1)).await.unwrap();
     id
 }
 

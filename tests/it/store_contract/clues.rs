@@ -269,7 +269,7 @@ async fn a_ticket_is_seen_as_it_was(store: &Store) {
 }
 
 async fn add_type(store: &Store) -> maildesk::ticket::TypeId {
-    let mut spec = declared(super::world::CONFIG).types[0].clone();
+    let mut spec = declared(&super::world::CONFIG).types[0].clone();
     (spec.name, spec.tag, spec.patterns) = ("Sales".into(), "Sales".into(), vec!["sales@example.com".into()]);
     spec.address = address("sales@example.com");
     let key = key();

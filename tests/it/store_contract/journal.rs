@@ -8,7 +8,9 @@ use maildesk::store::{Error, Store};
 use maildesk::ticket::{ArrivalId, EventNumber};
 use maildesk::triage::{Act, Code, Decision};
 
-use super::world::{arrive, at, decide, decision, flushed, lay_down, mail_key, open_ticket};
+use super::world::{
+    arrive, at, decide, decision, flushed, lay_down, mail_key, new_error, new_invalid, open_ticket,
+};
 
 on_both!(
     a_decision_is_kept_with_its_words,
@@ -86,28 +88,10 @@ async fn a_second_copy_takes_the_place_of_the_first(store: &Store) {
     let error = arrive(&mut tx, laid.mailbox, "2", b"x").await;
     let second = arrive(&mut tx, laid.mailbox, "3", b"x").await;
     let number = decide(&mut tx, invalid, &decision(Act::Invalid, Code::NoType), Fate::default()).await;
-    let new = NewInvalid {
-        arrival: invalid,
-        code: "no_type",
-        is_shown: true,
-        is_again: false,
-        named_ticket: None,
-        sender_address: "ann@x.test",
-        sender_name: "",
-        subject: "",
-        number,
-    };
+    let new = NewInvalid { sender_address: "ann@x.test", ..new_invalid(invalid, number) };
     let invalid = tx.insert_invalid(&new, at(1)).await.unwrap();
     let number = decide(&mut tx, error, &decision(Act::Error, Code::Unreadable), Fate::default()).await;
-    let new = NewError {
-        arrival: error,
-        code: "unreadable",
-        words: "",
-        sender_address: "",
-        subject: "",
-        headers: b"",
-        number,
-    };
+    let new = NewError { code: "unreadable", ..new_error(error, number) };
     let error_ticket = tx.insert_error(&new, at(1)).await.unwrap();
     let opened = open_ticket(&mut tx, &laid, "ann@x.test", "printer").await;
     let superseding =

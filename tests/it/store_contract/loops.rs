@@ -5,7 +5,7 @@ use maildesk::store::loops::{NewCount, NewStorm, loop_hash};
 use maildesk::store::queue::NewInvalid;
 use maildesk::store::{Error, Store};
 
-use super::world::{arrive, at, keys, lay_down};
+use super::world::{arrive, at, keys, lay_down, new_invalid};
 
 on_both!(
     counts_add_up_by_key_and_slot,
@@ -80,15 +80,11 @@ async fn what_was_suspended_is_found_and_let_through(store: &Store) {
         let arrival = arrive(&mut tx, laid.mailbox, &n.to_string(), b"x").await;
         let number = tx.draw_decision().await.unwrap();
         let new = NewInvalid {
-            arrival,
             code,
             is_shown,
-            is_again: false,
-            named_ticket: None,
             sender_address: sender,
-            sender_name: "",
             subject: "storm",
-            number,
+            ..new_invalid(arrival, number)
         };
         ids.push(tx.insert_invalid(&new, at(1)).await.unwrap());
     }
@@ -104,15 +100,10 @@ async fn what_was_suspended_is_found_and_let_through(store: &Store) {
     // It is invalid once more, for another reason.
     let number = tx.draw_decision().await.unwrap();
     let new = NewInvalid {
-        arrival: first.arrival,
-        code: "no_type",
-        is_shown: true,
         is_again: true,
-        named_ticket: None,
         sender_address: "jo@x.test",
-        sender_name: "",
         subject: "storm",
-        number,
+        ..new_invalid(first.arrival, number)
     };
     let again = tx.insert_invalid(&new, at(3)).await.unwrap();
     assert_eq!(tx.invalid(again).await.unwrap().state, "open");

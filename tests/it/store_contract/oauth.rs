@@ -27,7 +27,7 @@ scopes = ["mail"]
 const LONG: i64 = 60_000_000;
 
 async fn grant(store: &Store, stamp: &Stamp<'_>) -> GrantRow {
-    store.provision(&declared(&format!("{PROVIDER}{CONFIG}")), stamp).await.unwrap();
+    store.provision(&declared(&(PROVIDER.to_owned() + &CONFIG)), stamp).await.unwrap();
     let mut tx = store.write().await.unwrap();
     let provider = tx.find_oauth_provider("ours").await.unwrap();
     let new = NewGrant {
@@ -72,10 +72,10 @@ async fn a_provider_is_laid_down_and_switched_off(store: &Store) {
     assert!(row.is_active && row.is_provisioned && tx.oauth_providers().await.unwrap().len() == 1);
     assert_eq!(words(store, row.secret, &key).await, "provider-hunter2");
     drop(tx);
-    let other = format!("{PROVIDER}{CONFIG}").replace("provider-hunter2", "provider-hunter3");
+    let other = (PROVIDER.to_owned() + &CONFIG).replace("provider-hunter2", "provider-hunter3");
     store.provision(&declared(&other), &stamp(&key)).await.unwrap();
     assert_eq!(words(store, row.secret, &key).await, "gone");
-    store.provision(&declared(CONFIG), &stamp(&key)).await.unwrap();
+    store.provision(&declared(&CONFIG), &stamp(&key)).await.unwrap();
     assert!(!store.read().await.unwrap().oauth_provider(grant.provider).await.unwrap().is_active);
     store.provision(&declared(&other), &stamp(&key)).await.unwrap();
     assert!(store.read().await.unwrap().oauth_provider(grant.provider).await.unwrap().is_active);

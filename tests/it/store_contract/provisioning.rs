@@ -15,7 +15,7 @@ on_both!(
 
 async fn what_is_declared_is_laid_down_once(store: &Store) {
     let key = key();
-    let declared = declared(CONFIG);
+    let declared = declared(&CONFIG);
     let stamp = stamp(&key);
     assert!(!store.read().await.unwrap().is_as_declared(&declared, &key).await.unwrap());
     let changes = store.provision(&declared, &stamp).await.unwrap();
@@ -49,8 +49,8 @@ async fn what_is_declared_is_laid_down_once(store: &Store) {
 async fn what_is_declared_becomes_the_rules(store: &Store) {
     let bounces = "[[type]]\nname = \"Bounces\"\nflow = \"bounce\"\naddress = \"bounce@example.com\"\n\
                    addresses = [\"*@b.example.com\", \"bounce@example.com\"]\n";
-    let (key, with_bounces) = (key(), declared(&format!("{CONFIG}{bounces}")));
-    store.provision(&declared(CONFIG), &stamp(&key)).await.unwrap();
+    let (key, with_bounces) = (key(), declared(&(CONFIG.clone() + bounces)));
+    store.provision(&declared(&CONFIG), &stamp(&key)).await.unwrap();
     let ahead = store.rules_if_declared(&with_bounces, &stamp(&key)).await.unwrap();
     let now = store.read().await.unwrap().load_rules().await.unwrap();
     assert_eq!((ahead.types.len(), now.types.len()), (2, 1), "nothing stays written");
@@ -68,7 +68,7 @@ async fn what_is_declared_becomes_the_rules(store: &Store) {
 async fn what_leaves_the_file_is_switched_off(store: &Store) {
     let key = key();
     let stamp = stamp(&key);
-    store.provision(&declared(CONFIG), &stamp).await.unwrap();
+    store.provision(&declared(&CONFIG), &stamp).await.unwrap();
     let other = CONFIG.replace("\"hunter2\"", "\"hunter3\"").replace("admin@example.net", "boss@example.net");
     let changes = store.provision(&declared(&other), &stamp).await.unwrap();
     assert_eq!(changes, ["mailbox \"support\" changed", "type \"Support\" changed"]);
@@ -82,13 +82,13 @@ async fn what_leaves_the_file_is_switched_off(store: &Store) {
     // What was let go of may be deleted like any other.
     tx.delete_type(row.id, row.version).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(store.provision(&declared(CONFIG), &stamp).await.unwrap().len(), 2);
+    assert_eq!(store.provision(&declared(&CONFIG), &stamp).await.unwrap().len(), 2);
     let mut tx = store.read().await.unwrap();
-    assert!(tx.is_as_declared(&declared(CONFIG), &key).await.unwrap());
+    assert!(tx.is_as_declared(&declared(&CONFIG), &key).await.unwrap());
 }
 
 async fn no_password_lies_open_in_the_files(store: &Store) {
-    store.provision(&declared(CONFIG), &stamp(&key())).await.unwrap();
+    store.provision(&declared(&CONFIG), &stamp(&key())).await.unwrap();
     let url = here();
     let Some(path) = url.strip_prefix("sqlite:") else { return };
     for suffix in ["", "-wal"] {

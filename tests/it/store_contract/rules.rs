@@ -12,7 +12,7 @@ async fn rules_are_what_is_active(store: &Store) {
     let laid = lay_down(store).await;
     let key = key();
     let mut tx = store.write().await.unwrap();
-    let mut bounces = declared(CONFIG).types[0].clone();
+    let mut bounces = declared(&CONFIG).types[0].clone();
     (bounces.name, bounces.tag, bounces.flow) = ("Bounces".into(), "Bounces".into(), Flow::Bounce);
     bounces.patterns = vec!["*@b.example.com".into(), "bounce+x@example.com".into()];
     (bounces.mailbox, bounces.relay, bounces.address) =
@@ -30,7 +30,7 @@ async fn rules_are_what_is_active(store: &Store) {
     assert_eq!(team, ["agent@example.com", "agent@home.example"]);
     bounces.is_active = false;
     tx.update_type(bounces_id, 1, &bounces).await.unwrap();
-    let mut agent = declared(CONFIG).accounts[0].clone();
+    let mut agent = declared(&CONFIG).accounts[0].clone();
     agent.role = Role::ReadOnly;
     tx.update_account(laid.agent, 1, &agent).await.unwrap();
     let rules = tx.load_rules().await.unwrap();
@@ -41,11 +41,11 @@ async fn rules_are_what_is_active(store: &Store) {
 async fn a_type_without_a_relay_has_the_first_active_one(store: &Store) {
     let laid = lay_down(store).await;
     let mut tx = store.write().await.unwrap();
-    let mut support = declared(CONFIG).types[0].clone();
+    let mut support = declared(&CONFIG).types[0].clone();
     support.relay = String::new();
     tx.update_type(laid.support, 1, &support).await.unwrap();
     assert_eq!(tx.load_rules().await.unwrap().types[0].relay, Some(laid.relay));
-    let mut out = declared(CONFIG).relays[0].0.clone();
+    let mut out = declared(&CONFIG).relays[0].0.clone();
     out.is_active = false;
     let (key, keep) = (key(), maildesk::store::PasswordChange::Keep);
     tx.update_relay(laid.relay, 1, &out, (&keep, &stamp(&key))).await.unwrap();

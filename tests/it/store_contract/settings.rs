@@ -23,7 +23,7 @@ on_both!(
 
 async fn what_is_created_is_read_back(store: &Store) {
     let laid = lay_down(store).await;
-    let declared = declared(CONFIG);
+    let declared = declared(&CONFIG);
     let mut tx = store.read().await.unwrap();
     let mailbox = tx.mailbox(laid.mailbox).await.unwrap();
     assert_eq!(mailbox.spec, declared.mailboxes[0].0);
@@ -62,7 +62,7 @@ async fn an_edit_is_of_what_its_editor_saw(store: &Store) {
     let laid = lay_down(store).await;
     let (key, keep) = (key(), PasswordChange::Keep);
     let stamp = stamp(&key);
-    let of = declared(CONFIG);
+    let of = declared(&CONFIG);
     let mut tx = store.write().await.unwrap();
     let mailbox = MailboxSpec {
         host: "127.0.0.2".into(),
@@ -116,7 +116,7 @@ async fn a_password_is_kept_changed_or_cleared(store: &Store) {
     let laid = lay_down(store).await;
     let key = key();
     let stamp = stamp(&key);
-    let of = declared(CONFIG);
+    let of = declared(&CONFIG);
     let (mailbox, relay) = (&of.mailboxes[0].0, &of.relays[0].0);
     let mut tx = store.write().await.unwrap();
     let words =
@@ -144,7 +144,7 @@ async fn a_name_is_taken_once(store: &Store) {
     let laid = lay_down(store).await;
     let (key, keep) = (key(), PasswordChange::Keep);
     let stamp = stamp(&key);
-    let of = declared(CONFIG);
+    let of = declared(&CONFIG);
     let mut tx = store.write().await.unwrap();
     let elsewhere = MailboxSpec { name: "second".into(), ..of.mailboxes[0].0.clone() };
     let second = tx.create_mailbox(&elsewhere, &keep, &stamp).await.unwrap();
@@ -253,7 +253,7 @@ async fn a_round_is_recorded(store: &Store) {
 async fn two_editors_at_once_are_told_apart(store: &Store) {
     let laid = lay_down(store).await;
     let edit = |subject: &'static str| async move {
-        let mut spec = declared(CONFIG).types[0].clone();
+        let mut spec = declared(&CONFIG).types[0].clone();
         spec.description = subject.into();
         let mut tx = store.write().await.unwrap();
         tokio::task::yield_now().await;
@@ -272,7 +272,7 @@ async fn two_editors_at_once_are_told_apart(store: &Store) {
     // And of two who give the same name.
     let create = || async {
         let key = key();
-        let spec = RelaySpec { name: "new".into(), ..declared(CONFIG).relays[0].0.clone() };
+        let spec = RelaySpec { name: "new".into(), ..declared(&CONFIG).relays[0].0.clone() };
         let mut tx = store.write().await.unwrap();
         tokio::task::yield_now().await;
         let done = tx.create_relay(&spec, &PasswordChange::Keep, &stamp(&key)).await;

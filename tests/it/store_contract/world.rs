@@ -1,5 +1,7 @@
 //! What the scenarios stand on: a database of each engine, and a desk with one of each setting.
 
+use std::sync::LazyLock;
+
 use maildesk::clock::Micros;
 use maildesk::config::{Config, Declared, Env};
 use maildesk::mail::compose::{Composed, Segment};
@@ -8,6 +10,7 @@ use maildesk::seal::{SealingKey, random};
 use maildesk::store::arrival::{ArrivalState, NewArrival, Place};
 use maildesk::store::clue::TicketAsked;
 use maildesk::store::journal::{Fate, MailKey, NewJournal};
+use maildesk::store::queue::{NewError, NewInvalid};
 use maildesk::store::raw::chunks;
 use maildesk::store::ticket::{EntryKind, NewEntry, NewTicket};
 use maildesk::store::{Counter, Error, PasswordChange, Stamp, Store, Tx};
@@ -20,6 +23,7 @@ use sha2::{Digest, Sha256};
 use sqlx::Connection as _;
 
 use crate::support::postgres;
+use crate::support::trial::{support_type, with_help};
 
 /// Makes each scenario a test for each engine.
 macro_rules! on_both {
@@ -111,7 +115,11 @@ pub fn person(name: &str, text: &str) -> NamedAddress {
     NamedAddress { name: name.to_owned(), address: address(text) }
 }
 
-pub const CONFIG: &str = r#"
+/// One of each setting, relay and mailbox with passwords.
+pub static CONFIG: LazyLock<String> =
+    LazyLock::new(|| [RELAY_AND_MAILBOX, &with_help(support_type()), AGENT].concat());
+
+const RELAY_AND_MAILBOX: &str = r#"
 [[relay]]
 name = "out"
 host = "127.0.0.1"
@@ -122,12 +130,9 @@ name = "support"
 host = "127.0.0.1"
 username = "support"
 password = "hunter2"
-[[type]]
-name = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com", "help-*@example.com"]
-admin = "admin@example.net"
+"#;
+
+const AGENT: &str = r#"
 [[account]]
 login = "agent"
 addresses = ["agent@example.com", "agent@home.example"]
@@ -148,7 +153,7 @@ pub struct Laid {
 }
 
 pub async fn lay_down(store: &Store) -> Laid {
-    let declared = declared(CONFIG);
+    let declared = declared(&CONFIG);
     let key = key();
     let stamp = stamp(&key);
     let mut tx = store.write().await.unwrap();
@@ -181,6 +186,25 @@ pub fn new_arrival(source_id: &str, bytes: &[u8]) -> NewArrival {
         received: at(0),
         is_silent: false,
     }
+}
+
+/// A message of which nothing is known but that it fits no type.
+pub fn new_invalid(arrival: ArrivalId, number: EventNumber) -> NewInvalid<'static> {
+    NewInvalid {
+        arrival,
+        code: "no_type",
+        is_shown: true,
+        is_again: false,
+        named_ticket: None,
+        sender_address: "",
+        sender_name: "",
+        subject: "",
+        number,
+    }
+}
+
+pub fn new_error(arrival: ArrivalId, number: EventNumber) -> NewError<'static> {
+    NewError { arrival, code: "poison", words: "", sender_address: "", subject: "", headers: b"", number }
 }
 
 /// A message that the mailbox has shown and that is kept.

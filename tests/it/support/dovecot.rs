@@ -320,21 +320,17 @@ service pop3-login {{
 protocol pop3 {{
   pop3_uidl_format = %08Xu%08Xv
 }}
-local {WITHOUT_MOVE} {{
-  protocol imap {{
-    imap_capability = IMAP4rev1 UIDPLUS IDLE
-  }}
-}}
-local {WITH_POP3_LOCK} {{
-  protocol pop3 {{
-    pop3_lock_session = yes
-  }}
-}}
-local {WITHOUT_MOVE_AND_UIDPLUS} {{
-  protocol imap {{
-    imap_capability = IMAP4rev1 IDLE
-  }}
-}}
-"#
+{locals}"#,
+        locals = [
+            local(WITHOUT_MOVE, "imap", "imap_capability = IMAP4rev1 UIDPLUS IDLE"),
+            local(WITH_POP3_LOCK, "pop3", "pop3_lock_session = yes"),
+            local(WITHOUT_MOVE_AND_UIDPLUS, "imap", "imap_capability = IMAP4rev1 IDLE"),
+        ]
+        .concat()
     )
+}
+
+/// What holds for a protocol at one address of the server.
+fn local(address: &str, protocol: &str, setting: &str) -> String {
+    format!("local {address} {{\n  protocol {protocol} {{\n    {setting}\n  }}\n}}\n")
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::dovecot::PASSWORD;
 use super::inbox::Inbox;
-use super::trial::make_maildir;
+use super::trial::{make_maildir, support_type};
 use super::{find_program, postgres, setting, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_maildesk");
@@ -238,20 +238,14 @@ sender = "support@example.com"
 verp = true
 
 {mailbox}
-[[type]]
-name = "Support"
-tag = "Support"
-mailbox = "support"
-relay = "out"
-addresses = ["support@example.com"]
-admin = "admin@example.com"
-
+{support}
 [[account]]
 login = "agent"
 name = "Agent"
 role = "agent"
 addresses = ["agent@example.com"]
-"#
+"#,
+        support = support_type(),
     )
 }
 

@@ -3,7 +3,12 @@
 use std::io::{Read as _, Seek as _};
 
 use maildesk::failure::Failure;
-use maildesk::intake::source::{Bytes, Fetched, Item};
+use maildesk::intake::source::{Bytes, Fetched, Item, Source};
+use maildesk::sources::ServerSettings;
+
+use super::peer::{Peer, SECRET};
+
+pub const HELLO: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello\r\n";
 
 pub fn ids(items: &[Item]) -> Vec<String> {
     items.iter().map(|item| item.source_id.clone()).collect()
@@ -30,4 +35,25 @@ pub fn refusal<T>(connected: Result<T, Failure>) -> Failure {
         Ok(_) => panic!("the login should have failed"),
         Err(failure) => failure,
     }
+}
+
+/// Why a scripted server's login is refused; the password is in no word of it.
+pub async fn login_refusal<T>(
+    script: &str,
+    connect: impl AsyncFnOnce(ServerSettings) -> Result<T, Failure>,
+) -> Failure {
+    let peer = Peer::start(script).await;
+    let failure = refusal(connect(peer.settings()).await);
+    peer.finish().await;
+    assert!(!format!("{failure} {failure:?}").contains(SECRET), "{failure}");
+    failure
+}
+
+/// The folder holds `HELLO` alone.
+pub async fn assert_headers_come_alone_and_cut(source: &mut impl Source, folder: &str) {
+    let items = source.open(folder).await.expect("the folder opens").items;
+    let headers = source.fetch_headers(&items[0], 10_000).await.expect("headers").expect("there");
+    assert_eq!(headers, b"From: a@example.org\r\nSubject: hello\r\n\r\n");
+    let cut = source.fetch_headers(&items[0], 10).await.expect("headers").expect("there");
+    assert_eq!(cut, b"From: a@ex");
 }

@@ -42,6 +42,22 @@ pub fn support_with(keys: &str) -> String {
     with_keys(SUPPORT, keys)
 }
 
+/// `SUPPORT` with its mailbox elsewhere: `place` is the lines from its protocol on.
+pub fn support_at(place: &str) -> String {
+    SUPPORT.replace("protocol = \"maildir\"\npath = \"Maildir\"\n", place)
+}
+
+/// The type of `SUPPORT` alone, for a test with another relay and mailbox of these names.
+pub fn support_type() -> &'static str {
+    &SUPPORT[SUPPORT.find("[[type]]").expect("SUPPORT has a type")..]
+}
+
+/// Sections made of `SUPPORT`, whose type also takes what is written to `help-` and anything.
+pub fn with_help(sections: &str) -> String {
+    let address = "\"support@example.com\"]";
+    sections.replace(address, "\"support@example.com\", \"help-*@example.com\"]")
+}
+
 /// Sections made of `SUPPORT`, with more keys of their mailbox.
 pub fn with_keys(sections: &str, keys: &str) -> String {
     sections.replace("[[type]]", &format!("{keys}\n[[type]]"))
