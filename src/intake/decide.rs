@@ -22,7 +22,7 @@ use crate::store::arrival::{Of, Pending};
 use crate::store::journal::{Fate, MailKey, NewJournal};
 use crate::store::{Counter, Error, Tx};
 use crate::ticket::{ArrivalId, EventNumber, MailboxId};
-use crate::triage::{self, Clues, Code, Decision, Rules};
+use crate::triage::{self, Clues, Code, Decision, Rules, Step};
 
 /// Messages that are decided with one commit when they are taken from the store.
 pub(super) const STORED_BATCH: i64 = 50;
@@ -305,7 +305,7 @@ impl Intake {
         );
         self.desk.alerts.state_in(tx, &too_big_alert(pending.id), Some(&told)).await?;
         let reason = format!("{} bytes, over the mailbox's limit; they are here", pending.size);
-        Ok(Decision { reason, ..set_aside(Code::TooBig) })
+        Ok(Decision { reason: reason.clone(), ..set_aside(Code::TooBig, reason) })
     }
 
     /// The parser or the desk died of this message: a try more, and after the last one an error ticket with its bytes.
@@ -323,7 +323,9 @@ impl Intake {
         let message = Message::default();
         let clues = Clues { mailbox: Some(pending.mailbox), ..Clues::none() };
         let settling = Settling { round, pending, message: &message, clues: &clues, number };
-        Ok(Some(self.settle(tx, settling, set_aside(Code::Poison)).await?))
+        let times = (pending.tries + 1).min(self.settings.tries);
+        let saw = format!("failed {times} times: it could not be parsed, or not be written");
+        Ok(Some(self.settle(tx, settling, set_aside(Code::Poison, saw)).await?))
     }
 }
 
@@ -359,8 +361,9 @@ async fn caught<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     ended.unwrap_or_else(|_| Err(Error::Corrupt("the desk panicked; its words stand above".into())))
 }
 
-/// An error ticket that no rule had a say in.
-pub(super) fn set_aside(code: Code) -> Decision {
+/// An error ticket that no rule of triage had a say in, for what intake saw.
+pub(super) fn set_aside(code: Code, saw: impl Into<String>) -> Decision {
+    let seen = Step { rule: "set_aside".to_owned(), evidence: saw.into(), verdict: code.as_str().to_owned() };
     Decision {
         kind: triage::Kind::Unreadable,
         act: triage::Act::Error,
@@ -374,7 +377,7 @@ pub(super) fn set_aside(code: Code) -> Decision {
         effects: triage::Effects::default(),
         bounces: vec![],
         trust: None,
-        trace: vec![],
+        trace: vec![seen],
     }
 }
 

@@ -55,7 +55,7 @@ impl Left<'_> {
     }
 
     /// As the error ticket says it.
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let size = self.item.size;
         match &self.why {
             Why::TooBig => format!("{size} bytes, over the mailbox's limit; it stays at the source"),
@@ -112,7 +112,7 @@ impl Intake {
         tx.commit().await?;
         self.tell(&[told]);
         let mut fates = Fates::default();
-        fates.count(&set_aside(big.code()));
+        fates.count(&set_aside(big.code(), big.words()));
         Ok(Some(fates))
     }
 
@@ -141,7 +141,7 @@ impl Intake {
         let number = tx.draw_decision().await?;
         let clues = Clues { mailbox: Some(pending.mailbox), ..Clues::none() };
         let key = MailKey::of(message, &[], &self.desk.keys);
-        let decision = set_aside(big.code());
+        let decision = set_aside(big.code(), big.words());
         let applying = Applying {
             pending: &pending,
             message,

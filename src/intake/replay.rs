@@ -42,7 +42,10 @@ impl Intake {
         let row = row.ok_or_else(|| Error::Missing(format!("decision about arrival {arrival}")))?;
         let stored = stored_clues(&row)?;
         if let Some(code) = undecidable(&row) {
-            return Ok(Again { row, message: Message::default(), clues: stored, decision: set_aside(code) });
+            // What was seen of it is not there to be seen again.
+            let decision =
+                serde_json::from_str(&row.decision).unwrap_or_else(|_| set_aside(code, "no longer known"));
+            return Ok(Again { row, message: Message::default(), clues: stored, decision });
         }
         let pending = tx.arrival(arrival).await?;
         let mut message = mail::parse(&self.desk.store.skeleton(arrival).await?);

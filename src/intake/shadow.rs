@@ -42,7 +42,7 @@ impl Intake {
                 Some(message) => self.decide_one_in_shadow(&mut tx, &rules, one, message).await?,
                 // Nothing waits for it: the parser died of it, and that is what is shown.
                 None => {
-                    let decision = set_aside(Code::Poison);
+                    let decision = set_aside(Code::Poison, "not to be parsed");
                     self.keep_shadow(
                         &mut tx,
                         &Shadowed {
@@ -123,7 +123,7 @@ impl Intake {
         let id = tx.insert_arrivals(place, &[arrival], now).await?[0];
         tx.add_shown(place.mailbox, 1).await?;
         let pending = tx.arrival(id).await?;
-        let decision = set_aside(Code::TooBig);
+        let decision = set_aside(Code::TooBig, big.words());
         self.keep_shadow(
             &mut tx,
             &Shadowed { pending: &pending, message: &message, clues: &Clues::none(), decision: &decision },

@@ -1,5 +1,7 @@
 //! `maildesk explain` on files: no configuration, no store, an answer for whatever a file holds.
 
+mod every_code;
+
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;

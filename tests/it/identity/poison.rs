@@ -2,6 +2,7 @@
 
 use sqlx::Connection as _;
 
+use maildesk::intake::replay::Grounds;
 use maildesk::store::arrival::Of;
 
 use crate::support::trial::{Letter, Trial, by_hand, on_both_stores};
@@ -31,6 +32,10 @@ async fn a_message_that_the_daemon_dies_of_is_set_aside(url: String) {
     trial.poll().await;
     assert_eq!(trial.fates().await, ["error poison", "open new_ticket #2"]);
     assert_eq!(trial.errors("open").await.len(), 1);
+    let again = trial.works.intake.decide_again(poisonous, Grounds::Stored).await.unwrap();
+    let seen = again.decision.trace.iter().map(|step| format!("{}: {}", step.rule, step.evidence));
+    let expected = ["set_aside: failed 3 times: it could not be parsed, or not be written"];
+    assert_eq!(seen.collect::<Vec<_>>(), expected);
     let raw = trial.works.store.read().await.unwrap().raw_chunk(poisonous, 0).await.unwrap();
     assert_eq!(raw, Some(Letter::new("a").bytes()));
     assert_eq!(trial.states().await, ["acked", "acked"]);
