@@ -46,7 +46,7 @@ const KINDS: usize = 10;
 /// The nth of the mixed mail. Only kind 0 and kind 1 are what `CHANGE` is about.
 fn letter(n: usize) -> Letter {
     let of = |n: usize| Letter::new(&format!("m{n}")).from(&format!("c{}@x.test", n / KINDS));
-    let letter = of(n).subject(&format!("printer {n}"));
+    let letter = of(n).subject(&format!("printer {}", spelled(n)));
     match n % KINDS {
         0 => letter.to("sales@example.com"),
         1 => letter
@@ -59,11 +59,16 @@ fn letter(n: usize) -> Letter {
         6 => letter.from("ada@example.net").answering(&format!("m{}@x.test", n - 6)),
         7 => letter.subject("Re: [Support #1-1] printer"),
         // The same mail again.
-        8 => of(n - 8).subject(&format!("printer {}", n - 8)).to("sales@example.com"),
+        8 => of(n - 8).subject(&format!("printer {}", spelled(n - 8))).to("sales@example.com"),
         _ => {
             letter.body("Hello\r\n\r\nOn Mon, 2 Nov 2026 at 10:00, Ann <ann@example.org> wrote:\r\n> a word")
         }
     }
+}
+
+/// Subjects that are alike but for numbers would be one storm.
+fn spelled(n: usize) -> String {
+    n.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
 }
 
 fn report(letter: Letter, n: usize) -> Letter {
