@@ -162,10 +162,11 @@ fn fates<'a>(
         assert_eq!(
             rows.len(),
             1,
-            "rows of the journal for {} ({} {}): {rows:?}",
+            "rows of the journal for {} ({} {}): {rows:?}; without a Message-ID: {:?}",
             message.key,
             message.kind,
-            message.sub
+            message.sub,
+            by_id.get("")
         );
         (message.key.as_str(), rows[0])
     };
