@@ -120,6 +120,13 @@ impl Desk {
         fs::write(self.config(), head + sections).expect("config.toml is written");
     }
 
+    /// One more key of `[run]`.
+    pub fn set_run(&self, key: &str) {
+        let text = fs::read_to_string(self.config()).expect("config.toml is there");
+        fs::write(self.config(), text.replacen("[run]\n", &format!("[run]\n{key}\n"), 1))
+            .expect("it is written");
+    }
+
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("config.toml")
     }
