@@ -31,8 +31,8 @@ pub(super) fn read(html: &str) -> Read {
         rest = page.markup(&rest[at..]);
     }
     page.words(rest);
-    page.text.truncate(page.text.trim_end().len());
     page.end_marks();
+    page.text.truncate(page.text.trim_end().len());
     clamp(&mut page.hints, page.text.len());
     Read { text: page.text, hints: page.hints }
 }
@@ -132,8 +132,6 @@ impl Page {
     fn end_mark(&mut self) {
         let Some(Marked { mark, start, .. }) = self.marked.take() else { return };
         let end = self.edge();
-        // At the end of the page all white space goes, and what is open may have begun behind some.
-        let start = start.min(end);
         let inside = self.text[start..end].trim();
         match mark {
             Mark::Headers if structure::are_headers(inside) => self.rest = Some(start),
