@@ -24,6 +24,8 @@ pub struct Message {
     pub envelope_to: Vec<Address>,
     pub return_path: ReturnPath,
     pub subject: String,
+    /// With U+FFFD for each byte to which RFC 6532 gives no meaning, where `subject` had to guess at such bytes.
+    pub subject_as_sent: Option<String>,
     pub message_id: Option<MessageId>,
     pub in_reply_to: Vec<MessageId>,
     /// Oldest first, as written.

@@ -34,6 +34,7 @@ pub(super) fn at_depth(skeleton: &Skeleton, depth: usize) -> Message {
     let readable = raw_header::readable(skeleton.header_block(), skeleton);
     let block = Block(fields(&readable).collect());
     let mut message = block.message();
+    message.subject_as_sent = certain_subject(skeleton.header_block()).filter(|s| *s != message.subject);
     let body = body::read(skeleton);
     (message.text, message.text_truncated) = (body.text, body.is_truncated);
     message.hints = body.hints;
@@ -43,6 +44,12 @@ pub(super) fn at_depth(skeleton: &Skeleton, depth: usize) -> Message {
     let found = std::mem::take(&mut message.defects);
     message.defects = without_doubles([&skeleton.defects[..], &found, &body.defects].concat());
     message
+}
+
+/// The subject without a guess, where its block has bytes that need one.
+fn certain_subject(block: &[u8]) -> Option<String> {
+    let needs_guess = std::str::from_utf8(block).is_err();
+    needs_guess.then(|| Block(fields(block).collect()).all("subject").next().map(words::decode_certain))?
 }
 
 /// The last resort, where the reader of a mail has a fault: fields as they stand, text as it stands. It uses as little

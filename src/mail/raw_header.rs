@@ -87,6 +87,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_certain_of_a_raw_subject_is_kept_beside_the_guess() {
+        for (subject, read, as_sent) in [
+            (&b"Fr\xf6sche"[..], "Frösche", Some("Fr\u{fffd}sche")),
+            (b"=?iso-8859-1?q?Fr=F6sche?= \xf6", "Frösche ö", Some("Frösche \u{fffd}")),
+            // Of an encoded word the charset is stated.
+            (b"=?iso-8859-1?q?Fr\xf6sche?=", "Frösche", None),
+            ("Frösche".as_bytes(), "Frösche", None),
+            (b"Frogs", "Frogs", None),
+        ] {
+            let bytes = [b"From: \"J\xfcrgen\" <a@b.test>\nSubject: ", subject, b"\n\n"].concat();
+            let message = message(&bytes);
+            assert_eq!((message.subject.as_str(), message.subject_as_sent.as_deref()), (read, as_sent));
+        }
+    }
+
+    #[test]
     fn where_no_charset_is_stated_the_bytes_tell_it_or_it_is_western() {
         let text = encoding_rs::WINDOWS_1251.encode("Здравствуйте, мой принтер сломался").0;
         let subject = encoding_rs::WINDOWS_1251.encode("Принтер").0;

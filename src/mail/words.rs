@@ -12,13 +12,22 @@ use super::{Encoding, charset};
 
 /// A value for people and rules: one line, decoded, without control characters.
 pub(super) fn decode(raw: &[u8]) -> String {
+    decode_with(raw, unicode)
+}
+
+/// As `decode`, but of raw text what RFC 6532 gives a meaning, with U+FFFD for every other byte.
+pub(super) fn decode_certain(raw: &[u8]) -> String {
+    decode_with(raw, String::from_utf8_lossy)
+}
+
+fn decode_with(raw: &[u8], plain: fn(&[u8]) -> Cow<'_, str>) -> String {
     let value = one_line(raw);
     if memmem::find(&value, b"=?").is_none() {
-        return clean(&unicode(&value));
+        return clean(&plain(&value));
     }
     let mut out = String::with_capacity(value.len());
     each_piece(&value, |piece| match piece {
-        Piece::Plain(text) => out.push_str(&unicode(text)),
+        Piece::Plain(text) => out.push_str(&plain(text)),
         Piece::Decoded(text) => out.push_str(&text),
     });
     clean(&out)

@@ -23,7 +23,10 @@ pub struct Explanation {
     pub from: Option<Sender>,
     pub to: Vec<String>,
     pub cc: Vec<String>,
+    /// As far as it is certain: U+FFFD for each byte to which no standard gives a meaning (RFC 6532).
     pub subject: String,
+    /// How the desk reads such bytes: its guess.
+    pub subject_read: Option<String>,
     pub message_id: Option<String>,
     /// RFC 3339.
     pub date: Option<String>,
@@ -90,7 +93,8 @@ impl Explanation {
             from: message.from.as_ref().map(sender),
             to: addresses(&message.to),
             cc: addresses(&message.cc),
-            subject: message.subject.clone(),
+            subject: message.subject_as_sent.as_ref().unwrap_or(&message.subject).clone(),
+            subject_read: message.subject_as_sent.is_some().then(|| message.subject.clone()),
             message_id: message.message_id.as_ref().map(MessageId::to_string),
             date: message.date.map(|date| date.rfc3339()).filter(|date| !date.is_empty()),
             text: message.text.clone(),
@@ -108,6 +112,9 @@ impl Explanation {
 /// What the reading found, after what was decided: parts of a kind, and what is not the sender's new words.
 fn read(message: &Message, split: &Split) -> Vec<Step> {
     let mut trace = Trace::default();
+    if let Some(as_sent) = &message.subject_as_sent {
+        trace.note("raw_header", format!("subject: {as_sent}"), format!("read as {}", message.subject));
+    }
     if !message.content.is_empty() {
         trace.note("content", message.content.join(", "), "named");
     }

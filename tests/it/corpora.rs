@@ -70,15 +70,16 @@ fn subject_sender_and_attachments_are_what_the_collectors_expect() {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         let file = row["file"].as_str().unwrap();
         let message = read(&root.join(file));
-        // Where the collectors' reader gave up on a raw byte, ours does not.
-        let is_readable = |s: &&str| !s.trim().is_empty() && !s.contains('\u{fffd}');
-        if let Some(subject) = row["subject"].as_str().filter(is_readable) {
-            subjects.compare(file, &spaced(subject), &spaced(&message.subject));
+        if let Some(subject) = row["subject"].as_str().filter(|s| !s.trim().is_empty()) {
+            let certain = message.subject_as_sent.as_ref().unwrap_or(&message.subject);
+            subjects.compare(file, &spaced(subject), &spaced(certain));
         }
         if let Some(sender) = row["from"]["List"][0]["address"].as_str().filter(|s| s.contains('@')) {
             let said = message.from.map(|f| f.address.to_string()).unwrap_or_default();
             senders.compare(file, &sender.to_lowercase(), &said);
         }
+        // Where the collectors' reader gave up on a raw byte of a name, ours does not.
+        let is_readable = |s: &&str| !s.trim().is_empty() && !s.contains('\u{fffd}');
         for theirs in attached(&root.join(row["json"].as_str().unwrap()), &row["attachments"]) {
             // ADR 0028: where theirs gave up on a raw byte, any name will do.
             let is_it = |a: &&Attachment| {

@@ -15,7 +15,7 @@ pub fn text(title: &str, e: &Explanation) -> String {
     }
     lines.line("to", &e.to.join(", "));
     lines.line("cc", &e.cc.join(", "));
-    lines.line("subject", &e.subject);
+    lines.line("subject", e.subject_read.as_ref().unwrap_or(&e.subject));
     lines.line("date", e.date.as_deref().unwrap_or_default());
     lines.line("message id", e.message_id.as_deref().unwrap_or_default());
     lines.line("it is", kind(e.kind));

@@ -19,6 +19,7 @@ const KEYS: &[&str] = &[
     "to",
     "cc",
     "subject",
+    "subject_read",
     "message_id",
     "date",
     "text",
@@ -95,6 +96,22 @@ fn a_bounce_is_explained() {
         "reply_code": null,
     }]);
     assert_eq!(value.unwrap()["bounces"], expected);
+}
+
+#[test]
+fn a_guess_at_raw_bytes_is_told_from_what_is_certain() {
+    let sample = mail(STRANGER).with(|s| {
+        s.message.subject = "Fr\u{f6}sche".into();
+        s.message.subject_as_sent = Some("Fr\u{fffd}sche".into());
+    });
+    let explained = Explanation::of(&sample.message, &sample.decide(), &Place::default());
+    assert_eq!(explained.subject, "Fr\u{fffd}sche");
+    assert_eq!(explained.subject_read.as_deref(), Some("Fr\u{f6}sche"));
+    let step = explained.trace.iter().find(|step| step.rule == "raw_header").unwrap();
+    assert_eq!(step.verdict, "read as Fr\u{f6}sche");
+    let certain = mail(STRANGER);
+    let explained = Explanation::of(&certain.message, &certain.decide(), &Place::default());
+    assert_eq!(explained.subject_read, None);
 }
 
 #[test]
