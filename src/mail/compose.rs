@@ -14,6 +14,8 @@ use super::{Encoding, MessageId, NamedAddress, Span, transfer};
 use crate::clock::Micros;
 use crate::ticket::ArrivalId;
 
+mod text;
+
 /// References keep the first and the last so many; what is between threads nothing any more.
 const REFERENCES_AT_EACH_END: usize = 20;
 /// Longest id that may stand in a header field with its name in front. RFC 5322 §2.1.1: 998 characters a line.
@@ -203,14 +205,18 @@ fn clean(text: &str) -> String {
 }
 
 fn plain(draft: &Draft) -> SinglePart {
-    SinglePart::plain(draft.text.clone())
+    part(header::ContentType::TEXT_PLAIN, &draft.text)
+}
+
+fn part(kind: header::ContentType, text: &str) -> SinglePart {
+    SinglePart::builder().header(kind).body(text::body(text))
 }
 
 fn alternative(draft: &Draft, seed: &str) -> MultiPart {
     MultiPart::alternative()
         .boundary(format!("=_{seed}_alternative"))
         .singlepart(plain(draft))
-        .singlepart(SinglePart::html(draft.html.clone()))
+        .singlepart(part(header::ContentType::TEXT_HTML, &draft.html))
 }
 
 fn mixed(draft: &Draft, seed: &str, tokens: &[String]) -> MultiPart {

@@ -10,7 +10,7 @@ use super::Encoding;
 use super::decode::Decoder;
 
 /// RFC 2045 §6.7 and §6.8: encoded lines have at most 76 characters.
-const LINE: usize = 76;
+pub(super) const LINE: usize = 76;
 /// Bytes that make one such line of base64.
 const LINE_BYTES: usize = 57;
 /// How much of a quoted-printable line waits for its end; a line is as long as its sender likes.
