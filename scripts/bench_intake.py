@@ -105,11 +105,22 @@ class Bench:
         runs = {"maildesk": [], "mbsync": []}
         print("%d messages, %.1f MB, after %d seeds" % (self.a.messages, megabytes, self.seeds))
         print("%-6s %-9s %9s %9s %9s %14s %8s" % ("round", "", "wall s", "user s", "sys s", "ms CPU/message", "RSS MB"))
+        begun = time.monotonic()
+        warm = True
+        while warm:
+            self.pair(source, "warm")
+            warm = time.monotonic() - begun < self.a.warm_up
         for n in range(1, self.a.rounds + 1):
-            for name, run in (("maildesk", self.run_maildesk), ("mbsync", self.run_mbsync)):
-                runs[name].append(run(source))
-                self.line(n, name, runs[name][-1])
+            for name, figures in self.pair(source, n).items():
+                runs[name].append(figures)
         self.summary(runs)
+
+    def pair(self, source, n):
+        of_pair = {}
+        for name, run in (("maildesk", self.run_maildesk), ("mbsync", self.run_mbsync)):
+            of_pair[name] = run(source)
+            self.line(n, name, of_pair[name])
+        return of_pair
 
     def line(self, n, name, r):
         per = (r["user"] + r["sys"]) * 1e3 / self.a.messages
@@ -206,7 +217,8 @@ SyncState *
 
 def main():
     p = arguments(messages=2000)
-    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--warm-up", type=float, default=60)
     a = p.parse_args()
     if a.messages < 1 or a.rounds < 1:
         fail("--messages and --rounds are at least 1", 64)

@@ -88,7 +88,7 @@ impl Decoder {
             State::Identity => {}
             State::Base64 { bits, digits } => flush_base64(bits, digits, out),
             State::QuotedPrintable(escape) => finish_quoted(escape, &mut |b| out.extend_from_slice(b)),
-            State::Uuencode(lines) => lines.finish(out),
+            State::Uuencode(lines) => drop(lines.finish(out)),
             State::Within { outer, mut skip, mut left } => {
                 let mut inside = Vec::new();
                 outer.finish(&mut inside);
@@ -217,8 +217,13 @@ impl Counter {
         match &mut self.state {
             State::Identity => *bytes += piece.len() as u64,
             State::QuotedPrintable(escape) => feed_quoted(piece, escape, &mut |b| *bytes += b.len() as u64),
-            // No part of a message comes in these: they are found in parts.
-            State::Uuencode(_) | State::Within { .. } => {}
+            State::Uuencode(lines) => {
+                let mut opened = Vec::new();
+                lines.feed(piece, &mut opened);
+                *bytes += opened.len() as u64;
+            }
+            // No part of a message comes in this: it is found in parts.
+            State::Within { .. } => {}
             State::Base64 { .. } => {
                 while let Some(at) = memchr::memchr(b'=', piece) {
                     *bytes += bytes_of_digits(self.digits + count_digits(&piece[..at]));
@@ -230,12 +235,21 @@ impl Counter {
         }
     }
 
-    pub fn finish(self) -> u64 {
+    /// None: the bytes are not in this encoding.
+    pub fn finish(self) -> Option<u64> {
         let mut bytes = self.bytes + bytes_of_digits(self.digits);
-        if let State::QuotedPrintable(escape) = self.state {
-            finish_quoted(escape, &mut |b| bytes += b.len() as u64);
+        match self.state {
+            State::QuotedPrintable(escape) => finish_quoted(escape, &mut |b| bytes += b.len() as u64),
+            State::Uuencode(lines) => {
+                let mut opened = Vec::new();
+                if !lines.finish(&mut opened) {
+                    return None;
+                }
+                bytes += opened.len() as u64;
+            }
+            _ => {}
         }
-        bytes
+        Some(bytes)
     }
 }
 
@@ -308,8 +322,13 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_and_counts_agree_with_the_whole(
-            bytes in "[A-Za-z0-9+/= \t\r\n*]{0,60}", cut in 0usize..60,
-            encoding in prop_oneof![Just(Encoding::Identity), Just(Encoding::Base64), Just(Encoding::QuotedPrintable)],
+            bytes in "(begin 644 x\n)?[A-Za-z0-9+/= \t\r\n*]{0,60}(\nend\n)?", cut in 0usize..80,
+            encoding in prop_oneof![
+                Just(Encoding::Identity),
+                Just(Encoding::Base64),
+                Just(Encoding::QuotedPrintable),
+                Just(Encoding::Uuencode),
+            ],
         ) {
             let bytes = bytes.as_bytes();
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));
@@ -320,7 +339,8 @@ mod tests {
             }
             decoder.finish(&mut out);
             prop_assert_eq!(&out, &decode_span(bytes, encoding));
-            prop_assert_eq!(counter.finish(), out.len() as u64);
+            let is_file = encoding != Encoding::Uuencode || bytes.trim_ascii_start().starts_with(b"begin ");
+            prop_assert_eq!(counter.finish(), is_file.then_some(out.len() as u64));
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn safe_html(page: &str) -> String {
         .add_generic_attributes(["align", "dir"])
         .add_tags(["font", "center"])
         .attribute_filter(|element, attribute, value| match (element, attribute) {
-            ("img", "src") => is_in_the_mail(value).then_some(Cow::Borrowed(value)),
+            ("img", "src") => is_in_the_mail(value).then_some(Cow::Borrowed(link(value))),
             // No other attribute loads anything by itself.
             ("img", "srcset") => None,
             (_, "cite") => None,
@@ -95,6 +95,7 @@ mod tests {
         let safe = safe_html("<a href=\"\u{1f} \u{1}mailto:ann@x.test\">x</a>");
         assert!(safe.contains("href=\"mailto:ann@x.test\""), "{safe}");
         assert!(!safe_html("<a href=\"\u{1f}CID:a\">x</a>").to_lowercase().contains("cid:"));
+        assert_eq!(safe_html("<img src=\"\u{1f}cid:a\">"), "<img src=\"cid:a\">");
     }
 
     #[test]

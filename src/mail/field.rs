@@ -123,6 +123,9 @@ fn encoding(value: &[u8]) -> Encoding {
         Encoding::Base64
     } else if starts_with(value, b"quoted-printable") {
         Encoding::QuotedPrintable
+    } else if [b"x-uuencode".as_slice(), b"uuencode", b"x-uue"].iter().any(|name| starts_with(value, name)) {
+        // Never a standard, and still met.
+        Encoding::Uuencode
     } else {
         Encoding::Identity
     }

@@ -1,4 +1,5 @@
-//! Files that old programs put into a text as lines (POSIX uuencode): `begin 644 name`, lines, `end`.
+//! Files that old programs put into a text, or make the body of a part, as lines (POSIX uuencode): `begin 644 name`, lines,
+//! `end`.
 
 use std::ops::Range;
 
@@ -57,12 +58,7 @@ fn file(text: &[u8], begin: usize) -> Result<File<'_>, usize> {
     let mut lines = text[begin..].split_inclusive(|b| *b == b'\n');
     let head = lines.next().unwrap_or_default();
     let mut end = begin + head.len();
-    let words = head[6..].trim_ascii();
-    let mode = words.iter().take_while(|b| (b'0'..=b'7').contains(b)).count();
-    let name = words[mode..].trim_ascii();
-    if !(3..=4).contains(&mode) || words.get(mode) != Some(&b' ') || name.is_empty() {
-        return Err(end);
-    }
+    let Some(name) = name_in(head) else { return Err(end) };
     let mut size = 0;
     for line in lines {
         end += line.len();
@@ -76,6 +72,14 @@ fn file(text: &[u8], begin: usize) -> Result<File<'_>, usize> {
         }
     }
     Err(end)
+}
+
+/// The name in a line that begins a file: `begin 644 name`.
+fn name_in(line: &[u8]) -> Option<&[u8]> {
+    let words = line.strip_prefix(b"begin ")?.trim_ascii();
+    let mode = words.iter().take_while(|b| (b'0'..=b'7').contains(b)).count();
+    let name = words[mode..].trim_ascii();
+    ((3..=4).contains(&mode) && words.get(mode) == Some(&b' ') && !name.is_empty()).then_some(name)
 }
 
 /// How many bytes a line says that it holds; none if it is no such line.
@@ -92,7 +96,18 @@ fn length_of(line: &[u8]) -> Option<usize> {
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     pending: Vec<u8>,
-    has_ended: bool,
+    at: At,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum At {
+    /// No line but blank ones.
+    #[default]
+    Start,
+    Within,
+    End,
+    /// The first line begins no file, so there is none.
+    NoFile,
 }
 
 impl Lines {
@@ -108,18 +123,27 @@ impl Lines {
         }
     }
 
-    pub fn finish(mut self, out: &mut Vec<u8>) {
+    /// Whether these were the lines of a file.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> bool {
         self.line(out);
+        matches!(self.at, At::Within | At::End)
     }
 
     fn line(&mut self, out: &mut Vec<u8>) {
         let line = std::mem::take(&mut self.pending);
         let line = line.trim_ascii_end();
-        if self.has_ended || line.is_empty() || line.starts_with(b"begin ") {
+        if line.is_empty() {
             return;
         }
-        self.has_ended = line == b"end";
-        let Some(length) = length_of(line).filter(|_| !self.has_ended) else { return };
+        let before = self.at;
+        self.at = match before {
+            At::Start if name_in(line).is_some() => At::Within,
+            At::Start => At::NoFile,
+            At::Within if line == b"end" => At::End,
+            other => other,
+        };
+        let is_of_file = before == At::Within && self.at == At::Within;
+        let Some(length) = length_of(line).filter(|_| is_of_file) else { return };
         let digit = |at: usize| line.get(at).map_or(0, |b| b.wrapping_sub(b' ') & 0x3f);
         for at in 0..length {
             let from = 1 + at / 3 * 4 + at % 3;

@@ -128,3 +128,31 @@ fn a_uuencoded_file_has_a_name_that_can_be_shown() {
     let [file] = body.attachments.as_slice() else { panic!("{:?}", body.attachments) };
     assert_eq!((file.name.as_str(), file.size, body.text.as_str()), ("a [1m.txt", 3, "Here\n\nbye"));
 }
+
+#[test]
+fn a_part_may_be_uuencoded_as_a_whole() {
+    let part = |said: &str, lines: &str| {
+        let head = "Content-Type: image/png; name=\"cat.png\"\nContent-Transfer-Encoding: ";
+        body(&multipart("mixed", "b", &["\nwords\n", &format!("{head}{said}\n\n{lines}")]))
+            .attachments
+            .remove(0)
+    };
+    for said in ["x-uuencode", "X-UUENCODE", "uuencode", "x-uue"] {
+        for lines in [
+            "begin 644 cat.png\n#8V%T\n`\nend\n",
+            "\nbegin 600 cat.png\n#8V%T\n",
+            "begin 644 c\r\n#8V%T\r\nend",
+        ] {
+            let file = part(said, lines);
+            assert_eq!((file.size, file.span.encoding), (3, Encoding::Uuencode), "{said}: {lines}");
+        }
+    }
+    // Said, and not so: nothing is lost.
+    for lines in ["plain words\n", "begin with it\n#8V%T\nend\n", "words first\nbegin 644 c\n#8V%T\nend\n"] {
+        let file = part("x-uuencode", lines);
+        assert_eq!((file.size, file.span.encoding), (lines.len() as u64, Encoding::Identity), "{lines}");
+    }
+    let text = "Content-Type: text/plain\nContent-Transfer-Encoding: x-uuencode\n\n";
+    assert_eq!(body(&format!("{text}begin 644 a.txt\n%2&5L;&\\\nend\n")).text, "Hello");
+    assert_eq!(body(&format!("{text}Hello\n")).text, "Hello");
+}

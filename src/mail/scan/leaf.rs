@@ -55,9 +55,14 @@ impl Leaf {
     }
 
     pub fn finish(self) -> Measured {
+        let (encoding, size) = match self.counter.finish() {
+            Some(size) => (self.encoding, size),
+            // What its header says of it is not so, and no word of it may be lost.
+            None => (Encoding::Identity, self.length),
+        };
         Measured {
-            span: Span { offset: self.offset, length: self.length, encoding: self.encoding },
-            size: self.counter.finish(),
+            span: Span { offset: self.offset, length: self.length, encoding },
+            size,
             is_whole: self.kept as u64 == self.length,
         }
     }
