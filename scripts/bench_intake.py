@@ -106,14 +106,13 @@ class Bench:
         print("%d messages, %.1f MB, after %d seeds" % (self.a.messages, megabytes, self.seeds))
         print("%-6s %-9s %9s %9s %9s %14s %8s" % ("round", "", "wall s", "user s", "sys s", "ms CPU/message", "RSS MB"))
         begun = time.monotonic()
-        warm = True
-        while warm:
+        first = self.pair(source, "first")
+        while time.monotonic() - begun < self.a.warm_up:
             self.pair(source, "warm")
-            warm = time.monotonic() - begun < self.a.warm_up
         for n in range(1, self.a.rounds + 1):
             for name, figures in self.pair(source, n).items():
                 runs[name].append(figures)
-        self.summary(runs)
+        self.summary(first, runs)
 
     def pair(self, source, n):
         of_pair = {}
@@ -123,24 +122,33 @@ class Bench:
         return of_pair
 
     def line(self, n, name, r):
-        per = (r["user"] + r["sys"]) * 1e3 / self.a.messages
+        per = cpu(r) * 1e3 / self.a.messages
         print("%-6s %-9s %9.2f %9.2f %9.2f %14.3f %8.1f" % (n, name, r["wall"], r["user"], r["sys"], per, r["rss_mb"]), flush=True)
 
-    def summary(self, runs):
+    def summary(self, first, runs):
         out = {"messages": self.a.messages}
-        ratio = lambda f: round(statistics.median(f(a) / f(b) for a, b in zip(runs["maildesk"], runs["mbsync"])), 3)
-        # Of each pair, so that what else the machine does falls on both.
-        out["wall_ratio"] = ratio(lambda r: r["wall"])
-        out["cpu_ratio"] = ratio(lambda r: r["user"] + r["sys"])
+        out.update(ratios(runs["maildesk"], runs["mbsync"]))
+        out["first_pair"] = ratios([first["maildesk"]], [first["mbsync"]])
         for name, of_it in runs.items():
             middle = {k: statistics.median(r[k] for r in of_it) for k in of_it[0]}
             self.line("median", name, middle)
-            cpu = statistics.median(r["user"] + r["sys"] for r in of_it)
-            out[name] = {"wall_s": round(middle["wall"], 3), "cpu_ms_per_message": round(cpu * 1e3 / self.a.messages, 3),
+            ms = statistics.median(map(cpu, of_it)) * 1e3 / self.a.messages
+            out[name] = {"wall_s": round(middle["wall"], 3), "cpu_ms_per_message": round(ms, 3),
                          "rss_mb": round(max(r["rss_mb"] for r in of_it), 1)}
-        print("wall: %.2f of mbsync, CPU: %.2f of mbsync (medians of the pairs; RSS is the largest)"
-              % (out["wall_ratio"], out["cpu_ratio"]))
+        said = "%s: wall %.2f of mbsync, CPU %.2f of mbsync"
+        print(said % ("the first pair, on the disk as it was", *out["first_pair"].values()))
+        print(said % ("medians of the pairs (RSS is the largest)", out["wall_ratio"], out["cpu_ratio"]))
         print(json.dumps(out), flush=True)
+
+
+def cpu(figures):
+    return figures["user"] + figures["sys"]
+
+
+def ratios(ours, theirs):
+    """Of each pair, so that what else the machine does falls on both."""
+    ratio = lambda of: round(statistics.median(of(a) / of(b) for a, b in zip(ours, theirs)), 3)
+    return {"wall_ratio": ratio(lambda r: r["wall"]), "cpu_ratio": ratio(cpu)}
 
 
 def measure(command, log):

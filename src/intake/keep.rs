@@ -63,6 +63,10 @@ impl Intake {
             bytes.push(held);
         }
         let ids = tx.insert_arrivals(place, &rows, now).await?;
+        // Before the raw mail, which fills SQLite's cache: a page that has gone to the log and is written to once more makes it
+        // read back all that follows there.
+        tx.add_shown(place.mailbox, rows.len() as i64).await?;
+        tx.mark_acknowledged(acked, "", now).await?;
         tx.insert_raw(&in_memory(&ids, &bytes)).await?;
         for (id, held) in ids.iter().zip(&mut bytes) {
             if let Some(Held::Spool(file)) = held {
@@ -80,8 +84,6 @@ impl Intake {
             let told_of = ids.iter().zip(&rows).filter(|(_, row)| span.has(row.received));
             tx.hold_mail_from(&told_of.map(|(id, _)| *id).collect::<Vec<_>>()).await?;
         }
-        tx.add_shown(place.mailbox, rows.len() as i64).await?;
-        tx.mark_acknowledged(acked, "", now).await?;
         crash::point("keep.before_commit");
         tx.commit().await?;
         crash::point("keep.after_commit");
