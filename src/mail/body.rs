@@ -96,9 +96,9 @@ impl Reader<'_> {
         let others = children.iter().rev().copied().filter(|c| !plain.contains(c));
         let mut chosen: Vec<Text> = Vec::new();
         for child in plain.iter().copied().chain(others) {
-            let is_chosen = chosen.iter().any(|text| !text.words.trim().is_empty());
+            let is_chosen = chosen.iter().any(|text| !stands_in(&text.words));
             let texts = self.texts_of(child, is_wanted && !is_chosen);
-            if !is_chosen {
+            if !is_chosen && (chosen.is_empty() || texts.iter().any(|text| !text.words.trim().is_empty())) {
                 chosen = texts;
             }
         }
@@ -274,20 +274,55 @@ impl Reader<'_> {
     }
 }
 
+/// A plain text that says nothing, or that there is HTML beside it: `Your program does not show HTML`. Where a person
+/// writes of HTML in few words, the HTML beside them has the same words.
+fn stands_in(words: &str) -> bool {
+    const LONGEST: usize = 400;
+    let words = words.trim();
+    words.chars().filter(|c| c.is_alphanumeric()).nth(1).is_none()
+        || (words.len() <= LONGEST && words.to_ascii_lowercase().contains("html"))
+}
+
 /// What of a text's transfer encoding can be read, and whether that is not all.
-/// A base64 line with foreign characters is somebody's words in between: counted in, it would garble all behind it.
+/// A base64 line with foreign characters is somebody's words in between: counted in, it would garble all behind it. Behind
+/// the padding it is what a list or a gateway has put below, with all that follows.
 fn transfer_decoded(kept: &[u8], encoding: Encoding) -> (std::borrow::Cow<'_, [u8]>, bool) {
-    let is_foreign = |b: &u8| {
-        !(b.is_ascii_alphanumeric() || b.is_ascii_whitespace() || matches!(b, b'+' | b'/' | b'=' | 0))
-    };
     match encoding {
         Encoding::Identity => (kept.into(), false),
-        Encoding::Base64 if kept.iter().any(is_foreign) => {
-            let lines = kept.split_inclusive(|b| *b == b'\n').filter(|l| !l.iter().any(is_foreign));
-            (decode_span(&lines.flatten().copied().collect::<Vec<u8>>(), encoding).into(), true)
+        Encoding::Base64 => {
+            let lines = || kept.split_inclusive(|b| *b == b'\n');
+            // Some programs put a blank into each line.
+            let may_have_blanks =
+                lines().map(<[u8]>::trim_ascii).find(|l| !l.is_empty()).is_some_and(has_blank);
+            let is_foreign =
+                |line: &&[u8]| has_foreign(line) || !may_have_blanks && has_blank(line.trim_ascii());
+            if !lines().any(|line| is_foreign(&line)) {
+                return (decode_span(kept, encoding).into(), false);
+            }
+            let mut of_base64: Vec<u8> = Vec::with_capacity(kept.len());
+            for line in lines() {
+                match is_foreign(&line) {
+                    true if of_base64.trim_ascii_end().ends_with(b"=") => break,
+                    true => {}
+                    false => of_base64.extend_from_slice(line),
+                }
+            }
+            (decode_span(&of_base64, encoding).into(), true)
         }
         _ => (decode_span(kept, encoding).into(), false),
     }
+}
+
+/// What is neither base64 nor white space.
+fn has_foreign(line: &[u8]) -> bool {
+    let is_foreign = |b: &u8| {
+        !(b.is_ascii_alphanumeric() || b.is_ascii_whitespace() || matches!(b, b'+' | b'/' | b'=' | 0))
+    };
+    line.iter().any(is_foreign)
+}
+
+fn has_blank(line: &[u8]) -> bool {
+    line.contains(&b' ')
 }
 
 /// LF line ends, no NUL: PostgreSQL refuses it in text.

@@ -84,6 +84,7 @@ const STATUSES: &[(u16, u16, &str)] = &[
     (7, 29, "auth"),
     // Not registered, but Microsoft: DMARC.
     (7, 509, "auth"),
+    (7, 515, "auth"),
 ];
 
 /// Statuses too general to settle it; they speak after the less sure words.
@@ -182,6 +183,14 @@ fn without_prefaces(mut diagnostic: String) -> String {
     diagnostic
 }
 
+/// `user ann@example.org does not exist` as `user does not exist`; empty where no address stands in it.
+fn without_addresses(diagnostic: &str) -> String {
+    if !diagnostic.contains('@') {
+        return String::new();
+    }
+    diagnostic.split_whitespace().filter(|word| !word.contains('@')).collect::<Vec<_>>().join(" ")
+}
+
 fn is_for_now(status: Status, diagnostic: &str) -> bool {
     // RFC 7505: no mail now, and none later.
     let is_null = diagnostic.contains("null mx") || diagnostic.contains("nullmx");
@@ -197,9 +206,12 @@ fn is_about_sender(status: Status, diagnostic: &str) -> bool {
 
 fn by_tables(said: Said, diagnostic: &str) -> Class {
     let words = said.words.to_lowercase();
+    let bare = without_addresses(diagnostic);
     by_words(&SURE_WORDS, diagnostic, "diagnostic:")
+        .or_else(|| by_words(&SURE_WORDS, &bare, "diagnostic:"))
         .or_else(|| by_status(STATUSES, said.status))
         .or_else(|| by_words(&LIKELY_WORDS, diagnostic, "diagnostic:"))
+        .or_else(|| by_words(&LIKELY_WORDS, &bare, "diagnostic:"))
         .or_else(|| by_words(&SURE_WORDS, &words, "words:"))
         .or_else(|| by_status(GENERAL_STATUSES, said.status))
         .or_else(|| by_reply(said.reply_code))
@@ -293,6 +305,32 @@ mod tests {
             ("4.0.0", "host not found", "network"),
             ("5.0.0", "null mx", "host_unknown"),
             ("5.7.1", "550 rejected", "policy"),
+            (
+                "5.1.10",
+                "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient ann@x.test not found",
+                "user_unknown",
+            ),
+            (
+                "5.4.1",
+                "550 5.4.1 Recipient address rejected: Access denied. [x.outlook.test]",
+                "user_unknown",
+            ),
+            (
+                "5.7.1",
+                "554 5.7.1 <ann@x.test>: Recipient address rejected: user ann@x.test does not exist",
+                "user_unknown",
+            ),
+            ("5.0.0", "550 Account ann@x.test is inactive", "mailbox_disabled"),
+            (
+                "5.7.515",
+                "550 5.7.515 Access denied, x.test does not meet the required authentication level",
+                "auth",
+            ),
+            (
+                "5.7.708",
+                "550 5.7.708 Service unavailable. Access denied, traffic not accepted from this IP",
+                "policy",
+            ),
         ] {
             let parsed = Status::parse(status).unwrap();
             let said = Said { status: parsed, reply_code: None, diagnostic, words: "" };

@@ -91,6 +91,9 @@ fn class(kind: Kind, status: Status, block: &Recipient) -> Class {
         Said { status, reply_code: block.reply_code, diagnostic: &block.diagnostic, words: &block.words };
     match kind {
         Kind::Complaint => Class { name: "complaint", evidence: "it is a complaint".into() },
+        _ if assumed_class(&block.action) == 2 => {
+            Class { name: "undefined", evidence: "it has arrived".into() }
+        }
         _ => class_of(said),
     }
 }

@@ -156,3 +156,33 @@ fn a_part_may_be_uuencoded_as_a_whole() {
     assert_eq!(body(&format!("{text}begin 644 a.txt\n%2&5L;&\\\nend\n")).text, "Hello");
     assert_eq!(body(&format!("{text}Hello\n")).text, "Hello");
 }
+
+#[test]
+fn a_plain_text_that_only_points_at_the_html_gives_way_to_it() {
+    let html = "Content-Type: text/html\n\n<p>The serial number is 4711.</p>";
+    let alternative = |plain: &str, html: &str| {
+        body(&multipart("alternative", "b", &[&format!("Content-Type: text/plain\n\n{plain}"), html])).text
+    };
+    for plain in
+        ["", ".", "Your email client does not support HTML messages.", "To view it, use an HTML reader"]
+    {
+        assert_eq!(alternative(plain, html).trim(), "The serial number is 4711.", "{plain}");
+    }
+    for plain in ["No.", "ok", "The printer shows 4711"] {
+        assert_eq!(alternative(plain, html).trim(), plain);
+    }
+    let empty = "Content-Type: text/html\n\n<p></p>";
+    assert_eq!(alternative("Is there HTML?", empty).trim(), "Is there HTML?");
+}
+
+#[test]
+fn a_footer_below_base64_is_no_part_of_it() {
+    let head = "Content-Type: text/plain\nContent-Transfer-Encoding: base64\n\n";
+    for footer in ["_____\nlist mailing list\nhttps://x.test/\nbye\n", "-- \nscanned by nobody\n"] {
+        assert_eq!(body(&format!("{head}SGVsbG8gQW5u\nLCBob3c/IQ==\n{footer}")).text, "Hello Ann, how?!");
+    }
+    assert_eq!(
+        body(&format!("{head}SGVsbG8gQW5u\nwords in between\nLCBob3c/IQ==\n")).text,
+        "Hello Ann, how?!"
+    );
+}

@@ -31,7 +31,17 @@ pub(super) const SURE: &[Words] = &[
     ),
     ("system", &["unknown mailer error", "queue file write error"]),
     ("network", &["dns query failed", "dns error:"]),
-    ("user_unknown", &["recipient address rejected: access denied ["]),
+    ("policy", &["traffic not accepted from this ip"]),
+    // Microsoft, where the addresses of a domain are known at its edge.
+    (
+        "user_unknown",
+        &[
+            "recipient address rejected: access denied [",
+            "recipient address rejected: access denied. [",
+            "recipientnotfound",
+            "not found by smtp address lookup",
+        ],
+    ),
     (
         "spam",
         &[
