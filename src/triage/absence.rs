@@ -58,6 +58,7 @@ const SUBJECTS: &[&str] = &[
     "ausência temporária",
     "risposta automatica",
     "fuori ufficio",
+    "fuori sede",
     "assente dall'ufficio",
     "autosvar",
     "automatiskt svar",
@@ -120,6 +121,7 @@ const TOPICS: &[&str] = &[
     "fora do escritório",
     "ausência temporária",
     "fuori ufficio",
+    "fuori sede",
     "assente dall'ufficio",
     "frånvarande",
     "ikke til stede",
@@ -164,6 +166,7 @@ const AWAY: &[&str] = &[
     "estou de férias",
     "estarei ausente",
     "sono fuori ufficio",
+    "sono fuori sede",
     "sarò fuori ufficio",
     "sono in ferie",
     "sono assente",
@@ -214,15 +217,19 @@ const ANSWERING: &[&str] = &[
     "automatically generated",
     "your email will not be forwarded",
     "your message will not be forwarded",
+    "for urgent matters",
+    "in urgent cases",
     "limited access to e",
     "no access to e",
     "vielen dank für ihre",
     "danke für ihre",
+    "in dringenden fällen",
     "automatisch erstellt",
     "automatisch generiert",
     "nicht weitergeleitet",
     "merci de votre",
     "merci pour votre",
+    "en cas d'urgence",
     "message automatique",
     "gracias por su",
     "gracias por tu",
@@ -231,6 +238,8 @@ const ANSWERING: &[&str] = &[
     "obrigada pelo seu",
     "mensagem automática",
     "grazie per la",
+    "per urgenze",
+    "in caso di urgenza",
     "messaggio automatico",
     "bedankt voor uw",
     "dank voor uw",
@@ -360,6 +369,7 @@ mod tests {
             "Thank you for your email.\n\nI am out of the office until Monday.",
             "Vielen Dank für Ihre Nachricht. Ich bin derzeit nicht im Büro.",
             "Bonjour, merci de votre message. Je suis absent jusqu'au 3 mai.",
+            "Je suis actuellement absente. En cas d’urgence, contactez max@x.test.",
         ] {
             assert!(said("Re: your order", text), "{text}");
         }
@@ -369,6 +379,7 @@ mod tests {
     fn a_topic_is_an_answer_where_something_bears_it_out() {
         assert!(said("Out of Office: I like turtles", "I am away on vacation, Monday to Friday."));
         assert!(said("Vacation", ""));
+        assert!(said("Fuori sede: R: ordine", "Sono fuori sede."));
         assert!(said("Abwesenheit: Ihre Bestellung", "Guten Tag, ich bin im Urlaub."));
         let answer = Message {
             subject: "OOO: your order".into(),
@@ -399,6 +410,8 @@ mod tests {
             ("Delivery", "I am out of the office until Monday. Please deliver on Tuesday."),
             ("Delivery", "Thank you for your email. I am on holiday next week, can you come later?"),
             ("Thanks", "Thank you for your message. It works now."),
+            ("Fuori sede: come si imposta", "Vorrei attivarlo."),
+            ("Urgent", "For urgent matters we need a number to call."),
         ] {
             assert!(!said(subject, text), "{subject} {text}");
         }
