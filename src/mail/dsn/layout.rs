@@ -109,6 +109,8 @@ impl Desk<'_> {
     /// Lines that begin with an address, each with the lines below it. `is_strict`: a colon or dots follow the address.
     fn lines(&self, range: Range<usize>, is_strict: bool) -> Vec<Named> {
         let mut found: Vec<Named> = vec![];
+        // Whom the lines are about: he may be named once more further down, with the server's answer.
+        let mut current = 0;
         let mut is_open = true;
         for line in &self.page.lines[range] {
             // A transcript turns to another host: what follows is not about him who stands above.
@@ -116,7 +118,8 @@ impl Desk<'_> {
             match leading(line.text) {
                 Some((address, rest)) if !is_strict || is_led_in(line.text, rest) => {
                     is_open = true;
-                    match found.iter_mut().find(|n| n.address == address) {
+                    current = found.iter().position(|n| n.address == address).unwrap_or(found.len());
+                    match found.get_mut(current) {
                         Some(known) => known.add(rest),
                         None => {
                             let is_answered = is_answer(rest);
@@ -127,8 +130,8 @@ impl Desk<'_> {
                 // `550 host (smtp)... 550 Host unknown`: a transcript goes on with somebody else.
                 _ if starts_answer(&line.low) && line.low.contains("... ") => {}
                 _ => {
-                    if let Some(last) = found.last_mut().filter(|_| is_open) {
-                        last.add(line.text);
+                    if let Some(named) = found.get_mut(current).filter(|_| is_open) {
+                        named.add(line.text);
                     }
                 }
             }

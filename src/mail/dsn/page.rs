@@ -269,6 +269,14 @@ pub(super) fn leading(line: &str) -> Option<(Address, &str)> {
     {
         return Some((named, rest[2 + behind.end..].trim_start_matches('>')));
     }
+    // Exchange: `Ann Other (ann@example.org)`, and no more.
+    if let Some(name) = bare[..range.start].strip_suffix(" (")
+        && rest.trim_end() == ")"
+        && name.split_whitespace().count() <= 4
+        && !name.contains([':', '#'])
+    {
+        return Some((address, ""));
+    }
     (range.start == 0).then_some((address, rest.trim_start_matches(['>', '"', '\'', ']', ')'])))
 }
 

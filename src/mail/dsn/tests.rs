@@ -239,6 +239,28 @@ fn reports_of_many_servers_are_read_in_their_own_words() {
 }
 
 #[test]
+fn what_stands_below_an_address_further_down_is_about_him() {
+    let listed = |a: &str, b: &str| {
+        format!(
+            "Delivery has failed to these recipients or groups:\n\n{a}\nThe address you entered couldn't be found.\n\n\
+             {b}\nThe recipient's mailbox is full.\n\nDiagnostic information for administrators:\n\nGenerating server: \
+             x.test\n\na@x.test\n#550 5.1.1 RESOLVER.ADR.RecipNotFound; not found ##\n\nb@x.test\n#554 5.2.2 mailbox \
+             full ##\n\n{ORIGINAL}"
+        )
+    };
+    for (a, b) in [
+        ("a@x.test<mailto:a@x.test>", "b@x.test"),
+        ("Ann Other (a@x.test)", "B. (b@x.test)"),
+        ("a@x.test", "Bob (b@x.test)"),
+    ] {
+        let report = report(&in_words("postmaster@x.test", "Undeliverable: hello", &listed(a, b))).unwrap();
+        assert_eq!(told(&report), "a@x.test failed 5.1.1 550, b@x.test failed 5.2.2 554", "{a}");
+        let about_the_other = |n: usize, word: &str| report.recipients[n].diagnostic.contains(word);
+        assert!(!about_the_other(0, "full") && !about_the_other(1, "not found"), "{report:?}");
+    }
+}
+
+#[test]
 fn who_writes_like_a_person_writes_no_report() {
     let words = "A message that you sent could not be delivered to one or more of its recipients. \
         The following address(es) failed:\n\n  a@x.test\n    550 no\n";
