@@ -118,7 +118,8 @@ impl Desk {
             if has_ended_busy(&mut daemon) {
                 daemon = self.spawn(&["run"]);
             }
-            self.is_settled(inbox, messages).then_some(())
+            // What has nothing to do is settled at once: it must have come so far that it can be told to stop.
+            (daemon.is_catching_signals() && self.is_settled(inbox, messages)).then_some(())
         });
         let end = daemon.stop();
         assert!(end.success(), "the daemon ended with {end}: {}", daemon.log());

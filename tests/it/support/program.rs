@@ -347,6 +347,11 @@ impl Running {
         assert!(sent.expect("sh starts").success(), "the program is gone before SIG{signal}: {}", self.log());
     }
 
+    /// A daemon that has said that it is starting: from there on SIGTERM stops it in good order.
+    pub fn is_catching_signals(&self) -> bool {
+        self.log().contains(&format!("daemon.starting pid={} ", self.pid()))
+    }
+
     /// Asks it to stop (SIGTERM), and waits.
     #[track_caller]
     pub fn stop(&mut self) -> ExitStatus {
