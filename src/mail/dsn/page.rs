@@ -98,21 +98,21 @@ static DIVIDER_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(DIVIDERS
 
 /// Fields that begin what is returned of a mail. Others (`To:`, `Subject:`) reports themselves use.
 const FIRST_FIELDS: &[&str] = &[
-    "received: ",
-    "return-path: ",
-    "delivered-to: ",
-    "dkim-signature: ",
-    "arc-seal: ",
-    "arc-authentication-results: ",
-    "message-id: ",
-    "x-original-to: ",
+    "received:",
+    "return-path:",
+    "delivered-to:",
+    "dkim-signature:",
+    "arc-seal:",
+    "arc-authentication-results:",
+    "message-id:",
+    "x-original-to:",
     "x-google-",
-    "x-received: ",
-    "mime-version: ",
-    "x-mailer: ",
-    "content-type: ",
-    "domainkey-signature: ",
-    "x-originating-ip: ",
+    "x-received:",
+    "mime-version:",
+    "x-mailer:",
+    "content-type:",
+    "domainkey-signature:",
+    "x-originating-ip:",
 ];
 
 impl<'t> Page<'t> {

@@ -261,6 +261,19 @@ fn what_stands_below_an_address_further_down_is_about_him() {
 }
 
 #[test]
+fn what_is_returned_may_be_indented_and_written_tightly() {
+    let text = "This message was created automatically by mail delivery software.\n\na@x.test, ERROR CODE :550 - 5.4.1 gone\n\n \
+        Received:from mail.x.test by mx.x.test\n\twith SMTP id 1.1; Mon, 2 Mar 2026 10:00:00 +0100\n \
+        Message-ID:<1@y>\n Date:Mon, 02 Mar 2026 10:00:00 +0100\n Subject:hello\n";
+    let report = report(&in_words(DAEMON, "Undelivered mail", text)).unwrap();
+    assert_eq!(report.original_message_id.as_ref().map(MessageId::as_str), Some("1@y"));
+    assert_eq!(
+        (told(&report).as_str(), report.original_subject.as_str()),
+        ("a@x.test failed 5.4.1 550", "hello")
+    );
+}
+
+#[test]
 fn who_writes_like_a_person_writes_no_report() {
     let words = "A message that you sent could not be delivered to one or more of its recipients. \
         The following address(es) failed:\n\n  a@x.test\n    550 no\n";
