@@ -52,6 +52,17 @@ pub struct Hint {
     pub end: usize,
 }
 
+/// What a mail is to earlier ones, by its headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It answers one: what it has of it need not be read again.
+    Answer,
+    /// It passes one on: all of it is what the sender wants to be read.
+    Forward,
+    /// It answers none: whatever was copied into it is part of what the sender says.
+    Own,
+}
+
 /// A text, told apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
@@ -80,18 +91,25 @@ const GREETING: usize = 4;
 const WRAPPED: usize = 50;
 
 /// Splits a text. `hints` come from HTML, in order, and may be empty.
-pub fn split(text: &str, hints: &[Hint]) -> Split {
-    let mut sheet = Sheet { lines: lines(text), rules: Vec::new() };
+pub fn split(text: &str, hints: &[Hint], relation: Relation) -> Split {
+    let mut sheet = Sheet { lines: lines(text), relation, rules: Vec::new() };
     sheet.take(hints);
     sheet.take_armour();
     sheet.walk();
-    sheet.decide();
-    sheet.sign();
+    match relation {
+        Relation::Answer => {
+            sheet.decide();
+            sheet.sign(sheet.lines.len());
+        }
+        Relation::Forward => sheet.keep_whole("forwarded_whole"),
+        Relation::Own => sheet.keep_whole("answers_nothing"),
+    }
     sheet.finish(text)
 }
 
 struct Sheet<'t> {
     lines: Vec<Line<'t>>,
+    relation: Relation,
     rules: Vec<&'static str>,
 }
 
@@ -237,6 +255,12 @@ impl<'t> Sheet<'t> {
             Forwarded => "forwarded_message",
             ReplyAbove => "reply_above",
         };
+        let end = self.lines.len();
+        if self.relation != Relation::Answer {
+            self.mark(start, end, Role::Forwarded);
+            self.note(rule);
+            return true;
+        }
         if !has_words {
             // Nothing above it: a mail passed on as it is, or an answer below.
             if found == ReplyAbove {
@@ -246,7 +270,6 @@ impl<'t> Sheet<'t> {
             return false;
         }
         self.note(rule);
-        let end = self.lines.len();
         if found == Forwarded {
             let words: usize = self.lines[..start]
                 .iter()
@@ -318,9 +341,21 @@ impl<'t> Sheet<'t> {
         runs
     }
 
-    /// Signatures and disclaimers at the end of new words.
-    fn sign(&mut self) {
-        let runs: Vec<Run> = self.runs().into_iter().filter(|run| run.is_new).collect();
+    /// From the first quotation on all is new words; above it the sender may have signed.
+    fn keep_whole(&mut self, rule: &'static str) {
+        let is_copied = |l: &Line| matches!(l.role, Role::Quoted | Role::Attribution | Role::Forwarded);
+        let first = self.lines.iter().position(is_copied).unwrap_or(self.lines.len());
+        self.sign(first);
+        if first < self.lines.len() {
+            self.lines[first..].iter_mut().filter(|l| l.role != Role::Mark).for_each(|l| l.role = Role::New);
+            self.note(rule);
+        }
+    }
+
+    /// Signatures and disclaimers at the end of new words that begin above the line `before`.
+    fn sign(&mut self, before: usize) {
+        let is_looked_at = |run: &Run| run.is_new && run.from < before;
+        let runs: Vec<Run> = self.runs().into_iter().filter(is_looked_at).collect();
         let is_last = |at: usize| at + 1 == runs.len();
         for (number, run) in runs.iter().enumerate() {
             if !is_last(number) && self.rules.contains(&"inline_answers") {

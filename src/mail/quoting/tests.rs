@@ -3,9 +3,17 @@ use proptest::prelude::*;
 
 /// Words and signature of a text.
 fn told(text: &str) -> (String, String) {
-    let split = split(text, &[]);
+    told_as(Relation::Answer, text)
+}
+
+fn told_as(relation: Relation, text: &str) -> (String, String) {
+    let split = split(text, &[], relation);
     check(text, &split);
     (split.visible, split.signature)
+}
+
+fn bare(text: &str) -> Vec<&str> {
+    text.lines().filter(|l| !l.is_empty()).collect()
 }
 
 /// Nothing is lost, and nothing is there twice.
@@ -45,11 +53,44 @@ fn new_words_stand_alone() {
     }
 }
 
+#[test]
+fn a_mail_that_answers_nothing_is_shown_whole() {
+    let headers = "From: Paul <p@x.test>\nSent: Thursday, February 26, 2026 2:02 PM\nSubject: Invoice";
+    let signed = "please pay.\n\nBest regards,\nPaul\nExample Ltd";
+    for copied in [
+        &format!("{headers}\n\n{signed}"),
+        &format!("-----Original Message-----\n{headers}\n\n{signed}"),
+        &format!("________________________________\n{headers}\n\n{signed}\n-- \nPaul").replace("-- ", "--"),
+        &format!("---------- Forwarded message ---------\n{headers}\n\n{signed}"),
+        "> Begin forwarded message:\n>\n> From: Paul\n> Subject: Invoice\n>\n> please pay.",
+        "On Mon, 2 Nov 2026, Paul <p@x.test> wrote:\n> please pay.\n\nWhat shall I do?\n\nAnn",
+        "##- Please type your reply above this line -##\nplease pay.",
+    ] {
+        for relation in [Relation::Forward, Relation::Own] {
+            for words in ["", "FYI\n\n", "Please check this one for me.\n\n"] {
+                let whole = format!("{words}{copied}");
+                assert_eq!(told_as(relation, &whole), (whole.clone(), String::new()), "{relation:?}");
+            }
+            let whole = format!("Please check.\n-- \nBob\n\n{copied}");
+            let (words, signature) = told_as(relation, &whole);
+            assert_eq!(bare(&words), bare(&format!("Please check.\n{copied}")));
+            assert_eq!(signature, "Bob");
+        }
+        let answer = format!("Please check this one for me.\n\n{copied}");
+        assert_ne!(told(&answer).0, answer);
+    }
+    let split = split("See:\n> log\n", &[], Relation::Own);
+    assert!(split.is_all_new());
+    assert_eq!(split.rules, ["quoted_lines", "answers_nothing"]);
+}
+
 proptest! {
     #[test]
     fn every_text_is_split_without_loss(
         text in "(?s)(> ?|-- ?|On 2 Nov|wrote:|From: a@b.test|Sent: 1.2.2026|____|\n|\n\n|é|写道：|[a-z ]{0,9}){0,60}"
     ) {
-        check(&text, &split(&text, &[]));
+        for relation in [Relation::Answer, Relation::Forward, Relation::Own] {
+            check(&text, &split(&text, &[], relation));
+        }
     }
 }
