@@ -54,6 +54,48 @@ fn new_words_stand_alone() {
 }
 
 #[test]
+fn words_below_a_closing_stay() {
+    for below in [
+        "PS: cancel order 4712, too",
+        "P.S. Bitte auch 4712 stornieren",
+        "ps auch 4712",
+        "PPS: one more",
+        "PD: también 4712",
+        "NB: 4712, too",
+        "PS : aussi 4712",
+        "Example Ltd\n\nIs the refund paid at once?",
+        "is this right? (or not?)",
+        "Please print it in blue, 100 copies.",
+        "but I know no Ann. Was this\nfor somebody else?\n\nBob",
+    ] {
+        for closing in ["Best regards,", "Viele Grüße", "Mit freundlichen Grüßen / Kind regards"] {
+            let text = format!("Please cancel.\n\n{closing}\nAnn\n\n{below}");
+            assert_eq!(told(&text), (text.clone(), String::new()));
+        }
+        let text = format!("> old\n\nYes.\n\n> older\n\nRegards\nAnn\n\n{below}");
+        assert_eq!(told(&text), (text.clone(), String::new()));
+    }
+    let text = "It says:\n\nSincerely,\nThe Company\nLondon\n\nThat is wrong\n\nRegards\nAnn\nLeeds";
+    let (words, signature) = text.split_at(text.find("Regards").unwrap());
+    assert_eq!(told(text), (words.trim_end().to_owned(), signature.to_owned()));
+}
+
+#[test]
+fn closings_begin_signatures() {
+    for signature in [
+        "Best regards,\nAnn Other\nExample Ltd",
+        "Mit besten Grüßen / Best regards\n\ni.A. Ann Other\nEinkauf / Purchasing\n\nExample GmbH",
+        "Mit freundlichen Grüßen | Kind regards\n\nAnn\nExample GmbH",
+        "Mit freundlichen Grüßen\nKind regards\n\nAnn\nExample GmbH",
+        "Viele Grüße\nPD Dr. Ann Other\nKlinik",
+        "Regards,\nAnn Other\n+1 555 0100\n\nThis e-mail is confidential and for you alone.",
+    ] {
+        let text = format!("It is 4711.\n\n{signature}");
+        assert_eq!(told(&text), ("It is 4711.".to_owned(), signature.to_owned()));
+    }
+}
+
+#[test]
 fn a_mail_that_answers_nothing_is_shown_whole() {
     let headers = "From: Paul <p@x.test>\nSent: Thursday, February 26, 2026 2:02 PM\nSubject: Invoice";
     let signed = "please pay.\n\nBest regards,\nPaul\nExample Ltd";
