@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::{DEVICES, LANGUAGES};
-use super::line::{Line, begins_with, ends_with, is_ruler};
+use super::line::{Line, begins_with, ends_with, has_address, is_ruler};
 
 /// Lines with words that may stand below a ruler for it to be a footer's.
 const MAX_FOOTER: usize = 12;
@@ -55,10 +55,11 @@ fn rule_of(lines: &[&Line], at: usize) -> Option<&'static str> {
     let first = text.chars().next()?;
     if matches!(first, '-' | '_' | '—' | '–' | '=' | '*' | '#' | '~' | '+' | 'ᐧ' | '─' | '━' | '‐')
     {
-        if is_delimiter(text) {
+        let separates = || is_separator(lines, at);
+        if is_delimiter(text) && !separates() {
             return Some("signature_delimiter");
         }
-        if is_ruler(text, 3) && is_footer(lines, at) {
+        if is_ruler(text, 3) && is_footer(lines, at) && !separates() {
             return Some("footer_ruler");
         }
         if is_dashed_name(text) && words_below(lines, at) == 0 {
@@ -74,6 +75,23 @@ fn rule_of(lines: &[&Line], at: usize) -> Option<&'static str> {
 /// `-- `, and its spellings.
 pub(super) fn is_delimiter(text: &str) -> bool {
     matches!(text, "--" | "__" | "—" | "–" | "- -" | "- --" | "ᐧ" | "-- --" | "=-=" | "⸻")
+}
+
+/// The line parts words from words: somebody goes on writing below it, or there are more of its kind and no address or
+/// link below, as the footers of lists have.
+fn is_separator(lines: &[&Line], at: usize) -> bool {
+    let below = &lines[at + 1..];
+    if goes_on(below) {
+        return true;
+    }
+    let is_same = |l: &Line| l.text.trim() == lines[at].text.trim();
+    let behind = if lines[at.saturating_sub(LOOKED_AT)..at].iter().any(|l| is_same(l)) {
+        below
+    } else {
+        below.iter().position(|l| is_same(l)).map_or(&[][..], |next| &below[next + 1..])
+    };
+    let is_footer = || behind.iter().any(|l| has_address(l.text) || l.text.contains("://"));
+    behind.iter().any(|l| !l.is_blank()) && !is_footer()
 }
 
 fn is_footer(lines: &[&Line], at: usize) -> bool {
@@ -142,7 +160,7 @@ fn names_device(rest: &str, phrase: &str) -> bool {
 
 fn has_device(text: &str) -> bool {
     text.split(|c: char| c.is_whitespace() || c == '-').any(|word| {
-        let word = word.trim_matches(['.', '\'', '’', '"', '(', ')', '!']);
+        let word = word.trim_matches(['.', '\'', '’', '"', '(', ')', '[', ']', '!']);
         // Longer names may bear the ending of a case.
         DEVICES.iter().any(|device| word == *device || (device.len() > 5 && word.starts_with(device)))
     }) || DEVICES.iter().any(|d| !d.is_ascii() && text.contains(d))
@@ -238,8 +256,8 @@ pub(super) fn is_nothing_else(lines: &[&Line]) -> bool {
     }
     let text = lines[at].text.trim();
     let below = words_below(lines, at);
-    is_delimiter(text)
-        || (is_ruler(text, 3) && below <= MAX_FOOTER * 2)
+    let is_set_apart = is_delimiter(text) || (is_ruler(text, 3) && below <= MAX_FOOTER * 2);
+    (is_set_apart && !is_separator(lines, at))
         || (is_mobile(text) && below <= 2)
         || (below <= MAX_FOOTER
             && (is_closing(text) || begins_closing(text))

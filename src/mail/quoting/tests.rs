@@ -96,6 +96,39 @@ fn closings_begin_signatures() {
 }
 
 #[test]
+fn a_line_between_words_is_no_signature_s() {
+    for text in [
+        "First question: where is it?\n--\nSecond: can I get an invoice,\nplease?\n--\nThird: opening hours?",
+        "Missing:\n\n--\nitem one\nitem two\n--\n\nPlease send them soon",
+        "first part\n_____________________________\nsecond part, behind a line\n\nRegards\nAnn",
+        "Yes.\n--\nAnn\n\nP.S. 4712, too",
+        "> old\n\nYes.\n\n> older\n\n--\nAnd when?",
+    ] {
+        assert_eq!(told(text), (text.to_owned(), String::new()));
+    }
+    for (text, words, signature) in [
+        ("Yes\n--\nRegards\nAnn\nLeeds", "Yes", "Regards\nAnn\nLeeds"),
+        (
+            "Yes\n-- \nAnn\n\n-- \nYou get this as a member of x@lists.test.",
+            "Yes",
+            "Ann\n\n--\nYou get this as a member of x@lists.test.",
+        ),
+        (
+            "Yes\n_______________\nlist\nhttps://lists.test/x",
+            "Yes",
+            "_______________\nlist\nhttps://lists.test/x",
+        ),
+        (
+            "Yes\n\nSent with [Proton Mail](https://proton.me/mail/home) secure email.",
+            "Yes",
+            "Sent with [Proton Mail](https://proton.me/mail/home) secure email.",
+        ),
+    ] {
+        assert_eq!(told(text), (words.to_owned(), signature.to_owned()));
+    }
+}
+
+#[test]
 fn a_mail_that_answers_nothing_is_shown_whole() {
     let headers = "From: Paul <p@x.test>\nSent: Thursday, February 26, 2026 2:02 PM\nSubject: Invoice";
     let signed = "please pay.\n\nBest regards,\nPaul\nExample Ltd";
