@@ -178,11 +178,9 @@ impl<'t> Sheet<'t> {
                 continue;
             }
             if let Some(found) = divider::at(&self.lines, at) {
-                if self.divide(at, found, has_words) {
-                    return;
-                }
+                let next = self.divide(at, found, has_words);
                 has_words |= self.lines[at].is_free();
-                at += 1;
+                at = next;
                 continue;
             }
             if let Some(found) = attribution::at(&self.lines, at) {
@@ -209,12 +207,19 @@ impl<'t> Sheet<'t> {
         }
     }
 
-    /// A run of quoted lines, from `at`; gives back where it ends.
+    /// A run of quoted lines, from `at`; gives back where it ends. Apple's programs quote the attribution, too.
     fn quoted(&mut self, at: usize) -> usize {
+        let attribution = || attribution::at(&self.lines, at).filter(|a| a.offset == 0);
+        let is_first = !self.rules.contains(&"quoted_lines");
+        let said = is_first.then(attribution).flatten().map_or(at, |found| found.last + 1);
         let mut end = at;
         while end < self.lines.len() && (self.lines[end].is_quoted() || self.is_torn(end)) {
             self.lines[end].role = Role::Quoted;
             end += 1;
+        }
+        if at < said && said < end {
+            self.lines[at..said].iter_mut().for_each(|l| l.role = Role::Attribution);
+            self.note("attribution");
         }
         self.note("quoted_lines");
         end
@@ -245,8 +250,8 @@ impl<'t> Sheet<'t> {
         self.lines.insert(at + 1, Line { start: middle, text: mark, ..line });
     }
 
-    /// Whether all below the divider was dealt with.
-    fn divide(&mut self, at: usize, found: divider::Divider, has_words: bool) -> bool {
+    /// Gives back the line to go on from.
+    fn divide(&mut self, at: usize, found: divider::Divider, has_words: bool) -> usize {
         use divider::Divider::{Forwarded, Headers, Original, ReplyAbove};
         let start = divider::start(&self.lines, at);
         let rule = match found {
@@ -259,15 +264,32 @@ impl<'t> Sheet<'t> {
         if self.relation != Relation::Answer {
             self.mark(start, end, Role::Forwarded);
             self.note(rule);
-            return true;
+            return end;
+        }
+        if found == ReplyAbove && !has_words {
+            // An answer below it.
+            self.mark(at, at + 1, Role::Mark);
+            self.note(rule);
+            return at + 1;
+        }
+        if matches!(found, Headers | Original) {
+            let below = divider::end(&self.lines, at);
+            let first = self.lines[below..].iter().find(|l| !l.is_blank());
+            let is_mail = || self.lines[at..below].iter().any(|l| line::has_address(l.text));
+            let is_sure = found == Original || has_words || is_mail();
+            if is_sure && first.is_some_and(Line::is_quoted) {
+                // What is quoted bears marks: lines without them are answers.
+                self.mark(start, below, Role::Attribution);
+                self.note(rule);
+                return below;
+            }
+            if !has_words {
+                // Nothing above it: a mail passed on as it is, or an answer below.
+                return below;
+            }
         }
         if !has_words {
-            // Nothing above it: a mail passed on as it is, or an answer below.
-            if found == ReplyAbove {
-                self.mark(at, at + 1, Role::Mark);
-                self.note(rule);
-            }
-            return false;
+            return at + 1;
         }
         self.note(rule);
         if found == Forwarded {
@@ -277,13 +299,13 @@ impl<'t> Sheet<'t> {
                 .map(|l| l.text.split_whitespace().take(FEW_WORDS + 1).count())
                 .sum();
             if words <= FEW_WORDS {
-                return true;
+                return end;
             }
             self.mark(start, end, Role::Forwarded);
         } else {
             self.mark(start, end, Role::Quoted);
         }
-        true
+        end
     }
 
     /// Quotations between new words: are they answered there, or is the answer above or below them?

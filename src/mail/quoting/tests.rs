@@ -129,6 +129,56 @@ fn a_line_between_words_is_no_signature_s() {
 }
 
 #[test]
+fn answers_below_header_lines_are_new_words() {
+    let headers = "From: Desk <d@x.test>\nSent: Monday, March 2, 2026 10:00 AM\nTo: Ann <a@x.test>,\nBob <b@x.test>\n\
+                   Subject: Re: order";
+    let title = "-----Original Message-----";
+    let inline = "> Which number?\n\nIt is 4711.\n\n> And the date?\n\n1 February";
+    for (above, below, words) in [
+        ("", inline, inline.to_owned()),
+        ("See below.", inline, format!("See below.\n\n\n{inline}")),
+        ("", "> Which number?\n\nIt is 4711.", "It is 4711.".to_owned()),
+        ("See below.", "> Which number?\n> And the date?", "See below.".to_owned()),
+        ("See below.", "Which number?\n\n> old\n\nolder", "See below.".to_owned()),
+    ] {
+        for block in [headers, &format!("{title}\n{headers}"), &format!("{title}\n\n{headers}")] {
+            let text = format!("{above}\n\n{block}\n\n{below}");
+            assert_eq!(bare(&told(&text).0), bare(&words), "{text}");
+        }
+    }
+    // Nothing but a mail, or a form.
+    for text in [
+        &format!("{headers}\n\nWhich number?"),
+        &format!("{title}\n{headers}\n\nWhich number?"),
+        "From: Berlin\nTo: Hamburg\nDate: 3 March\nWhat does it cost?",
+    ] {
+        assert_eq!(told(text).0, *text);
+    }
+    let form = "From: Berlin\nTo: Hamburg\nDate: 3 March\n\n> the old mail\n\nWhat does it cost?";
+    assert!(told(form).0.starts_with("From: Berlin\nTo: Hamburg"));
+}
+
+#[test]
+fn an_attribution_may_be_quoted_itself() {
+    for (text, words) in [
+        (
+            "> On 2. Mar 2026, at 10:00, Desk <d@x.test> wrote:\n>\n> Which number?\n\nIt is 4711.",
+            "It is 4711.",
+        ),
+        ("> Am 02.03.2026 um 10:00 schrieb Desk\n> <d@x.test>:\n> Nummer?\n\nEs ist 4711.", "Es ist 4711."),
+        (
+            "Hi!\n\n> On 2. Mar 2026, Desk <d@x.test> wrote:\n> Which number?\n\nIt is 4711.",
+            "Hi!\n\nIt is 4711.",
+        ),
+        ("> On 2. Mar 2026, Desk wrote:\n> One?\nyes\n> Two?\nno", "> One?\nyes\n> Two?\nno"),
+        ("> On 2. Mar 2026, Desk wrote:\n> One?", "> On 2. Mar 2026, Desk wrote:\n> One?"),
+        ("> The date is 2. Mar 2026.\n> Right?\n\nYes.", "> The date is 2. Mar 2026.\n> Right?\n\nYes."),
+    ] {
+        assert_eq!(bare(&told(text).0), bare(words));
+    }
+}
+
+#[test]
 fn a_mail_that_answers_nothing_is_shown_whole() {
     let headers = "From: Paul <p@x.test>\nSent: Thursday, February 26, 2026 2:02 PM\nSubject: Invoice";
     let signed = "please pay.\n\nBest regards,\nPaul\nExample Ltd";
