@@ -331,7 +331,7 @@ impl<'t> Sheet<'t> {
             for run in runs[..end].iter().filter(|r| !r.is_new) {
                 self.lines[run.from..run.to]
                     .iter_mut()
-                    .filter(|l| l.role == Role::Quoted)
+                    .filter(|l| l.role == Role::Quoted || (l.role == Role::Attribution && l.is_quoted()))
                     .for_each(|l| l.role = Role::Answered);
             }
             self.note("inline_answers");

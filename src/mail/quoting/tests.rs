@@ -170,7 +170,10 @@ fn an_attribution_may_be_quoted_itself() {
             "Hi!\n\n> On 2. Mar 2026, Desk <d@x.test> wrote:\n> Which number?\n\nIt is 4711.",
             "Hi!\n\nIt is 4711.",
         ),
-        ("> On 2. Mar 2026, Desk wrote:\n> One?\nyes\n> Two?\nno", "> One?\nyes\n> Two?\nno"),
+        (
+            "> On 2. Mar 2026, Desk wrote:\n> One?\nyes\n> Two?\nno",
+            "> On 2. Mar 2026, Desk wrote:\n> One?\nyes\n> Two?\nno",
+        ),
         ("> On 2. Mar 2026, Desk wrote:\n> One?", "> On 2. Mar 2026, Desk wrote:\n> One?"),
         ("> The date is 2. Mar 2026.\n> Right?\n\nYes.", "> The date is 2. Mar 2026.\n> Right?\n\nYes."),
     ] {
