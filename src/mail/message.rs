@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::quoting::{self, Hint, Split};
+use super::quoting::{self, Hint, Relation, Split};
+use super::subject::{self, Prefix};
 use super::{Address, MessageId, NamedAddress, dsn::Report};
 use crate::clock::Micros;
 
@@ -208,7 +209,20 @@ impl Message {
 
     /// The text, told apart: new words, quotations, signature.
     pub fn split(&self) -> Split {
-        quoting::split(&self.text, &self.hints)
+        quoting::split(&self.text, &self.hints, self.relation())
+    }
+
+    /// The prefix in front of the subject decides. Without one, a mail answers if it names an earlier one (RFC 5322
+    /// §3.6.4) or bears a tag line: some programs put no prefix.
+    fn relation(&self) -> Relation {
+        let names_one = |field| self.header(field).is_some_and(|value| !value.trim().is_empty());
+        match subject::prefix(&self.subject) {
+            Some(Prefix::Forward) => Relation::Forward,
+            Some(Prefix::Answer) => Relation::Answer,
+            None if names_one("In-Reply-To") || names_one("References") => Relation::Answer,
+            None if !subject::find_tags(&self.subject).is_empty() => Relation::Answer,
+            None => Relation::Own,
+        }
     }
 
     /// Nothing of it can be read: no header a person would know it by, and no text.

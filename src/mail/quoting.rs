@@ -52,6 +52,17 @@ pub struct Hint {
     pub end: usize,
 }
 
+/// What a mail is to earlier ones, by its headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It answers one: what it has of it need not be read again.
+    Answer,
+    /// It passes one on: all of it is what the sender wants to be read.
+    Forward,
+    /// It answers none: whatever was copied into it is part of what the sender says.
+    Own,
+}
+
 /// A text, told apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
@@ -80,18 +91,25 @@ const GREETING: usize = 4;
 const WRAPPED: usize = 50;
 
 /// Splits a text. `hints` come from HTML, in order, and may be empty.
-pub fn split(text: &str, hints: &[Hint]) -> Split {
-    let mut sheet = Sheet { lines: lines(text), rules: Vec::new() };
+pub fn split(text: &str, hints: &[Hint], relation: Relation) -> Split {
+    let mut sheet = Sheet { lines: lines(text), relation, rules: Vec::new() };
     sheet.take(hints);
     sheet.take_armour();
     sheet.walk();
-    sheet.decide();
-    sheet.sign();
+    match relation {
+        Relation::Answer => {
+            sheet.decide();
+            sheet.sign(sheet.lines.len());
+        }
+        Relation::Forward => sheet.keep_whole("forwarded_whole"),
+        Relation::Own => sheet.keep_whole("answers_nothing"),
+    }
     sheet.finish(text)
 }
 
 struct Sheet<'t> {
     lines: Vec<Line<'t>>,
+    relation: Relation,
     rules: Vec<&'static str>,
 }
 
@@ -160,11 +178,9 @@ impl<'t> Sheet<'t> {
                 continue;
             }
             if let Some(found) = divider::at(&self.lines, at) {
-                if self.divide(at, found, has_words) {
-                    return;
-                }
+                let next = self.divide(at, found, has_words);
                 has_words |= self.lines[at].is_free();
-                at += 1;
+                at = next;
                 continue;
             }
             if let Some(found) = attribution::at(&self.lines, at) {
@@ -191,12 +207,19 @@ impl<'t> Sheet<'t> {
         }
     }
 
-    /// A run of quoted lines, from `at`; gives back where it ends.
+    /// A run of quoted lines, from `at`; gives back where it ends. Apple's programs quote the attribution, too.
     fn quoted(&mut self, at: usize) -> usize {
+        let attribution = || attribution::at(&self.lines, at).filter(|a| a.offset == 0);
+        let is_first = !self.rules.contains(&"quoted_lines");
+        let said = is_first.then(attribution).flatten().map_or(at, |found| found.last + 1);
         let mut end = at;
         while end < self.lines.len() && (self.lines[end].is_quoted() || self.is_torn(end)) {
             self.lines[end].role = Role::Quoted;
             end += 1;
+        }
+        if at < said && said < end {
+            self.lines[at..said].iter_mut().for_each(|l| l.role = Role::Attribution);
+            self.note("attribution");
         }
         self.note("quoted_lines");
         end
@@ -227,8 +250,8 @@ impl<'t> Sheet<'t> {
         self.lines.insert(at + 1, Line { start: middle, text: mark, ..line });
     }
 
-    /// Whether all below the divider was dealt with.
-    fn divide(&mut self, at: usize, found: divider::Divider, has_words: bool) -> bool {
+    /// Gives back the line to go on from.
+    fn divide(&mut self, at: usize, found: divider::Divider, has_words: bool) -> usize {
         use divider::Divider::{Forwarded, Headers, Original, ReplyAbove};
         let start = divider::start(&self.lines, at);
         let rule = match found {
@@ -237,16 +260,38 @@ impl<'t> Sheet<'t> {
             Forwarded => "forwarded_message",
             ReplyAbove => "reply_above",
         };
-        if !has_words {
-            // Nothing above it: a mail passed on as it is, or an answer below.
-            if found == ReplyAbove {
-                self.mark(at, at + 1, Role::Mark);
+        let end = self.lines.len();
+        if self.relation != Relation::Answer {
+            self.mark(start, end, Role::Forwarded);
+            self.note(rule);
+            return end;
+        }
+        if found == ReplyAbove && !has_words {
+            // An answer below it.
+            self.mark(at, at + 1, Role::Mark);
+            self.note(rule);
+            return at + 1;
+        }
+        if matches!(found, Headers | Original) {
+            let below = divider::end(&self.lines, at);
+            let first = self.lines[below..].iter().find(|l| !l.is_blank());
+            let is_mail = || self.lines[at..below].iter().any(|l| line::has_address(l.text));
+            let is_sure = found == Original || has_words || is_mail();
+            if is_sure && first.is_some_and(Line::is_quoted) {
+                // What is quoted bears marks: lines without them are answers.
+                self.mark(start, below, Role::Attribution);
                 self.note(rule);
+                return below;
             }
-            return false;
+            if !has_words {
+                // Nothing above it: a mail passed on as it is, or an answer below.
+                return below;
+            }
+        }
+        if !has_words {
+            return at + 1;
         }
         self.note(rule);
-        let end = self.lines.len();
         if found == Forwarded {
             let words: usize = self.lines[..start]
                 .iter()
@@ -254,13 +299,13 @@ impl<'t> Sheet<'t> {
                 .map(|l| l.text.split_whitespace().take(FEW_WORDS + 1).count())
                 .sum();
             if words <= FEW_WORDS {
-                return true;
+                return end;
             }
             self.mark(start, end, Role::Forwarded);
         } else {
             self.mark(start, end, Role::Quoted);
         }
-        true
+        end
     }
 
     /// Quotations between new words: are they answered there, or is the answer above or below them?
@@ -286,7 +331,7 @@ impl<'t> Sheet<'t> {
             for run in runs[..end].iter().filter(|r| !r.is_new) {
                 self.lines[run.from..run.to]
                     .iter_mut()
-                    .filter(|l| l.role == Role::Quoted)
+                    .filter(|l| l.role == Role::Quoted || (l.role == Role::Attribution && l.is_quoted()))
                     .for_each(|l| l.role = Role::Answered);
             }
             self.note("inline_answers");
@@ -318,9 +363,21 @@ impl<'t> Sheet<'t> {
         runs
     }
 
-    /// Signatures and disclaimers at the end of new words.
-    fn sign(&mut self) {
-        let runs: Vec<Run> = self.runs().into_iter().filter(|run| run.is_new).collect();
+    /// From the first quotation on all is new words; above it the sender may have signed.
+    fn keep_whole(&mut self, rule: &'static str) {
+        let is_copied = |l: &Line| matches!(l.role, Role::Quoted | Role::Attribution | Role::Forwarded);
+        let first = self.lines.iter().position(is_copied).unwrap_or(self.lines.len());
+        self.sign(first);
+        if first < self.lines.len() {
+            self.lines[first..].iter_mut().filter(|l| l.role != Role::Mark).for_each(|l| l.role = Role::New);
+            self.note(rule);
+        }
+    }
+
+    /// Signatures and disclaimers at the end of new words that begin above the line `before`.
+    fn sign(&mut self, before: usize) {
+        let is_looked_at = |run: &Run| run.is_new && run.from < before;
+        let runs: Vec<Run> = self.runs().into_iter().filter(is_looked_at).collect();
         let is_last = |at: usize| at + 1 == runs.len();
         for (number, run) in runs.iter().enumerate() {
             if !is_last(number) && self.rules.contains(&"inline_answers") {

@@ -122,18 +122,16 @@ pub fn with_tag(line: &TagLine, subject: &str, words: &[&str]) -> String {
     if rest.is_empty() { line.to_string() } else { format!("{line} {rest}") }
 }
 
-/// What mail programs put before the subject of what is answered or sent on, lower case, without the colon.
-const PREFIXES: &[&str] = &[
+/// What mail programs put before the subject of an answer, lower case, without the colon.
+const ANSWERS: &[&str] = &[
     "re",
     "aw",
     "antw",
     "antwort",
     "sv",
-    "vs",
     "odp",
     "rif",
     "r",
-    "ref",
     "res",
     "resp",
     "ynt",
@@ -144,10 +142,14 @@ const PREFIXES: &[&str] = &[
     "σχετ",
     "отв",
     "ответ",
+    "bls",
     "回复",
     "回覆",
     "答复",
     "回答",
+];
+/// The same of what is sent on.
+const FORWARDS: &[&str] = &[
     "fw",
     "fwd",
     "wg",
@@ -164,13 +166,14 @@ const PREFIXES: &[&str] = &[
     "továbbítás",
     "πρθ",
     "fs",
-    "bls",
     "trs",
     "пересл",
     "转发",
     "轉寄",
     "転送",
 ];
+/// Either, or somebody's own words: an answer in Finnish and passed on in Norwegian, a reference.
+const UNCLEAR: &[&str] = &["vs", "ref"];
 /// Characters of a subject that its skeleton is made of.
 const MAX_SKELETON: usize = 200;
 
@@ -204,8 +207,33 @@ pub fn skeleton(subject: &str) -> String {
 
 /// `Re`, and with a count: `Re[2]`, `Re (3)`, `Re^4`.
 fn is_prefix(part: &str) -> bool {
-    let word = part.trim_end_matches(|c: char| c.is_ascii_digit() || "[]()^ ".contains(c));
-    part.is_empty() || PREFIXES.contains(&word)
+    let word = without_count(part);
+    part.is_empty() || [ANSWERS, FORWARDS, UNCLEAR].iter().any(|words| words.contains(&word))
+}
+
+fn without_count(part: &str) -> &str {
+    part.trim_end_matches(|c: char| c.is_ascii_digit() || "[]()^ ".contains(c))
+}
+
+/// What the prefix in front of a subject says of a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    Answer,
+    Forward,
+}
+
+/// The first prefix of a subject; tags in brackets may stand before it, as gateways put them. The first one is of the
+/// program that sent the mail: `AW: WG: invoice` answers.
+pub fn prefix(subject: &str) -> Option<Prefix> {
+    let mut rest = subject.trim_start();
+    while let Some((_, behind)) = rest.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        rest = behind.trim_start();
+    }
+    let (word, _) = rest.split_once([':', '：'])?;
+    let word = without_count(word.trim_end()).to_lowercase();
+    let is_one_of = |words: &[&str]| words.contains(&word.as_str());
+    let forward = is_one_of(FORWARDS).then_some(Prefix::Forward);
+    is_one_of(ANSWERS).then_some(Prefix::Answer).or(forward)
 }
 
 #[cfg(test)]
@@ -272,6 +300,30 @@ mod tests {
         }
         let many = "[Support #".repeat(20_000) + &"1-1]".repeat(20_000);
         assert_eq!(without_tags(&many, &["Support"]), "");
+    }
+
+    #[test]
+    fn the_first_prefix_tells_an_answer_from_what_is_sent_on() {
+        use Prefix::{Answer, Forward};
+        for (subject, expected) in [
+            ("Re: printer", Some(Answer)),
+            ("AW: WG: printer", Some(Answer)),
+            ("Re[2]: printer", Some(Answer)),
+            ("回复：printer", Some(Answer)),
+            ("[Support #1-2] SV : printer", Some(Answer)),
+            ("FW: Re: printer", Some(Forward)),
+            ("[EXT] [list] Wg: printer", Some(Forward)),
+            ("TR : facture", Some(Forward)),
+            ("I: R: fattura", Some(Forward)),
+            ("VS: printer", None),
+            ("Ref: 4711", None),
+            ("Invoice: Re: overdue", None),
+            ("Re printer", None),
+            ("[Re: printer", None),
+            ("", None),
+        ] {
+            assert_eq!(prefix(subject), expected, "{subject}");
+        }
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn read(message: &Message, split: &Split) -> Vec<Step> {
     if !message.content.is_empty() {
         trace.note("content", message.content.join(", "), "named");
     }
-    if !split.is_all_new() {
+    if !split.rules.is_empty() {
         let (shown, all) = (split.visible.len(), message.text.len());
         trace.note(
             "new_words",

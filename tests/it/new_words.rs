@@ -7,7 +7,7 @@ mod tongues;
 
 use std::time::{Duration, Instant};
 
-use maildesk::mail::quoting::{self, Split};
+use maildesk::mail::quoting::{self, Relation, Split};
 use maildesk::mail::{self, Message};
 
 use crate::corpora::corpora;
@@ -20,11 +20,12 @@ fn read(raw: &[u8]) -> Message {
 }
 
 fn text(body: &str) -> Split {
-    quoting::split(body, &[])
+    quoting::split(body, &[], Relation::Answer)
 }
 
 fn page(html: &str) -> Message {
-    let head = "From: a@b.test\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n";
+    let head =
+        "From: a@b.test\nSubject: Re: words\nMIME-Version: 1.0\nContent-Type: text/html; charset=utf-8\n\n";
     read(format!("{head}{html}\n").as_bytes())
 }
 

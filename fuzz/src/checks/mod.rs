@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use maildesk::mail::decode::decode_span;
 use maildesk::mail::message::TEXT_LIMIT;
-use maildesk::mail::quoting::{self, Hint, Role};
+use maildesk::mail::quoting::{self, Hint, Relation, Role};
 use maildesk::mail::subject::{self, TagLine};
 use maildesk::mail::{self, Defect, Message, Skeleton};
 use maildesk::ticket::{LogEntryId, TicketId};
@@ -141,18 +141,20 @@ fn message_holds(message: &Message, raw: &[u8]) {
         let bytes = decode_span(file.span.of(raw), file.span.encoding);
         assert_eq!(bytes.len() as u64, file.size, "the size of {file:?}");
     }
-    split_holds(&message.text, &message.hints);
+    for relation in [Relation::Answer, Relation::Forward, Relation::Own] {
+        split_holds(&message.text, &message.hints, relation);
+    }
 }
 
 /// New words and marked rest are the whole text, cut between characters.
-fn split_holds(text: &str, hints: &[Hint]) {
+fn split_holds(text: &str, hints: &[Hint], relation: Relation) {
     let mut end = 0;
     for hint in hints {
         assert!(hint.start >= end && hint.end >= hint.start && hint.end <= text.len(), "{hints:?}");
         assert!(text.is_char_boundary(hint.start) && text.is_char_boundary(hint.end), "{hint:?}");
         end = hint.end;
     }
-    let split = within_time(|| quoting::split(text, hints));
+    let split = within_time(|| quoting::split(text, hints, relation));
     let (mut shown, mut signed, mut end) = (String::new(), String::new(), 0);
     for piece in &split.pieces {
         assert_eq!(piece.start, end, "a gap, or pieces that overlap");

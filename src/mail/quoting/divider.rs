@@ -176,3 +176,21 @@ pub(super) fn start(lines: &[Line], at: usize) -> usize {
     }
     start
 }
+
+/// Behind the last line of the divider that the line `at` begins: its header lines belong to it, and lists of addresses
+/// that were wrapped.
+pub(super) fn end(lines: &[Line], at: usize) -> usize {
+    let mut end = at + 1;
+    for (number, line) in lines.iter().enumerate().skip(at + 1).take(MAX_HEADERS * 2) {
+        if line.is_blank() {
+            continue;
+        }
+        let is_wrapped =
+            || number == end && lines[end - 1].text.ends_with([',', ';']) && has_address(line.text);
+        if line.is_quoted() || !(header(line.text).is_some() || is_wrapped()) {
+            break;
+        }
+        end = number + 1;
+    }
+    end
+}

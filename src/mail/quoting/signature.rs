@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::{DEVICES, LANGUAGES};
-use super::line::{Line, begins_with, ends_with, is_ruler};
+use super::line::{Line, begins_with, ends_with, has_address, is_ruler};
 
 /// Lines with words that may stand below a ruler for it to be a footer's.
 const MAX_FOOTER: usize = 12;
@@ -14,6 +14,10 @@ const MAX_FOOTER: usize = 12;
 const LOOKED_AT: usize = 200;
 /// Below the `-- ` line and a mobile program's.
 const MAX_LINE: usize = 160;
+/// A line with so many words, and a full stop, is a sentence.
+const SENTENCE: usize = 5;
+/// What stands before an afterthought, without its dots.
+const POSTSCRIPTS: &[&str] = &["PS", "PPS", "PSS", "PPPS", "NB", "PD"];
 /// A paragraph shorter than this is no disclaimer.
 const SHORTEST_DISCLAIMER: usize = 100;
 
@@ -51,10 +55,11 @@ fn rule_of(lines: &[&Line], at: usize) -> Option<&'static str> {
     let first = text.chars().next()?;
     if matches!(first, '-' | '_' | '—' | '–' | '=' | '*' | '#' | '~' | '+' | 'ᐧ' | '─' | '━' | '‐')
     {
-        if is_delimiter(text) {
+        let separates = || is_separator(lines, at);
+        if is_delimiter(text) && !separates() {
             return Some("signature_delimiter");
         }
-        if is_ruler(text, 3) && is_footer(lines, at) {
+        if is_ruler(text, 3) && is_footer(lines, at) && !separates() {
             return Some("footer_ruler");
         }
         if is_dashed_name(text) && words_below(lines, at) == 0 {
@@ -70,6 +75,23 @@ fn rule_of(lines: &[&Line], at: usize) -> Option<&'static str> {
 /// `-- `, and its spellings.
 pub(super) fn is_delimiter(text: &str) -> bool {
     matches!(text, "--" | "__" | "—" | "–" | "- -" | "- --" | "ᐧ" | "-- --" | "=-=" | "⸻")
+}
+
+/// The line parts words from words: somebody goes on writing below it, or there are more of its kind and no address or
+/// link below, as the footers of lists have.
+fn is_separator(lines: &[&Line], at: usize) -> bool {
+    let below = &lines[at + 1..];
+    if goes_on(below) {
+        return true;
+    }
+    let is_same = |l: &Line| l.text.trim() == lines[at].text.trim();
+    let behind = if lines[at.saturating_sub(LOOKED_AT)..at].iter().any(|l| is_same(l)) {
+        below
+    } else {
+        below.iter().position(|l| is_same(l)).map_or(&[][..], |next| &below[next + 1..])
+    };
+    let is_footer = || behind.iter().any(|l| has_address(l.text) || l.text.contains("://"));
+    behind.iter().any(|l| !l.is_blank()) && !is_footer()
 }
 
 fn is_footer(lines: &[&Line], at: usize) -> bool {
@@ -138,7 +160,7 @@ fn names_device(rest: &str, phrase: &str) -> bool {
 
 fn has_device(text: &str) -> bool {
     text.split(|c: char| c.is_whitespace() || c == '-').any(|word| {
-        let word = word.trim_matches(['.', '\'', '’', '"', '(', ')', '!']);
+        let word = word.trim_matches(['.', '\'', '’', '"', '(', ')', '[', ']', '!']);
         // Longer names may bear the ending of a case.
         DEVICES.iter().any(|device| word == *device || (device.len() > 5 && word.starts_with(device)))
     }) || DEVICES.iter().any(|d| !d.is_ascii() && text.contains(d))
@@ -163,17 +185,67 @@ fn is_formal_closing(lines: &[&Line], at: usize) -> bool {
     is_closing(lines[at].text) && {
         let below: Vec<&str> =
             lines[at + 1..].iter().filter(|l| !l.is_blank()).map(|l| l.text).take(13).collect();
-        (2..=12).contains(&below.len()) && below.iter().all(|l| l.chars().count() <= 90)
+        (2..=12).contains(&below.len())
+            && below.iter().all(|l| l.chars().count() <= 90)
+            && !holds_words(&lines[at + 1..])
     }
 }
 
+/// Also in two tongues: `Mit freundlichen Grüßen / Kind regards`.
 fn is_closing(text: &str) -> bool {
     if text.len() > 80 {
         return false;
     }
     let lower = text.to_lowercase();
-    let bare = lower.trim_matches(|c: char| !c.is_alphanumeric());
-    CLOSINGS.contains(bare)
+    let bare = |part: &str| CLOSINGS.contains(part.trim_matches(|c: char| !c.is_alphanumeric()));
+    bare(&lower) || lower.split(['/', '|']).all(bare)
+}
+
+/// What stands below a closing is more than name, rank and address.
+fn holds_words(lines: &[&Line]) -> bool {
+    goes_on(lines) || has_sentence(lines)
+}
+
+/// Below what looks like a signature somebody goes on writing: a postscript, a question, another closing.
+fn goes_on(lines: &[&Line]) -> bool {
+    let mut has_words = false;
+    lines.iter().any(|line| {
+        let text = line.text.trim();
+        let is_closed = is_closing(text);
+        let goes_on = is_postscript(text) || is_question(text) || (is_closed && has_words);
+        // The same closing in two tongues, one below the other, is one.
+        has_words |= !text.is_empty() && !is_closed;
+        goes_on
+    })
+}
+
+/// A sentence that begins a paragraph: not what stands in an address.
+fn has_sentence(lines: &[&Line]) -> bool {
+    lines.iter().enumerate().any(|(at, line)| {
+        let text = line.text.trim();
+        let is_apart = at == 0 || lines[at - 1].is_blank();
+        is_apart
+            && text.ends_with(['.', '!'])
+            && text.split_whitespace().count() >= SENTENCE
+            && !LEGAL.are_in(&text.to_lowercase())
+    })
+}
+
+/// `PS: …`, `P.S. …`, `NB: …`
+fn is_postscript(text: &str) -> bool {
+    let end = text.find(|c: char| !c.is_alphabetic() && c != '.').unwrap_or(text.len());
+    let (mark, rest) = text.split_at(end);
+    if !(2..=8).contains(&mark.len()) {
+        return false;
+    }
+    let letters = mark.replace('.', "").to_uppercase();
+    // `PD Dr. Ann Other` has a title.
+    let is_set_apart = mark.contains('.') || rest.trim_start().starts_with([':', '：', '-', '–', ')']);
+    letters == "PS" || (is_set_apart && POSTSCRIPTS.contains(&letters.as_str()))
+}
+
+fn is_question(text: &str) -> bool {
+    text.trim_end_matches(['"', '\'', ')', '»', '“', '”', ' ']).ends_with(['?', '？', '؟', '\u{37e}'])
 }
 
 /// All of these lines are a person's or program's signature: what stands below a quotation when nobody wrote there.
@@ -184,10 +256,12 @@ pub(super) fn is_nothing_else(lines: &[&Line]) -> bool {
     }
     let text = lines[at].text.trim();
     let below = words_below(lines, at);
-    is_delimiter(text)
-        || (is_ruler(text, 3) && below <= MAX_FOOTER * 2)
+    let is_set_apart = is_delimiter(text) || (is_ruler(text, 3) && below <= MAX_FOOTER * 2);
+    (is_set_apart && !is_separator(lines, at))
         || (is_mobile(text) && below <= 2)
-        || (below <= MAX_FOOTER && (is_closing(text) || begins_closing(text)))
+        || (below <= MAX_FOOTER
+            && (is_closing(text) || begins_closing(text))
+            && !holds_words(&lines[at + 1..]))
 }
 
 /// `Regards, Ann`

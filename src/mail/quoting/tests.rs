@@ -3,9 +3,17 @@ use proptest::prelude::*;
 
 /// Words and signature of a text.
 fn told(text: &str) -> (String, String) {
-    let split = split(text, &[]);
+    told_as(Relation::Answer, text)
+}
+
+fn told_as(relation: Relation, text: &str) -> (String, String) {
+    let split = split(text, &[], relation);
     check(text, &split);
     (split.visible, split.signature)
+}
+
+fn bare(text: &str) -> Vec<&str> {
+    text.lines().filter(|l| !l.is_empty()).collect()
 }
 
 /// Nothing is lost, and nothing is there twice.
@@ -45,11 +53,172 @@ fn new_words_stand_alone() {
     }
 }
 
+#[test]
+fn words_below_a_closing_stay() {
+    for below in [
+        "PS: cancel order 4712, too",
+        "P.S. Bitte auch 4712 stornieren",
+        "ps auch 4712",
+        "PPS: one more",
+        "PD: también 4712",
+        "NB: 4712, too",
+        "PS : aussi 4712",
+        "Example Ltd\n\nIs the refund paid at once?",
+        "is this right? (or not?)",
+        "Please print it in blue, 100 copies.",
+        "but I know no Ann. Was this\nfor somebody else?\n\nBob",
+    ] {
+        for closing in ["Best regards,", "Viele Grüße", "Mit freundlichen Grüßen / Kind regards"] {
+            let text = format!("Please cancel.\n\n{closing}\nAnn\n\n{below}");
+            assert_eq!(told(&text), (text.clone(), String::new()));
+        }
+        let text = format!("> old\n\nYes.\n\n> older\n\nRegards\nAnn\n\n{below}");
+        assert_eq!(told(&text), (text.clone(), String::new()));
+    }
+    let text = "It says:\n\nSincerely,\nThe Company\nLondon\n\nThat is wrong\n\nRegards\nAnn\nLeeds";
+    let (words, signature) = text.split_at(text.find("Regards").unwrap());
+    assert_eq!(told(text), (words.trim_end().to_owned(), signature.to_owned()));
+}
+
+#[test]
+fn closings_begin_signatures() {
+    for signature in [
+        "Best regards,\nAnn Other\nExample Ltd",
+        "Mit besten Grüßen / Best regards\n\ni.A. Ann Other\nEinkauf / Purchasing\n\nExample GmbH",
+        "Mit freundlichen Grüßen | Kind regards\n\nAnn\nExample GmbH",
+        "Mit freundlichen Grüßen\nKind regards\n\nAnn\nExample GmbH",
+        "Viele Grüße\nPD Dr. Ann Other\nKlinik",
+        "Regards,\nAnn Other\n+1 555 0100\n\nThis e-mail is confidential and for you alone.",
+    ] {
+        let text = format!("It is 4711.\n\n{signature}");
+        assert_eq!(told(&text), ("It is 4711.".to_owned(), signature.to_owned()));
+    }
+}
+
+#[test]
+fn a_line_between_words_is_no_signature_s() {
+    for text in [
+        "First question: where is it?\n--\nSecond: can I get an invoice,\nplease?\n--\nThird: opening hours?",
+        "Missing:\n\n--\nitem one\nitem two\n--\n\nPlease send them soon",
+        "first part\n_____________________________\nsecond part, behind a line\n\nRegards\nAnn",
+        "Yes.\n--\nAnn\n\nP.S. 4712, too",
+        "> old\n\nYes.\n\n> older\n\n--\nAnd when?",
+    ] {
+        assert_eq!(told(text), (text.to_owned(), String::new()));
+    }
+    for (text, words, signature) in [
+        ("Yes\n--\nRegards\nAnn\nLeeds", "Yes", "Regards\nAnn\nLeeds"),
+        (
+            "Yes\n-- \nAnn\n\n-- \nYou get this as a member of x@lists.test.",
+            "Yes",
+            "Ann\n\n--\nYou get this as a member of x@lists.test.",
+        ),
+        (
+            "Yes\n_______________\nlist\nhttps://lists.test/x",
+            "Yes",
+            "_______________\nlist\nhttps://lists.test/x",
+        ),
+        (
+            "Yes\n\nSent with [Proton Mail](https://proton.me/mail/home) secure email.",
+            "Yes",
+            "Sent with [Proton Mail](https://proton.me/mail/home) secure email.",
+        ),
+    ] {
+        assert_eq!(told(text), (words.to_owned(), signature.to_owned()));
+    }
+}
+
+#[test]
+fn answers_below_header_lines_are_new_words() {
+    let headers = "From: Desk <d@x.test>\nSent: Monday, March 2, 2026 10:00 AM\nTo: Ann <a@x.test>,\nBob <b@x.test>\n\
+                   Subject: Re: order";
+    let title = "-----Original Message-----";
+    let inline = "> Which number?\n\nIt is 4711.\n\n> And the date?\n\n1 February";
+    for (above, below, words) in [
+        ("", inline, inline.to_owned()),
+        ("See below.", inline, format!("See below.\n\n\n{inline}")),
+        ("", "> Which number?\n\nIt is 4711.", "It is 4711.".to_owned()),
+        ("See below.", "> Which number?\n> And the date?", "See below.".to_owned()),
+        ("See below.", "Which number?\n\n> old\n\nolder", "See below.".to_owned()),
+    ] {
+        for block in [headers, &format!("{title}\n{headers}"), &format!("{title}\n\n{headers}")] {
+            let text = format!("{above}\n\n{block}\n\n{below}");
+            assert_eq!(bare(&told(&text).0), bare(&words), "{text}");
+        }
+    }
+    // Nothing but a mail, or a form.
+    for text in [
+        &format!("{headers}\n\nWhich number?"),
+        &format!("{title}\n{headers}\n\nWhich number?"),
+        "From: Berlin\nTo: Hamburg\nDate: 3 March\nWhat does it cost?",
+    ] {
+        assert_eq!(told(text).0, *text);
+    }
+    let form = "From: Berlin\nTo: Hamburg\nDate: 3 March\n\n> the old mail\n\nWhat does it cost?";
+    assert!(told(form).0.starts_with("From: Berlin\nTo: Hamburg"));
+}
+
+#[test]
+fn an_attribution_may_be_quoted_itself() {
+    for (text, words) in [
+        (
+            "> On 2. Mar 2026, at 10:00, Desk <d@x.test> wrote:\n>\n> Which number?\n\nIt is 4711.",
+            "It is 4711.",
+        ),
+        ("> Am 02.03.2026 um 10:00 schrieb Desk\n> <d@x.test>:\n> Nummer?\n\nEs ist 4711.", "Es ist 4711."),
+        (
+            "Hi!\n\n> On 2. Mar 2026, Desk <d@x.test> wrote:\n> Which number?\n\nIt is 4711.",
+            "Hi!\n\nIt is 4711.",
+        ),
+        (
+            "> On 2. Mar 2026, Desk wrote:\n> One?\nyes\n> Two?\nno",
+            "> On 2. Mar 2026, Desk wrote:\n> One?\nyes\n> Two?\nno",
+        ),
+        ("> On 2. Mar 2026, Desk wrote:\n> One?", "> On 2. Mar 2026, Desk wrote:\n> One?"),
+        ("> The date is 2. Mar 2026.\n> Right?\n\nYes.", "> The date is 2. Mar 2026.\n> Right?\n\nYes."),
+    ] {
+        assert_eq!(bare(&told(text).0), bare(words));
+    }
+}
+
+#[test]
+fn a_mail_that_answers_nothing_is_shown_whole() {
+    let headers = "From: Paul <p@x.test>\nSent: Thursday, February 26, 2026 2:02 PM\nSubject: Invoice";
+    let signed = "please pay.\n\nBest regards,\nPaul\nExample Ltd";
+    for copied in [
+        &format!("{headers}\n\n{signed}"),
+        &format!("-----Original Message-----\n{headers}\n\n{signed}"),
+        &format!("________________________________\n{headers}\n\n{signed}\n-- \nPaul").replace("-- ", "--"),
+        &format!("---------- Forwarded message ---------\n{headers}\n\n{signed}"),
+        "> Begin forwarded message:\n>\n> From: Paul\n> Subject: Invoice\n>\n> please pay.",
+        "On Mon, 2 Nov 2026, Paul <p@x.test> wrote:\n> please pay.\n\nWhat shall I do?\n\nAnn",
+        "##- Please type your reply above this line -##\nplease pay.",
+    ] {
+        for relation in [Relation::Forward, Relation::Own] {
+            for words in ["", "FYI\n\n", "Please check this one for me.\n\n"] {
+                let whole = format!("{words}{copied}");
+                assert_eq!(told_as(relation, &whole), (whole.clone(), String::new()), "{relation:?}");
+            }
+            let whole = format!("Please check.\n-- \nBob\n\n{copied}");
+            let (words, signature) = told_as(relation, &whole);
+            assert_eq!(bare(&words), bare(&format!("Please check.\n{copied}")));
+            assert_eq!(signature, "Bob");
+        }
+        let answer = format!("Please check this one for me.\n\n{copied}");
+        assert_ne!(told(&answer).0, answer);
+    }
+    let split = split("See:\n> log\n", &[], Relation::Own);
+    assert!(split.is_all_new());
+    assert_eq!(split.rules, ["quoted_lines", "answers_nothing"]);
+}
+
 proptest! {
     #[test]
     fn every_text_is_split_without_loss(
         text in "(?s)(> ?|-- ?|On 2 Nov|wrote:|From: a@b.test|Sent: 1.2.2026|____|\n|\n\n|é|写道：|[a-z ]{0,9}){0,60}"
     ) {
-        check(&text, &split(&text, &[]));
+        for relation in [Relation::Answer, Relation::Forward, Relation::Own] {
+            check(&text, &split(&text, &[], relation));
+        }
     }
 }

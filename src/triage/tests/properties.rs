@@ -160,6 +160,9 @@ proptest! {
 
     #[test]
     fn split_never_panics(text in "(?s).{0,200}") {
-        crate::mail::quoting::split(&text, &[]);
+        use crate::mail::quoting::{Relation, split};
+        for relation in [Relation::Answer, Relation::Forward, Relation::Own] {
+            split(&text, &[], relation);
+        }
     }
 }
