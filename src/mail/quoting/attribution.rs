@@ -65,7 +65,9 @@ pub(super) fn at(lines: &[Line], first: usize) -> Option<Attribution> {
         joined.push_str(text);
         if may_end(text) || is_old_gmail(&joined) {
             let offset = if last == first { offset_within(line) } else { 0 };
-            let said = &joined[offset.min(joined.len())..];
+            // Of the line, whose blanks in front are not in `joined`.
+            let blanks = line.text.len() - line.text.trim_start().len();
+            let said = joined.get(offset.saturating_sub(blanks)..).unwrap_or_default();
             if is_attribution(said, lines, last) {
                 return Some(Attribution { last, offset });
             }

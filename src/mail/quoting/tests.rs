@@ -222,3 +222,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_attribution_behind_blanks_and_words_is_found_where_it_is() {
+    let blanks = "\t".repeat(18);
+    let text = format!("{blanks}Thank you. On Wed, 4 Apr 2026 at 15:59, bob@x.test wrote:\n> Hello\n");
+    assert_eq!(told(&text).0.trim(), "Thank you.");
+    // Nothing in it stands where it stood in the line: characters of several bytes must not be cut.
+    let hostile = format!(
+        "){blanks}'From:  On \u{fffd}\u{fffd}\u{fffd}25\u{fffd}\u{fffd}\u{fffd}1e:6 at 10 :\u{fffd}e:\n\u{fffd}c d "
+    );
+    told(&hostile);
+}
