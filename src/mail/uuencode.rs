@@ -79,7 +79,9 @@ fn name_in(line: &[u8]) -> Option<&[u8]> {
     let words = line.strip_prefix(b"begin ")?.trim_ascii();
     let mode = words.iter().take_while(|b| (b'0'..=b'7').contains(b)).count();
     let name = words[mode..].trim_ascii();
-    ((3..=4).contains(&mode) && words.get(mode) == Some(&b' ') && !name.is_empty()).then_some(name)
+    // A bare CR ends a line as well: what stands behind it is no name.
+    let is_one_line = !name.is_empty() && !name.contains(&b'\r');
+    ((3..=4).contains(&mode) && words.get(mode) == Some(&b' ') && is_one_line).then_some(name)
 }
 
 /// How many bytes a line says that it holds; none if it is no such line.
@@ -174,6 +176,7 @@ mod tests {
         assert_eq!(decode_span(&TEXT.as_bytes()[files[0].range.clone()], Encoding::Uuencode), b"cat");
         assert_eq!(without_files(TEXT), "Here it is\n\nand on\nbegin 644 words\nof mine\nend\n");
         assert!(begins(TEXT) && !begins("I begin to see"));
+        assert!(super::files(b"begin 644 a\r#8V%T\n`\nend\n").is_empty());
     }
 
     #[test]
