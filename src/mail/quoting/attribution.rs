@@ -64,11 +64,10 @@ pub(super) fn at(lines: &[Line], first: usize) -> Option<Attribution> {
         joined.push_str(if joined.is_empty() { "" } else { " " });
         joined.push_str(text);
         if may_end(text) || is_old_gmail(&joined) {
-            let offset = if last == first { offset_within(line) } else { 0 };
-            // Of the line, whose blanks in front are not in `joined`.
-            let blanks = line.text.len() - line.text.trim_start().len();
-            let said = joined.get(offset.saturating_sub(blanks)..).unwrap_or_default();
-            if is_attribution(said, lines, last) {
+            let from = if last == first { offset_within(text) } else { 0 };
+            if is_attribution(&joined[from..], lines, last) {
+                // The blanks in front of the line are not in `joined`.
+                let offset = if from > 0 { line.text.len() - text.len() + from } else { 0 };
                 return Some(Attribution { last, offset });
             }
         }
@@ -80,16 +79,13 @@ pub(super) fn at(lines: &[Line], first: usize) -> Option<Attribution> {
 }
 
 /// New words and the attribution on one line: `reply On Wed, Apr 4, 2012 at 3:59 PM, bob@example.com wrote:`
-fn offset_within(line: &Line) -> usize {
-    let indent = line.text.len() - line.text.trim_start().len();
-    let text = line.text.trim_start();
+fn offset_within(text: &str) -> usize {
     for (at, _) in text.match_indices("On ") {
         let (before, after) = text.split_at(at);
         let is_apart = before.ends_with([' ', '-', '\t']) && before.contains(|c: char| c.is_alphanumeric());
         let near = &after[..after.floor_char_boundary(18)];
         if is_apart && near.bytes().any(|b| b.is_ascii_digit()) {
-            let words = before.trim_end_matches([' ', '-', '\t']).len();
-            return indent + words;
+            return before.trim_end_matches([' ', '-', '\t']).len();
         }
     }
     0
