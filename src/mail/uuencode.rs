@@ -7,6 +7,8 @@ use memchr::memmem;
 
 /// The longest line that a program writes: 45 bytes make 61 characters, and some add a checksum.
 const MAX_LINE: usize = 100;
+/// What is looked at of a line; blanks may stand behind what a program wrote, and a file may have a long name.
+const MAX_LOOKED_AT: usize = 4 * MAX_LINE;
 const MAX_FILES: usize = 100;
 
 pub(super) struct File<'b> {
@@ -41,7 +43,7 @@ pub(super) fn files(text: &[u8]) -> Vec<File<'_>> {
     files
 }
 
-/// The same text without them; a file's place keeps its first line, so that a reader sees what was there.
+/// The same text without them.
 pub(super) fn without_files(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut at = 0;
@@ -55,7 +57,7 @@ pub(super) fn without_files(text: &str) -> String {
 
 /// The file that begins at `begin`, or up to where there is none.
 fn file(text: &[u8], begin: usize) -> Result<File<'_>, usize> {
-    let mut lines = text[begin..].split_inclusive(|b| *b == b'\n');
+    let mut lines = text[begin..].split_inclusive(ends_line);
     let head = lines.next().unwrap_or_default();
     let mut end = begin + head.len();
     let Some(name) = name_in(head) else { return Err(end) };
@@ -64,6 +66,7 @@ fn file(text: &[u8], begin: usize) -> Result<File<'_>, usize> {
         end += line.len();
         let line = line.trim_ascii_end();
         if line == b"end" {
+            end += usize::from(text[..end].ends_with(b"\r") && text[end..].starts_with(b"\n"));
             return Ok(File { name, range: begin..end, size });
         }
         match length_of(line) {
@@ -74,14 +77,18 @@ fn file(text: &[u8], begin: usize) -> Result<File<'_>, usize> {
     Err(end)
 }
 
+/// A bare CR ends a line as well; CRLF are the end of a line and a blank line, which holds nothing.
+fn ends_line(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
 /// The name in a line that begins a file: `begin 644 name`.
 fn name_in(line: &[u8]) -> Option<&[u8]> {
     let words = line.strip_prefix(b"begin ")?.trim_ascii();
     let mode = words.iter().take_while(|b| (b'0'..=b'7').contains(b)).count();
     let name = words[mode..].trim_ascii();
-    // A bare CR ends a line as well: what stands behind it is no name.
-    let is_one_line = !name.is_empty() && !name.contains(&b'\r');
-    ((3..=4).contains(&mode) && words.get(mode) == Some(&b' ') && is_one_line).then_some(name)
+    let is_whole = !name.is_empty() && line.len() <= MAX_LOOKED_AT;
+    ((3..=4).contains(&mode) && words.get(mode) == Some(&b' ') && is_whole).then_some(name)
 }
 
 /// How many bytes a line says that it holds; none if it is no such line.
@@ -114,12 +121,10 @@ enum At {
 
 impl Lines {
     pub fn feed(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        // A bare CR ends a line as well; a blank line holds nothing.
-        let is_end = |b: &u8| matches!(b, b'\n' | b'\r');
-        for part in piece.split_inclusive(is_end) {
-            let room = (MAX_LINE * 4).saturating_sub(self.pending.len());
+        for part in piece.split_inclusive(ends_line) {
+            let room = MAX_LOOKED_AT.saturating_sub(self.pending.len());
             self.pending.extend_from_slice(&part[..part.len().min(room)]);
-            if part.last().is_some_and(is_end) {
+            if part.last().is_some_and(ends_line) {
                 self.line(out);
             }
         }
@@ -176,7 +181,30 @@ mod tests {
         assert_eq!(decode_span(&TEXT.as_bytes()[files[0].range.clone()], Encoding::Uuencode), b"cat");
         assert_eq!(without_files(TEXT), "Here it is\n\nand on\nbegin 644 words\nof mine\nend\n");
         assert!(begins(TEXT) && !begins("I begin to see"));
-        assert!(super::files(b"begin 644 a\r#8V%T\n`\nend\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_found_is_what_is_opened_wherever_lines_end() {
+        let blanks = " ".repeat(MAX_LOOKED_AT);
+        for (text, found) in [
+            ("begin 644 a\r#8V%T\r`\rend\rand on", 1),
+            ("begin 644 a\r\n#8V%T\r\n`\r\nend\r\nand on", 1),
+            ("begin 644 a\r#8V%T\n`\nend\nand on", 1),
+            ("begin 644 \r a\n#8V%T\n`\nend\nand on", 0),
+            (&format!("begin 644{blanks}a\n#8V%T\n`\nend\nand on"), 0),
+            (&format!("begin 644 a\n#8V%T{blanks}\n`\nend{blanks}\nand on"), 1),
+        ] {
+            let files = super::files(text.as_bytes());
+            assert_eq!(files.len(), found, "{text:?}");
+            for file in files {
+                let opened = decode_span(&text.as_bytes()[file.range.clone()], Encoding::Uuencode);
+                assert_eq!(
+                    (file.size, &opened[..], &text[file.range.end..]),
+                    (3, &b"cat"[..], "and on"),
+                    "{text:?}"
+                );
+            }
+        }
     }
 
     #[test]
