@@ -196,15 +196,21 @@ fn of_type(row: &TypeRow, mailboxes: &[MailboxRow], relays: &[RelayRow]) -> Chec
         ),
         None => it.warn("it has no mailbox: nothing comes in", "`maildesk type edit --mailbox` gives it one"),
     }
-    match relays.iter().find(|r| Some(r.id) == row.relay) {
-        Some(relay) if relay.spec.is_active => {}
-        Some(relay) => it.fail(
-            format!("its relay {} is switched off: its mail waits", relay.spec.name),
-            "switch it on with `active = true`",
+    // As `Rules::relay_of` has it.
+    let own = relays.iter().find(|r| Some(r.id) == row.relay);
+    match (own, relays.iter().find(|r| r.spec.is_active)) {
+        (_, None) => it.fail(
+            "no relay is active: its mail waits until one is",
+            "add one to the configuration, or with `maildesk relay add`",
         ),
-        None => {
-            it.fail("it has no relay: its mail cannot go out", "`maildesk type edit --relay` gives it one")
-        }
+        (Some(own), Some(first)) if !own.spec.is_active => it.warn(
+            format!(
+                "its relay {} is switched off: new mail goes out by {}, what was queued before waits",
+                own.spec.name, first.spec.name
+            ),
+            "switch it on with `active = true`, or name another with `maildesk type edit --relay`",
+        ),
+        _ => {}
     }
     if row.spec.admin.is_none() {
         it.warn(

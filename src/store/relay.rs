@@ -118,7 +118,17 @@ impl Tx {
         );
         let query = bind(query, spec).bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
         self.execute(query).await?;
+        self.take_over_mail(RelayId(id), spec).await?;
         Ok(RelayId(id))
+    }
+
+    /// Mail that was queued while no relay was active belongs to none: it goes out by the first that is.
+    async fn take_over_mail(&mut self, id: RelayId, spec: &RelaySpec) -> Result<(), Error> {
+        if spec.is_active {
+            let query = sqlx::query("UPDATE outbox SET relay_id = $1 WHERE relay_id IS NULL");
+            self.execute(query.bind(id.0)).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn write_relay(
@@ -138,7 +148,7 @@ impl Tx {
         if kept.is_none() {
             self.delete_secret(row.password).await?;
         }
-        Ok(())
+        self.take_over_mail(row.id, spec).await
     }
 }
 
