@@ -23,7 +23,7 @@ use crate::oauth::scope::Door;
 use crate::outbound::RelayBook;
 use crate::store::{MailboxRow, RelayRow, TypeRow};
 use crate::ticket::OutboxId;
-use crate::triage::{Rules, TypeRule};
+use crate::triage::{Flow, Rules, TypeRule};
 
 /// SQLite reads its whole file.
 const INTEGRITY: Duration = Duration::from_secs(120);
@@ -212,7 +212,8 @@ fn of_type(row: &TypeRow, mailboxes: &[MailboxRow], relays: &[RelayRow]) -> Chec
         ),
         _ => {}
     }
-    if row.spec.admin.is_none() {
+    // To a bounce type nothing opens a ticket.
+    if row.spec.admin.is_none() && row.spec.flow != Flow::Bounce {
         it.warn(
             "it has no admin: nobody is told of a ticket that nobody has",
             "`maildesk type edit --admin` gives it one",

@@ -101,7 +101,7 @@ impl Line {
             difference: report.balance.difference(),
             error,
             failure: kind.map(Kind::word),
-            advice: kind.map(Kind::advice),
+            advice: kind.filter(|kind| *kind != Kind::Other).map(Kind::advice),
         }
     }
 
