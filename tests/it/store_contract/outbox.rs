@@ -25,7 +25,7 @@ pub async fn queue(tx: &mut Tx, laid: &Laid, operation: &str, to: &[&str]) -> Ou
     id
 }
 
-async fn enqueue(
+pub async fn enqueue(
     tx: &mut Tx,
     id: OutboxId,
     relay: Option<RelayId>,
