@@ -136,7 +136,7 @@ pub const CATALOGUE: &[Entry] = &[
     },
     Entry {
         name: "refused:ARRIVAL",
-        meaning: "a server lists a message and has refused to give it in five rounds; it stays there, and the others go on",
+        meaning: "a server lists a message and has not given it in five rounds; it stays there, and the others go on",
         advice: "Its words are the server's. Ask its operator, or look at the message with another program. `maildesk error \
                  fetch` asks for it once more, `discard` removes it there. Cleared when that is done, or it is gone.",
         is_told_when_over: false,

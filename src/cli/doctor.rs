@@ -23,7 +23,7 @@ use crate::oauth::scope::Door;
 use crate::outbound::RelayBook;
 use crate::store::{MailboxRow, RelayRow, TypeRow};
 use crate::ticket::OutboxId;
-use crate::triage::{Rules, TypeRule};
+use crate::triage::{Flow, Rules, TypeRule};
 
 /// SQLite reads its whole file.
 const INTEGRITY: Duration = Duration::from_secs(120);
@@ -196,17 +196,24 @@ fn of_type(row: &TypeRow, mailboxes: &[MailboxRow], relays: &[RelayRow]) -> Chec
         ),
         None => it.warn("it has no mailbox: nothing comes in", "`maildesk type edit --mailbox` gives it one"),
     }
-    match relays.iter().find(|r| Some(r.id) == row.relay) {
-        Some(relay) if relay.spec.is_active => {}
-        Some(relay) => it.fail(
-            format!("its relay {} is switched off: its mail waits", relay.spec.name),
-            "switch it on with `active = true`",
+    // As `Rules::relay_of` has it.
+    let own = relays.iter().find(|r| Some(r.id) == row.relay);
+    match (own, relays.iter().find(|r| r.spec.is_active)) {
+        (_, None) => it.fail(
+            "no relay is active: its mail waits until one is",
+            "add one to the configuration, or with `maildesk relay add`",
         ),
-        None => {
-            it.fail("it has no relay: its mail cannot go out", "`maildesk type edit --relay` gives it one")
-        }
+        (Some(own), Some(first)) if !own.spec.is_active => it.warn(
+            format!(
+                "its relay {} is switched off: new mail goes out by {}, what was queued before waits",
+                own.spec.name, first.spec.name
+            ),
+            "switch it on with `active = true`, or name another with `maildesk type edit --relay`",
+        ),
+        _ => {}
     }
-    if row.spec.admin.is_none() {
+    // To a bounce type nothing opens a ticket.
+    if row.spec.admin.is_none() && row.spec.flow != Flow::Bounce {
         it.warn(
             "it has no admin: nobody is told of a ticket that nobody has",
             "`maildesk type edit --admin` gives it one",

@@ -197,8 +197,13 @@ impl Import<'_> {
             for batch in batches(items.collect(), self.context.works.intake.settings.batch_bytes) {
                 for fetched in source.fetch(&batch).await.map_err(unavailable)? {
                     let received = received.get(&fetched.source_id).copied().flatten();
-                    if !matches!(fetched.bytes, Bytes::Gone | Bytes::Refused(_)) {
-                        self.add(Imported { bytes: fetched.bytes, received }).await?;
+                    match fetched.bytes {
+                        Bytes::Gone => {}
+                        Bytes::Refused(error) => {
+                            let path = PathBuf::from(format!("{folder}/{}", fetched.source_id));
+                            self.summary.unreadable.push(Unread { path, error });
+                        }
+                        bytes => self.add(Imported { bytes, received }).await?,
                     }
                 }
             }

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::Context;
 use super::output::{CliError, Output};
-use super::table::Table;
-use crate::failure::Failure;
+use super::table::{Table, clean};
+use crate::failure::{Failure, Kind};
 use crate::intake::RoundReport;
 use crate::store::MailboxRow;
 
@@ -44,7 +44,10 @@ pub async fn run(args: Args, context: &Context) -> Result<Output, CliError> {
         lines.push(Line::of(mailbox, polled));
     }
     context.tell(mailboxes.len() as u64, mailboxes.len() as u64, "done");
-    let output = Output::list(&lines, context.wants_json, table)?;
+    let mut output = Output::list(&lines, context.wants_json, table)?;
+    if !context.wants_json {
+        output.human.extend(lines.iter().filter_map(Line::failure));
+    }
     Ok(Output { code, ..output })
 }
 
@@ -65,6 +68,9 @@ struct Line {
     /// What the server showed less what is accounted for (M2).
     difference: i64,
     error: Option<String>,
+    /// Its kind and what to do, as `mailbox show` has them.
+    failure: Option<&'static str>,
+    advice: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +83,7 @@ struct Became {
 impl Line {
     fn of(mailbox: &MailboxRow, polled: Result<RoundReport, Failure>) -> Line {
         let error = polled.as_ref().err().map(Failure::to_string);
+        let kind = polled.as_ref().err().map(|failure| failure.kind);
         let report = polled.unwrap_or_default();
         let cut_short = || "cut short: the disk is nearly full".to_owned();
         let error = error.or_else(|| report.is_cut_short.then(cut_short));
@@ -93,7 +100,15 @@ impl Line {
             became: became.collect(),
             difference: report.balance.difference(),
             error,
+            failure: kind.map(Kind::word),
+            advice: kind.filter(|kind| *kind != Kind::Other).map(Kind::advice),
         }
+    }
+
+    /// The whole of it, which is too long for a cell, and what to do.
+    fn failure(&self) -> Option<String> {
+        let advice = self.advice.map_or(String::new(), |advice| format!("  {advice}\n"));
+        self.error.as_ref().map(|error| format!("\n{}\n{advice}", clean(error)))
     }
 }
 
@@ -101,7 +116,10 @@ fn table(lines: &[Line]) -> Table {
     let mut table = Table::new(["MAILBOX", "ACT", "CODE", "MESSAGES"], "no mailbox is read");
     for line in lines {
         match &line.error {
-            Some(error) => table.row([line.mailbox.clone(), "failed".into(), error.clone(), String::new()]),
+            Some(_) => {
+                let kind = line.failure.unwrap_or_default().to_owned();
+                table.row([line.mailbox.clone(), "failed".into(), kind, String::new()]);
+            }
             None if line.held => {
                 let words = "most of its mail is suddenly unknown: `maildesk alert list` says what to do";
                 table.row([line.mailbox.clone(), "held".into(), words.into(), String::new()]);

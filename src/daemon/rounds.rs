@@ -153,7 +153,8 @@ impl Works {
             return Ok(tokens::login(&self.grants, &self.clock, mailbox.id.into(), &user));
         }
         let Some(id) = mailbox.password else {
-            let words = "it has no password: set one with `maildesk mailbox edit`";
+            let words = "it has no password: `password_file` in the configuration gives it one, or `maildesk mailbox edit` if it \
+                         is not declared there";
             return Err(Failure::permanent(words).kind(Kind::Settings));
         };
         let password = self.store.read().await?.open_secret(id, &self.key).await?;

@@ -17,7 +17,7 @@ use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
 use crate::intake::deliver::{Delivered, Delivery, keep_delivered};
 use crate::intake::import::{ImportReport, Imported};
-use crate::intake::{Fates, Intake, Scanning, Settings, Shares, Verifying};
+use crate::intake::{Fates, Intake, Scanning, Settings, Shares, Spared, Verifying};
 use crate::lease::{Lease, Leases};
 use crate::letters::Letters;
 use crate::net::{Deadlines, Http, Login};
@@ -96,6 +96,7 @@ impl Works {
             space,
             shares,
             pulse: Pulse::default(),
+            spared: Spared::default(),
             leaving: CancellationToken::new(),
         };
         let http = Http { clock: clock.clone(), ..Http::default() };

@@ -2,6 +2,7 @@
 //! batch, so that a reply sees its parent of the same batch.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 
@@ -38,10 +39,14 @@ impl Intake {
         let mut last = None;
         if one_by_one {
             let mut tx = self.desk.store.write().await?;
+            for id in self.spared.all() {
+                tx.let_go_of(id).await?;
+            }
             tx.count_deaths(of).await?;
             // What an MTA brings meanwhile is not of an earlier life.
             last = tx.pending_arrivals(of, NONE, i64::MAX).await?.last().map(|pending| pending.id);
             tx.commit().await?;
+            self.spared.clear();
         }
         let limit = if one_by_one { 1 } else { STORED_BATCH };
         let mut after = NONE;
@@ -60,17 +65,38 @@ impl Intake {
             let kept = page.into_iter().map(|pending| Kept { pending, bytes: Held::Store }).collect();
             // Before any is in hand: what waits for the scanner has killed nobody.
             let batch = Box::pin(self.scan(kept)).await?;
-            if one_by_one && let Some(one) = batch.scanned.first() {
+            let in_hand = batch.scanned.first().map(|one| one.kept.pending.id).filter(|_| one_by_one);
+            if let Some(id) = in_hand {
                 let mut tx = self.desk.store.write().await?;
-                tx.take_in_hand(one.kept.pending.id).await?;
+                tx.take_in_hand(id).await?;
                 tx.commit().await?;
             }
-            let decided = Box::pin(self.decide_scanned(batch.scanned, true)).await?;
+            let decided = match (Box::pin(self.decide_scanned(batch.scanned, true)).await, in_hand) {
+                (Err(failure), Some(id)) if failure.kind.is_store_away() => {
+                    self.spare(id).await;
+                    return Err(failure);
+                }
+                (decided, _) => decided?,
+            };
             fates.merge(&decided.fates);
             // What has tries left has them at once; what waits for the scanner is passed by.
             after = decided.waiting.first().map_or(end, |id| ArrivalId(id.0 - 1));
         }
         Ok(fates)
+    }
+
+    /// The store has failed on a message that is in hand, and nobody has died of it: that is no try (M10). Said at once, for
+    /// this process may end; and once more before the deaths are counted, for the store may be away.
+    async fn spare(&self, id: ArrivalId) {
+        self.spared.add(id);
+        let let_go = async {
+            let mut tx = self.desk.store.write().await?;
+            tx.let_go_of(id).await?;
+            tx.commit().await
+        };
+        if let Err(e) = let_go.await {
+            tracing::debug!(arrival.id = id.0, "it stays marked as in hand: {e}");
+        }
     }
 
     /// The next messages that are kept and not decided; `None`: there are none, or none can be decided now.
@@ -326,6 +352,28 @@ impl Intake {
         let times = (pending.tries + 1).min(self.settings.tries);
         let saw = format!("failed {times} times: it could not be parsed, or not be written");
         Ok(Some(self.settle(tx, settling, set_aside(Code::Poison, saw)).await?))
+    }
+}
+
+/// Messages that this process had in hand when the store failed.
+#[derive(Clone, Debug, Default)]
+pub struct Spared(Arc<Mutex<Vec<ArrivalId>>>);
+
+impl Spared {
+    fn ids(&self) -> MutexGuard<'_, Vec<ArrivalId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<ArrivalId> {
+        self.ids().clone()
+    }
+
+    fn add(&self, id: ArrivalId) {
+        self.ids().push(id);
+    }
+
+    fn clear(&self) {
+        self.ids().clear();
     }
 }
 

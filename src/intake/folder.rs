@@ -211,7 +211,15 @@ impl FolderRound<'_> {
     ) -> Result<(), Failure> {
         let fetched = source.fetch(std::slice::from_ref(item)).await?;
         let Some(message) = fetched.into_iter().next() else { return Ok(()) };
-        if let Bytes::Refused(words) = message.bytes {
+        let words = match &message.bytes {
+            Bytes::Refused(words) => Some(words.clone()),
+            // Nor did it come when it was asked for before; and it is listed all the same.
+            Bytes::Gone if matches!(known.state, ArrivalState::Vanished | ArrivalState::Refused) => {
+                Some("nothing comes when it is asked for".to_owned())
+            }
+            _ => None,
+        };
+        if let Some(words) = words {
             // On the heap: this is seldom, and a round's future is large as it is.
             return Box::pin(self.refuse(source, (item, known), words)).await;
         }

@@ -37,6 +37,7 @@ use crate::store::Space;
 use crate::telemetry::Metrics;
 
 pub use admit::{ADRIFT, held_alert};
+pub use decide::Spared;
 pub use fates::Fates;
 pub use round::RoundReport;
 pub use scan::{SCANNER_ALERT, Scanning};
@@ -60,6 +61,8 @@ pub struct Intake {
     pub shares: Shares,
     /// Shows that a round goes on, batch after batch.
     pub pulse: Pulse,
+    /// What was in hand when the store failed, and was no death.
+    pub spared: Spared,
     /// The mailbox is wanted elsewhere: a round ends with the batch in hand.
     pub leaving: CancellationToken,
 }

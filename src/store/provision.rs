@@ -176,7 +176,8 @@ impl Tx {
             self.adopt((Kind::Relay, row.id.0), &spec.name, "changed", changes).await?;
         }
         let names: Vec<&str> = declared.relays.iter().map(|(spec, _)| spec.name.as_str()).collect();
-        self.switch_off(Kind::Relay, &names, changes).await.map(drop)
+        let gone = self.switch_off(Kind::Relay, &names, changes).await?;
+        self.hand_over_mail(&gone).await
     }
 
     async fn provision_mailboxes(

@@ -118,7 +118,33 @@ impl Tx {
         );
         let query = bind(query, spec).bind(password.map(|p| p.0)).bind(id).bind(stamp.now.0);
         self.execute(query).await?;
+        self.take_over_mail(RelayId(id), spec).await?;
         Ok(RelayId(id))
+    }
+
+    /// Mail that belongs to no relay, since none was active or its own has left the configuration, goes out by the first
+    /// that is active. That may not send with the return path of another: its own address always serves (C7).
+    pub(super) async fn take_over_mail(&mut self, id: RelayId, spec: &RelaySpec) -> Result<(), Error> {
+        if spec.is_active {
+            let query = sqlx::query(
+                "UPDATE outbox SET relay_id = $1, return_path = CASE return_path WHEN '' THEN '' ELSE $2 END \
+                 WHERE relay_id IS NULL",
+            );
+            self.execute(query.bind(id.0).bind(spec.sender.as_str().to_owned())).await?;
+        }
+        Ok(())
+    }
+
+    /// What a relay still owes when it leaves the configuration.
+    pub(super) async fn hand_over_mail(&mut self, gone: &[i64]) -> Result<(), Error> {
+        for id in gone {
+            let sql = "UPDATE outbox SET relay_id = NULL WHERE relay_id = $1 AND state IN ('queued', 'held')";
+            self.execute(sqlx::query(sql).bind(*id)).await?;
+        }
+        match self.relays().await?.into_iter().find(|relay| relay.spec.is_active) {
+            Some(first) if !gone.is_empty() => self.take_over_mail(first.id, &first.spec).await,
+            _ => Ok(()),
+        }
     }
 
     pub(super) async fn write_relay(
@@ -138,7 +164,7 @@ impl Tx {
         if kept.is_none() {
             self.delete_secret(row.password).await?;
         }
-        Ok(())
+        self.take_over_mail(row.id, spec).await
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::identity::renumbered::Imap;
 use crate::support::dovecot::PASSWORD;
+use crate::support::peer::{Peer, SECRET};
 use crate::support::program::{Desk, Imap as Account, Store, support_sections};
 use crate::support::trial::SUPPORT;
 
@@ -274,4 +275,45 @@ fn a_folder_on_the_server_is_imported_and_not_touched() {
     assert_eq!((counts[0], counts[1] + counts[2]), (3, 5));
     let maildir = desk.run(&["import", "--mailbox", "support"]);
     assert_eq!(maildir.code, Some(64), "neither a path nor a folder");
+}
+
+/// The others are taken in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_the_server_does_not_give_is_named() {
+    let empty = "S: * 1 FETCH (UID 1 BODY[]<0> \"\")\n";
+    let script = format!(
+        "S: * OK [CAPABILITY IMAP4rev1] ready
+        C: $tag LOGIN *
+        S: $tag OK [CAPABILITY IMAP4rev1 UIDPLUS] welcome
+        C: $tag SELECT \"Old\"
+        S: * 2 EXISTS
+        S: * OK [UIDVALIDITY 7] fine
+        S: $tag OK [READ-WRITE] selected
+        C: $tag UID FETCH 1:* *
+        S: * 1 FETCH (UID 1 RFC822.SIZE 9)
+        S: * 2 FETCH (UID 2 RFC822.SIZE 14)
+        S: $tag OK
+        C: $tag UID FETCH 1:2 *
+        S: * 1 FETCH (UID 1 BODY[HEADER.FIELDS (FROM)]<0> \"From: c@d.test\")
+        S: * 2 FETCH (UID 2 BODY[HEADER.FIELDS (FROM)]<0> \"From: a@b.test\")
+        S: $tag OK
+        C: $tag UID FETCH 1:2 *
+        {empty}        S: * 2 FETCH (UID 2 BODY[]<0> \"From: a@b.test\")
+        S: $tag OK
+        C: $tag UID FETCH 1 *
+        {empty}        S: $tag OK
+        C: $tag LOGOUT
+        S: * BYE
+        S: $tag OK bye"
+    );
+    let peer = Peer::start(&script).await;
+    let account = Account { port: peer.port, username: "joe".into(), password: SECRET.into() };
+    let Some(desk) = Desk::with_support(Store::usual(), &account, 1) else { return };
+    let output = desk.run(&["import", "--mailbox", "support", "--folder", "Old", "--json"]);
+    peer.finish().await;
+    assert_eq!(output.code, Some(65), "{}", output.stderr);
+    let summary = output.json();
+    assert_eq!((&summary["messages"], &summary["unreadable"][0]["path"]), (&1.into(), &"Old/1".into()));
+    let error = summary["unreadable"][0]["error"].as_str().expect("words");
+    assert!(error.contains("it gives nothing of the 9 bytes"), "{error}");
 }

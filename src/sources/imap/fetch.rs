@@ -204,6 +204,11 @@ async fn complete(
             )));
         }
     }
+    if content.length == 0 && announced > 0 {
+        // Taken for the message, it would be removed there, and nobody would have read it.
+        let words = format!("it gives nothing of the {announced} bytes that it announces");
+        return Ok((received, Bytes::Refused(words)));
+    }
     Ok((received, content.finish()?))
 }
 

@@ -122,6 +122,12 @@ impl Tx {
         self.later(query.bind(id.0))
     }
 
+    /// It is in hand no more, and nobody has died of it.
+    pub async fn let_go_of(&mut self, id: ArrivalId) -> Result<(), Error> {
+        let query = sqlx::query("UPDATE arrival SET in_hand = 0 WHERE id = $1");
+        self.later(query.bind(id.0))
+    }
+
     /// After an unclean stop: what was in hand has one try more against it.
     pub async fn count_deaths(&mut self, of: Of) -> Result<u64, Error> {
         let sql = format!(

@@ -83,12 +83,35 @@ addresses = [\"lost@example.com\"]
     has("fail", "mailbox gone", &port.to_string());
     has("warn", "mailbox gone", "no active type answers to it");
     has("fail", "relay smtp", &port.to_string());
-    has("fail", "type Lost", "it has no relay");
+    // It goes out by the first one.
+    let says_relay = |f: &Value| f["about"] == "type Lost" && f["words"].as_str().unwrap().contains("relay");
+    assert!(!found.as_array().unwrap().iter().any(says_relay), "{found:#}");
     has("warn", "type Lost", "it has no mailbox");
     has("fail", "templates", "new_ticket/body.txt.j2");
     let test = bench.desk.run(&["mailbox", "test", "gone"]);
     assert_eq!(test.code, Some(69));
     assert!(!format!("{}{}{}", output.stdout, output.stderr, test.stderr).contains("hunter2"));
+}
+
+#[test]
+fn doctor_says_where_the_mail_of_a_type_goes() {
+    let Some(bench) = Bench::new(Store::usual(), false) else { return };
+    let said = |sections: &str| {
+        bench.desk.configure(sections);
+        bench.desk.run(&["doctor"]).stdout
+    };
+    let off = sections().replace("[[relay]]\n", "[[relay]]\nactive = false\n");
+    let waits = "FAIL  type Support: no relay is active: its mail waits until one is";
+    let found = said(&off);
+    assert!(found.contains(waits), "{found}");
+    let other =
+        "[[relay]]\nname = \"other\"\nkind = \"folder\"\npath = \"other\"\nsender = \"x@example.com\"\n";
+    let found = said(&format!("{off}\n{other}"));
+    let by_other = "warn  type Support: its relay out is switched off: new mail goes out by other";
+    assert!(found.contains(by_other), "{found}");
+    // And so it does.
+    bench.take_in("a", "ann@mail.test", "Hello");
+    assert_eq!(bench.json(&["queue", "list"])[0]["relay"], "other");
 }
 
 #[test]

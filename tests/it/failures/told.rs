@@ -135,6 +135,13 @@ mod shown {
                 "the second failure is told"
             );
         }
+        // Whole, which is more than a cell of a table holds, and with what to do.
+        let polled = desk.run(&["poll"]).stdout;
+        for words in
+            ["failed  connection_refused", "(os error 111)\n  Check host and port", "wait for the server"]
+        {
+            assert!(polled.contains(words), "{words:?} is not in {polled}");
+        }
         let shown = desk.json(&["mailbox", "show", "support", "--json"]);
         assert!(shown["failing_since"].is_string() && shown["advice"].is_string(), "{shown}");
         assert_eq!(shown["failure"], "connection_refused");

@@ -51,7 +51,6 @@ async fn mail_that_had_vanished_and_is_there_again_is_taken_in(url: String) {
     shelf.put("INBOX", "1", &Letter::new("a").bytes());
     shelf.goes("INBOX", "1", Some(Goes::BeforeFetch));
     trial.round(shelf.session()).await.expect("a round");
-    trial.round(shelf.session()).await.expect("a round");
     assert_eq!(trial.fates().await, ["vanished"]);
     trial.assert_balanced().await;
     shelf.goes("INBOX", "1", None);

@@ -12,6 +12,45 @@ on_both_stores!(
     a_message_that_cannot_be_written_is_set_aside,
 );
 
+/// On PostgreSQL alone, which can be told to be full for one table: the mark that a message is in hand can be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_fails_is_no_try() {
+    let Some(url) = crate::support::postgres::database() else { return };
+    let trial = Trial::new(&url).await;
+    trial.deliver("1", &Letter::new("a").bytes());
+    fill_up(&url, true).await;
+    let failed = trial.works.poll(&trial.mailbox("support").await).await;
+    assert!(failed.expect_err("the disk is full").kind.is_store_away());
+    for _ in 0..4 {
+        let failure = trial.works.decide_pending().await.expect_err("the disk is full");
+        assert!(failure.is_temporary(), "{failure}");
+    }
+    // As another process would find it.
+    let mut tx = trial.works.store.write().await.unwrap();
+    assert_eq!(tx.count_deaths(Of::All).await.unwrap(), 0);
+    drop(tx);
+    fill_up(&url, false).await;
+    trial.works.decide_pending().await.expect("there is room again");
+    assert_eq!(trial.fates().await, ["open new_ticket #1"]);
+}
+
+/// The disk is full for tickets, or has room again.
+async fn fill_up(url: &str, is_full: bool) {
+    let mut connection = sqlx::AnyConnection::connect(url).await.expect("a connection");
+    let sql: &[&str] = match is_full {
+        true => &[
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '53100'; END $$",
+            "CREATE TRIGGER no_room BEFORE INSERT ON ticket EXECUTE FUNCTION no_room()",
+        ],
+        false => &["DROP TRIGGER no_room ON ticket"],
+    };
+    for statement in sql {
+        sqlx::query(*statement).execute(&mut connection).await.expect("filled up");
+    }
+    connection.close().await.expect("closed");
+}
+
 /// Kept, and then the process dies with it in hand, three times.
 async fn a_message_that_the_daemon_dies_of_is_set_aside(url: String) {
     let trial = Trial::new(&url).await;

@@ -7,7 +7,11 @@ use maildesk::ticket::ErrorId;
 use crate::support::shelf::{Goes, Shelf};
 use crate::support::trial::{Letter, Trial, by_hand, on_both_stores};
 
-on_both_stores!(what_is_given_after_all_is_taken_in, what_is_gone_meanwhile_has_vanished);
+on_both_stores!(
+    what_is_given_after_all_is_taken_in,
+    what_is_gone_meanwhile_has_vanished,
+    what_is_listed_and_never_comes_is_told,
+);
 
 /// Messages 1, 2 and 3, of which the second is not given.
 fn withholding() -> Shelf {
@@ -84,5 +88,25 @@ async fn what_is_gone_meanwhile_has_vanished(url: String) {
     shelf.remove("INBOX", "2");
     trial.round(shelf.session()).await.expect("all is well");
     assert_eq!(trial.states().await, ["acked", "vanished", "acked"]);
+    trial.assert_balanced().await;
+}
+
+/// It has not vanished, as it seems at first: somebody has to know.
+async fn what_is_listed_and_never_comes_is_told(url: String) {
+    let (trial, shelf) = (Trial::new(&url).await, withholding());
+    shelf.goes("INBOX", "2", Some(Goes::BeforeFetch));
+    let report = trial.round(shelf.session()).await.expect("somebody may have removed it");
+    assert_eq!((report.vanished, &*trial.states().await[1]), (1, "vanished"));
+    for _ in 0..3 {
+        let failure = trial.round(shelf.session()).await.expect_err("it is listed again");
+        assert!(failure.words.ends_with("will not give it: nothing comes when it is asked for"), "{failure}");
+    }
+    assert_eq!(trial.round(shelf.session()).await.expect("it is an error ticket now").left, 1);
+    assert_eq!((&*trial.fates().await[1], &*trial.states().await[1]), ("error refused", "left"));
+    trial.assert_balanced().await;
+    shelf.goes("INBOX", "2", None);
+    trial.works.desk.fetch_error(ErrorId(1), &by_hand()).await.expect("asked for");
+    trial.round(shelf.session()).await.expect("a round");
+    assert_eq!((&*trial.fates().await[1], shelf.ids("INBOX").len()), ("open new_ticket #3", 0));
     trial.assert_balanced().await;
 }

@@ -87,6 +87,19 @@ async fn a_message_that_alone_is_refused_is_told_from_the_others() {
     assert!(matches!(fetched[0].bytes, Bytes::Refused(_)), "{fetched:?}");
 }
 
+/// Taken for a message it would be removed there, and its words lost.
+#[tokio::test]
+async fn an_empty_answer_is_no_message_of_some_size() {
+    let piece = "C: $tag UID FETCH 1 *\nS: * 1 FETCH (UID 1 BODY[]<0> \"\")\nS: $tag OK\n";
+    let whole = piece.replace("<0> ", " ");
+    for script in [piece.repeat(2), whole.clone()] {
+        let fetched = fetch_one(&script, 9).await;
+        let words = "it gives nothing of the 9 bytes that it announces";
+        assert!(matches!(&fetched.bytes, Bytes::Refused(said) if said == words), "{fetched:?}");
+    }
+    assert!(matches!(fetch_one(&whole, 0).await.bytes, Bytes::Memory(bytes) if bytes.is_empty()));
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_all_messages_is_a_failure() {
     let each: String = (1..=10).map(|n| format!("C: $tag UID FETCH {n} *\nS: $tag NO cannot\n")).collect();

@@ -185,6 +185,9 @@ async fn only_what_was_in_hand_counts_as_a_try(store: &Store) {
     decide(&mut tx, ids[2], &decision(Act::Discard, Code::Duplicate), Fate::default()).await;
     assert_eq!(tx.count_deaths(Of::All).await.unwrap(), 1, "what is decided is in hand no more");
     assert_eq!(tx.count_deaths(Of::All).await.unwrap(), 0, "a death is counted once");
+    tx.take_in_hand(ids[0]).await.unwrap();
+    tx.let_go_of(ids[0]).await.unwrap();
+    assert_eq!(tx.count_deaths(Of::All).await.unwrap(), 0, "what was let go has killed nobody");
     tx.count_try(ids[0]).await.unwrap();
     let tries = [tx.arrival(ids[0]).await.unwrap().tries, tx.arrival(ids[1]).await.unwrap().tries];
     assert_eq!(tries, [2, 0]);

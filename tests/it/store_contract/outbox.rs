@@ -1,11 +1,13 @@
 //! Mail that maildesk owes the world: queued by the desk, looked at, tried again and cancelled by people.
 
+use maildesk::config::RelaySpec;
+use maildesk::store::delivery::Sender;
 use maildesk::store::listing::{ALL, QueueFilter};
 use maildesk::store::outbox::{NewOutbox, NewRecipient, Purpose};
-use maildesk::store::{Counter, Error, Store, Tx};
+use maildesk::store::{Counter, Error, PasswordChange, Store, Tx};
 use maildesk::ticket::{OutboxId, RelayId};
 
-use super::world::{Laid, address, at, composed, keys, lay_down, open_ticket};
+use super::world::{Laid, address, at, composed, key, keys, lay_down, open_ticket, stamp};
 
 on_both!(
     a_mail_is_queued_as_it_was_composed,
@@ -13,6 +15,7 @@ on_both!(
     two_who_queue_the_same_queue_it_once,
     mails_are_listed_by_what_is_asked,
     a_mail_is_tried_again_or_cancelled,
+    a_mail_without_a_relay_waits_for_one,
 );
 
 /// Queues a mail to these addresses, due at once.
@@ -22,7 +25,7 @@ pub async fn queue(tx: &mut Tx, laid: &Laid, operation: &str, to: &[&str]) -> Ou
     id
 }
 
-async fn enqueue(
+pub async fn enqueue(
     tx: &mut Tx,
     id: OutboxId,
     relay: Option<RelayId>,
@@ -162,4 +165,28 @@ async fn a_mail_is_tried_again_or_cancelled(store: &Store) {
     let other = queue(&mut tx, &laid, "op:2", &["ann@x.test"]).await;
     tx.retry(other, at(7)).await.unwrap();
     assert_eq!(tx.outbox_show(other).await.unwrap().next, at(7));
+}
+
+/// It was queued while no relay was active.
+async fn a_mail_without_a_relay_waits_for_one(store: &Store) {
+    let laid = lay_down(store).await;
+    let (me, key, keep) = (Sender { owner: "me", now: at(0) }, key(), PasswordChange::Keep);
+    let mut tx = store.desk().await.unwrap();
+    let mut row = tx.relay(laid.relay).await.unwrap();
+    let mut ids = vec![];
+    for (active, id) in [(false, OutboxId(71)), (true, OutboxId(72))] {
+        enqueue(&mut tx, id, None, &id.to_string(), &["ann@x.test"]).await.unwrap();
+        ids.push(id);
+        // Edited while it is off, and then switched on.
+        row.spec.is_active = active;
+        tx.update_relay(row.id, row.version, &row.spec, (&keep, &stamp(&key))).await.unwrap();
+        row = tx.relay(laid.relay).await.unwrap();
+        let expected = if active { ids.clone() } else { vec![] };
+        assert_eq!(tx.due(laid.relay, me, 10).await.unwrap(), expected);
+    }
+    enqueue(&mut tx, OutboxId(73), None, "73", &["ann@x.test"]).await.unwrap();
+    let second = RelaySpec { name: "second".into(), ..row.spec.clone() };
+    let second = tx.create_relay(&second, &keep, &stamp(&key)).await.unwrap();
+    assert_eq!(tx.due(second, me, 10).await.unwrap(), [OutboxId(73)]);
+    assert_eq!(tx.due(laid.relay, me, 10).await.unwrap(), ids);
 }

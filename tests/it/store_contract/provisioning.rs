@@ -2,14 +2,18 @@
 
 use maildesk::mail::Address;
 use maildesk::seal::SealingKey;
+use maildesk::store::delivery::Sender;
 use maildesk::store::{Error, PasswordChange, Store};
+use maildesk::ticket::OutboxId;
 
-use super::world::{self, CONFIG, declared, here, key, stamp};
+use super::outbox::enqueue;
+use super::world::{self, CONFIG, at, declared, here, key, stamp};
 
 on_both!(
     what_is_declared_is_laid_down_once,
     what_is_declared_becomes_the_rules,
     what_leaves_the_file_is_switched_off,
+    what_a_relay_owes_when_it_leaves_goes_out_by_another,
     no_password_lies_open_in_the_files,
 );
 
@@ -85,6 +89,42 @@ async fn what_leaves_the_file_is_switched_off(store: &Store) {
     assert_eq!(store.provision(&declared(&CONFIG), &stamp).await.unwrap().len(), 2);
     let mut tx = store.read().await.unwrap();
     assert!(tx.is_as_declared(&declared(&CONFIG), &key).await.unwrap());
+}
+
+/// As when it is given another name.
+async fn what_a_relay_owes_when_it_leaves_goes_out_by_another(store: &Store) {
+    let key = key();
+    let stamp = stamp(&key);
+    // Its type goes by the first relay.
+    let config = CONFIG.replace("relay = \"out\"\n", "");
+    store.provision(&declared(&config), &stamp).await.unwrap();
+    let mut tx = store.desk().await.unwrap();
+    let out = tx.find_relay("out").await.unwrap().id;
+    let [owed, cancelled] = [OutboxId(81), OutboxId(82)];
+    for id in [owed, cancelled] {
+        enqueue(&mut tx, id, Some(out), &id.to_string(), &["ann@x.test"]).await.unwrap();
+    }
+    tx.cancel(cancelled, at(0)).await.unwrap();
+    let me = Sender { owner: "me", now: at(0) };
+    // While there is no other one, it waits.
+    let (_, mailbox) = config.split_once("[[mailbox]]").unwrap();
+    tx.provision(&declared(&format!("[[mailbox]]{mailbox}")), &stamp).await.unwrap();
+    assert_eq!(tx.relays_due(me).await.unwrap(), []);
+    let renamed = config
+        .replacen("\"out\"", "\"smtp\"", 1)
+        .replace("support@example.com\"\npass", "new@example.com\"\npass");
+    tx.provision(&declared(&renamed), &stamp).await.unwrap();
+    let smtp = tx.find_relay("smtp").await.unwrap().id;
+    assert_eq!(tx.due(smtp, me, 10).await.unwrap(), [owed]);
+    // It may not send with the return path of the other account.
+    assert_eq!(tx.claim(owed, me).await.unwrap().unwrap().return_path, "new@example.com");
+    // And back, with both there.
+    let both =
+        format!("{config}\n[[relay]]\nname = \"smtp\"\nhost = \"127.0.0.1\"\nsender = \"new@example.com\"\n");
+    tx.provision(&declared(&both), &stamp).await.unwrap();
+    enqueue(&mut tx, OutboxId(83), Some(smtp), "83", &["ann@x.test"]).await.unwrap();
+    tx.provision(&declared(&config), &stamp).await.unwrap();
+    assert_eq!(tx.due(out, me, 10).await.unwrap(), [owed, OutboxId(83)]);
 }
 
 async fn no_password_lies_open_in_the_files(store: &Store) {
