@@ -234,6 +234,11 @@ pub(super) fn signs(message: &Message) -> Signs {
     }
 }
 
+/// Whether it says that it answers or forwards a mail.
+pub(super) fn is_reply(message: &Message) -> bool {
+    is_answer(&message.subject) || ["In-Reply-To", "References"].iter().any(|name| message.has_header(name))
+}
+
 fn is_daemon(value: &str) -> bool {
     let said = value.to_lowercase();
     let is_bare_null = said.trim_end().ends_with("<>");

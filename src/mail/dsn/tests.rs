@@ -379,3 +379,51 @@ fn a_shop_and_a_postmaster_who_answers_send_no_reports() {
         assert_eq!(report(raw).is_some(), is_report, "{raw}");
     }
 }
+
+#[test]
+fn a_block_that_is_torn_or_swallowed_is_read_whole() {
+    let torn = "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\nFinal-Recipient: rfc822; a@x.test\n\n\
+        Action: delayed\n\nStatus: 4.4.1\n\nFinal-Recipient: rfc822; b@x.test\n\nAction: failed\nStatus: 5.2.2\n";
+    let swallowed = "Content-Type: message/delivery-status\nReporting-MTA: dns; x\n\
+        Final-Recipient: rfc822; a@x.test\nAction: failed\nStatus: 5.1.1\n";
+    let escaped = "Content-Type: message/global-delivery-status\n\nFinal-Recipient: utf-8; jo\\x{17E}e@x.test\nAction: failed\n\n\
+        Final-Recipient: utf-8; b\\x{110000}@x.test\nAction: failed\n";
+    for (status, expected) in [
+        (torn, "a@x.test delayed 4.4.1 -, b@x.test failed 5.2.2 -"),
+        (swallowed, "a@x.test failed 5.1.1 -"),
+        (escaped, "jože@x.test failed - -, x{110000}@x.test failed - -"),
+    ] {
+        assert_eq!(told(&report(&dsn(REPORT, &[WORDS, status])).unwrap()), expected, "{status}");
+    }
+}
+
+#[test]
+fn the_machine_part_is_read_whatever_its_type() {
+    let fields = "Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; a@x.test\nAction: delayed\nStatus: 4.4.1\n";
+    for kind in ["text/plain; name=\"details.txt\"", "application/octet-stream"] {
+        let part = format!("Content-Type: {kind}\nContent-Disposition: attachment\n\n{fields}");
+        for container in ["multipart/mixed", REPORT] {
+            let raw = dsn(container, &[WORDS, &part, RETURNED]);
+            let raw = format!("Return-Path: <>\nFrom: {DAEMON}\nSubject: Undelivered mail\n{raw}");
+            let report = report(&raw).unwrap();
+            assert_eq!(told(&report), "a@x.test delayed 4.4.1 -", "{raw}");
+            assert_eq!(report.original_message_id.unwrap().as_str(), "1@y", "{raw}");
+        }
+    }
+}
+
+#[test]
+fn a_person_who_carries_a_report_along_writes_none() {
+    let carried = dsn("multipart/mixed", &[WORDS, STATUS]);
+    let in_a_report = dsn(REPORT, &[WORDS, STATUS]);
+    for (top, body, is_report) in [
+        ("From: Ann <ann@x.test>\nSubject: Fwd: failure notice", &carried, false),
+        ("From: Ann <ann@x.test>\nSubject: help\nReferences: <1@y>", &carried, false),
+        ("From: Ann <ann@x.test>\nSubject: Fwd: failure notice", &in_a_report, true),
+        ("Return-Path: <>\nFrom: Ann <ann@x.test>\nSubject: help\nReferences: <1@y>", &carried, true),
+        ("From: MAILER-DAEMON@x.test\nSubject: Re: hello\nIn-Reply-To: <1@y>", &carried, true),
+        ("From: relay@x.test\nSubject: hello", &carried, true),
+    ] {
+        assert_eq!(report(&format!("{top}\n{body}")).is_some(), is_report, "{top}");
+    }
+}
