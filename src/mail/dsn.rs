@@ -6,6 +6,7 @@
 
 mod code;
 mod complaint;
+mod fate;
 mod layout;
 mod machine;
 mod notice;
@@ -16,6 +17,7 @@ mod signs;
 use super::decode::decode_span;
 use super::scan::Part;
 use super::{Address, Message, MessageId, Skeleton, field, parse, scan};
+use fate::fate;
 use layout::{Desk, Named, Reading};
 use page::Page;
 
@@ -87,8 +89,7 @@ const DELIVERY: &str = "delivery-status";
 
 /// The report of a machine-readable part, or of a container that says it is one.
 fn stated(skeleton: &Skeleton) -> Option<Report> {
-    let container =
-        skeleton.parts.iter().position(is_report);
+    let container = skeleton.parts.iter().position(is_report);
     let machine = skeleton.parts.iter().find(|p| kind_of_part(p).is_some());
     let stated = container.and_then(|at| report_type(skeleton, &skeleton.parts[at]));
     let kind = machine.and_then(kind_of_part).map(str::to_owned).or(stated)?;
@@ -168,7 +169,13 @@ fn in_words(skeleton: &Skeleton, message: &Message, signs: signs::Signs, depth: 
     let page = Page::read(&message.text);
     let has_code = || code::status_in(&page.flat).is_some() || code::reply_in(&page.flat).is_some();
     // Some providers say in a sentence that somebody's mailbox is full, and state no code.
-    if signs.needs_code() && !has_code() && !page.flat.contains("mailbox") {
+    let is_of_mailbox = page.flat.contains("mailbox");
+    let is_returned = || returned(skeleton).is_some() || !page.returned.is_empty();
+    let is_proven = || has_code() || is_returned() || (is_of_mailbox && !signs.is_returnable);
+    let is_unlikely = (signs.needs_code() && !has_code() && !is_of_mailbox)
+        || (signs.needs_proof() && !is_proven())
+        || (signs.needs_mail() && !is_proven() && !signs::is_of_mail(&page.flat));
+    if is_unlikely {
         return None;
     }
     read_words(skeleton, message, &page, signs, depth)
@@ -258,12 +265,12 @@ impl Report {
 
     fn fill(&mut self, reading: Reading, page: &Page, message: &Message) {
         (self.reader, self.evidence) = (reading.reader.name.into(), reading.evidence.into());
-        let is_delayed = is_delayed(&page.flat, &message.subject);
+        let fate = fate(&page.flat, &message.subject);
         let is_alone = reading.named.len() == 1;
         for Named { address, words, .. } in reading.named {
             let mut recipient = Recipient {
                 address: Some(address.clone()),
-                action: if is_delayed { "delayed" } else { "failed" }.into(),
+                action: fate.into(),
                 diagnostic: words,
                 ..Recipient::default()
             };
@@ -279,35 +286,6 @@ impl Report {
             self.push(recipient);
         }
     }
-}
-
-/// How a report says that it is still trying; lower case.
-const DELAYS: &[&str] = &[
-    "will be retried",
-    "will continue to",
-    "will keep trying",
-    "delivery attempts will continue",
-    "you do not need to resend",
-    "do not resend",
-    "warning message only",
-    "not yet been delivered",
-    "has been delayed",
-    "is delayed",
-    "still trying",
-    "will try again",
-    "delivery will be attempted",
-    "continuing to try",
-    "further attempts",
-];
-
-fn is_delayed(flat: &str, subject: &str) -> bool {
-    const ENDS: &[&str] =
-        &["giving up", "given up", "permanent", "has failed", "could not be delivered", "will not be"];
-    let subject = subject.to_lowercase();
-    let is_said = DELAYS.iter().any(|words| flat.contains(words));
-    let is_titled =
-        ["delay", "warning: could not send", "warning: message"].iter().any(|words| subject.contains(words));
-    is_titled || (is_said && !ENDS.iter().any(|words| flat.contains(words)))
 }
 
 /// Some systems send their machine part as text, or as a file.

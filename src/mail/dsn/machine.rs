@@ -132,7 +132,9 @@ impl Recipient {
     /// Fields without an address, none of which he has already.
     fn is_continued_by(&self, other: &Recipient) -> bool {
         let is_open = |one: &str, other: &str| one.is_empty() || other.is_empty();
+        let says = [&other.action, &other.status, &other.diagnostic].iter().any(|field| !field.is_empty());
         self.address.is_some()
+            && says
             && is_open(&self.action, &other.action)
             && is_open(&self.status, &other.status)
             && is_open(&self.diagnostic, &other.diagnostic)
