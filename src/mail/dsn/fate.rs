@@ -85,6 +85,7 @@ const ENDS: &[&str] = &[
 
 const DELAYED_TITLES: &[&str] = &[
     "delay",
+    "still trying",
     "warning: could not send",
     "warning: message",
     "still being retried",

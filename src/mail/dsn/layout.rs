@@ -107,6 +107,8 @@ impl Desk<'_> {
                 found.truncate(MAX_NAMES);
                 found
             }
+            Layout::Labelled(labels) => self.labelled(labels),
+            Layout::Above => self.above(),
             Layout::Subject => self.only_of(&self.message.subject),
             Layout::Returned => self.sent_to.iter().map(|a| Named::new(a.clone())).collect(),
         }
@@ -141,6 +143,7 @@ impl Desk<'_> {
         let mut current: Vec<usize> = vec![];
         let mut is_open = true;
         let mut is_piped = false;
+        let mut has_arrived = false;
         for line in &self.page.lines[range] {
             // Exim: a program or a file, and on the next line whose it is.
             let was_piped = std::mem::replace(&mut is_piped, is_of_program(&line.low));
@@ -151,6 +154,7 @@ impl Desk<'_> {
             // A transcript turns to another host: what follows is not about him who stands above.
             is_open &= !line.low.contains("while talking to");
             match leading(text) {
+                Some(_) if has_arrived => is_open = false,
                 Some((address, rest)) if !is_strict || is_led_in(text, rest) => {
                     is_open = true;
                     current.clear();
@@ -171,6 +175,7 @@ impl Desk<'_> {
                 // `550 host (smtp)... 550 Host unknown`: a transcript goes on with somebody else.
                 _ if starts_answer(&line.low) && line.low.contains("... ") => {}
                 _ => {
+                    has_arrived = begins_arrivals(&line.low).unwrap_or(has_arrived);
                     for at in current.iter().filter(|_| is_open) {
                         found[*at].add(line.text);
                     }
@@ -204,6 +209,47 @@ impl Desk<'_> {
             }
         }
         vec![]
+    }
+
+    fn labelled(&self, labels: &[&str]) -> Vec<Named> {
+        let mut found = vec![];
+        for (at, line) in self.page.lines.iter().enumerate() {
+            let label = |label: &&&str| line.low.strip_prefix(**label).and_then(behind_colon);
+            let Some(value) = labels.iter().find_map(|l| label(&l)) else { continue };
+            let room = MAX_NAMED.saturating_sub(found.len());
+            let words =
+                || self.page.lines[at + 1..].iter().take(6).map(|l| l.text).take_while(|t| !t.contains('@'));
+            for address in listed(value).into_iter().take(room) {
+                let mut named = Named::new(address);
+                words().for_each(|text| named.add(text));
+                found.push(named);
+            }
+        }
+        found
+    }
+
+    fn above(&self) -> Vec<Named> {
+        let mut found: Vec<Named> = vec![];
+        let mut is_open = false;
+        for pair in self.page.lines.windows(2) {
+            let [line, next] = pair else { break };
+            let is_below = next.text.starts_with([' ', '\t', '\u{3000}']) && !next.low.is_empty();
+            match leading(line.text) {
+                Some((address, rest))
+                    if is_below && rest.trim().is_empty() && !line.text.starts_with([' ', '\t']) =>
+                {
+                    is_open = found.len() < MAX_NAMED;
+                    if is_open {
+                        found.push(Named::new(address));
+                    }
+                }
+                _ => is_open &= line.text.starts_with([' ', '\t', '\u{3000}']),
+            }
+            if let Some(named) = found.last_mut().filter(|_| is_open && is_below) {
+                named.add(next.text);
+            }
+        }
+        found
     }
 
     fn words_from(&self, line: usize) -> String {
@@ -246,10 +292,11 @@ impl Desk<'_> {
         for anchor in anchors {
             let found: Vec<Named> = flat
                 .match_indices(anchor)
-                .filter_map(|(at, _)| {
+                .flat_map(|(at, _)| {
                     let start = floor(flat, at.saturating_sub(NEAR));
-                    addresses(&flat[start..at]).pop()
+                    last_listed(&flat[start..at])
                 })
+                .take(MAX_NAMED)
                 .map(Named::new)
                 .collect();
             let found = self.wanted(found);
@@ -327,13 +374,51 @@ fn listed(piece: &str) -> Vec<Address> {
     found
 }
 
+/// `......: <a@b>` behind a label: the value.
+fn behind_colon(rest: &str) -> Option<&str> {
+    let bare = rest.trim_start_matches([' ', '\t', '.', '\u{3000}']);
+    bare.strip_prefix(':').or_else(|| bare.strip_prefix('：')).or_else(|| bare.strip_prefix('='))
+}
+
+/// The last address of a piece with those that it is listed with.
+fn last_listed(piece: &str) -> Vec<Address> {
+    let mut rest = piece;
+    while let Some((_, range)) = first_address(rest) {
+        let list = listed(&rest[range.start..]);
+        let Some(last) = list.last() else { break };
+        if addresses(rest).last() == Some(last) {
+            return list;
+        }
+        rest = &rest[range.end..];
+    }
+    vec![]
+}
+
 /// `<a@b>: words`, `<a@b>... words`, or `<a@b>` alone with its words below.
 fn is_led_in(line: &str, rest: &str) -> bool {
     let line = line.trim_start();
     let is_bracketed = line.starts_with('<');
+    let behind = rest.trim_start();
     rest.starts_with([':', ';'])
         || rest.starts_with("...")
+        || behind.starts_with("->")
+        || behind.starts_with("=>")
+        || starts_answer(behind)
+        || (rest.is_empty() && line.trim_end().ends_with('>'))
         || (is_bracketed && (rest.trim().is_empty() || rest.starts_with(" (") || rest.starts_with(" :")))
+}
+
+/// Whether a line begins a list of those whom the mail has reached, or ends it; None: neither.
+fn begins_arrivals(low: &str) -> Option<bool> {
+    let is_heading = low.ends_with(':') && low.len() < 120;
+    let is_failure =
+        || ["fail", "not ", "n't", "undeliver", "error", "unsuccessful"].iter().any(|w| low.contains(w));
+    let is_arrival = || ["successful", "succeeded"].iter().any(|w| low.contains(w));
+    match is_heading {
+        true if is_failure() => Some(false),
+        true if is_arrival() => Some(true),
+        _ => None,
+    }
 }
 
 /// `pipe to |/usr/bin/filter`

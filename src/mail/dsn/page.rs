@@ -280,6 +280,15 @@ pub(super) fn leading(line: &str) -> Option<(Address, &str)> {
     {
         return Some((address, ""));
     }
+    // `Ann Other <ann@example.org>`, and no more.
+    if let Some(name) = bare[..range.start].strip_suffix(" <")
+        && rest.trim_end() == ">"
+        && name.split_whitespace().count() <= 4
+        && name.split_whitespace().all(|word| word.starts_with(|c: char| c.is_uppercase() || c == '"'))
+        && !name.contains([':', '#'])
+    {
+        return Some((address, ""));
+    }
     (range.start == 0).then_some((address, rest.trim_start_matches(['>', '"', '\'', ']', ')'])))
 }
 

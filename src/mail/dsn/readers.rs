@@ -30,6 +30,10 @@ pub enum Layout {
     Field(&'static str),
     /// Right behind any of these words, in running text.
     Each(&'static [&'static str]),
+    /// In lines that begin with one of these words and a colon, as in a table: `Recipient..: <a@b>, <c@d>`.
+    Labelled(&'static [&'static str]),
+    /// Alone on a line above an indented one.
+    Above,
     /// It is the only address that the words name.
     Only,
     /// It is the only address in the subject of the report.
@@ -40,7 +44,7 @@ pub enum Layout {
     Names(&'static [&'static str]),
 }
 
-use Layout::{Before, Behind, Below, Each, Field, Line, Names, Only, Returned, Subject};
+use Layout::{Above, Before, Behind, Below, Each, Field, Labelled, Line, Names, Only, Returned, Subject};
 
 pub const READERS: &[Reader] = &[
     Reader {
@@ -382,6 +386,9 @@ pub const READERS: &[Reader] = &[
             "次の宛先",
             "以下の宛先",
             "メールアドレスへの送信",
+            "配信に失敗しました",
+            "送信されませんでした",
+            "配信されませんでした",
         ],
         layouts: &[
             Below(&["失敗しました", "できません", "宛先", "送信先", "メールアドレス"]),
@@ -523,6 +530,9 @@ pub const GENERAL: Reader = Reader {
         "access denied",
         "relay",
         "timed out",
+        "deferred",
+        "still trying",
+        "will try again",
         "virus",
         "konnte nicht zugestellt",
         "nicht zugestellt werden",
@@ -645,6 +655,30 @@ pub const GENERAL: Reader = Reader {
             "수신자",
         ]),
         Line,
+        Above,
+        Labelled(&[
+            "recipient",
+            "recipients",
+            "recipient(s)",
+            "failed recipient",
+            "failed recipients",
+            "recipient address",
+            "intended recipient",
+            "addressee",
+            "rcpt",
+            "rcpt to",
+            "empfänger",
+            "destinataire",
+            "destinatario",
+            "destinatarios",
+            "destinatário",
+            "получатель",
+            "odbiorca",
+            "ontvanger",
+            "宛先",
+            "收件人",
+            "받는 사람",
+        ]),
         Behind(&[
             "delivered to the recipient",
             "your message to",
@@ -668,6 +702,12 @@ pub const GENERAL: Reader = Reader {
             "undeliverable to",
             "sending to",
             "be sent to",
+            "envoyé à",
+            "adressé à",
+            "votre message à",
+        ]),
+        Labelled(&["to", "an", "para", "à", "a", "aan", "кому"]),
+        Behind(&[
             "failed recipient",
             "recipient address",
             "recipients",

@@ -131,6 +131,8 @@ pub(super) const TITLES: &[&str] = &[
     "delayed mail",
     "mail delayed",
     "message delayed",
+    "deferred",
+    "mail queued",
     "message delivery",
     "mail deliver",
     "mail failure",

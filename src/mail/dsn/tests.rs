@@ -550,3 +550,21 @@ fn an_address_that_nobody_reads_may_report_with_a_code() {
     assert_eq!(of("It could not be delivered to <a@x.test>: 550 5.1.1 gone"), "a@x.test failed 5.1.1 550");
     assert_eq!(of("It could not be delivered to your mailbox, a@x.test."), "");
 }
+
+#[test]
+fn recipients_without_words_that_lead_to_them_are_found_by_their_place() {
+    for (words, expected) in [
+        ("It bounced.\n\nRecipient......: <a@x.test>\nError: gone\n", "a@x.test"),
+        ("To: a@x.test\nStatus: 550 user gone\n\nTo: b@x.test\nStatus: 550 user gone\n", "a@x.test b@x.test"),
+        ("a@x.test\n    over quota\n\nb@x.test\n    gone\n", "a@x.test b@x.test"),
+        ("<a@x.test>   552 full\nb@x.test -> 550 gone\n", "a@x.test b@x.test"),
+        ("Failed recipients:\n  * a@x.test\n\nSuccessful recipients:\n  * b@x.test\n", "a@x.test"),
+        ("What you sent to a@x.test and b@x.test was not delivered.\n", "a@x.test b@x.test"),
+        (
+            "The following recipients failed:\n\n  Ann Other <a@x.test>\n  \"Doe, Jo\" <b@x.test>\n",
+            "a@x.test b@x.test",
+        ),
+    ] {
+        assert_eq!(said(&format!("\n{words}")).join(" "), expected, "{words}");
+    }
+}

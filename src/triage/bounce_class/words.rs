@@ -711,6 +711,8 @@ pub(super) const SURE: &[Words] = &[
             "within 0 days",
             "was not delivered within",
             "cannot send message for",
+            "cannot send message within",
+            "could not send message within",
             "could not send message for",
             "giving up on",
             "delivery attempts failed",
