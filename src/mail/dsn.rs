@@ -6,6 +6,7 @@
 
 mod code;
 mod complaint;
+mod fate;
 mod layout;
 mod machine;
 mod notice;
@@ -16,6 +17,7 @@ mod signs;
 use super::decode::decode_span;
 use super::scan::Part;
 use super::{Address, Message, MessageId, Skeleton, field, parse, scan};
+use fate::fate;
 use layout::{Desk, Named, Reading};
 use page::Page;
 
@@ -23,6 +25,8 @@ use page::Page;
 const MAX_DEPTH: usize = 2;
 /// RFC 2046 §5.1.1: the length of a boundary.
 const MAX_BOUNDARY: usize = 70;
+/// A machine part of another type is no larger.
+const MAX_MISLABELLED: usize = 64 << 10;
 /// Kept of the words that are said of a recipient beside his diagnostic.
 const WORDS_LIMIT: usize = 1500;
 
@@ -71,6 +75,8 @@ pub(super) fn read(skeleton: &Skeleton, message: &Message, depth: usize) -> Opti
     }
     let signs = signs::signs(message);
     match stated {
+        // A person's mail that carries a report along: its container says nothing of one.
+        Some(_) if !signs.is_machine() && !is_report(&skeleton.parts[0]) && signs::is_reply(message) => None,
         Some(report) => Some(in_full(report, skeleton, message, signs, depth)),
         None if signs.is_machine() => {
             unlabelled(skeleton, message, depth).or_else(|| in_words(skeleton, message, signs, depth))
@@ -83,8 +89,7 @@ const DELIVERY: &str = "delivery-status";
 
 /// The report of a machine-readable part, or of a container that says it is one.
 fn stated(skeleton: &Skeleton) -> Option<Report> {
-    let container =
-        skeleton.parts.iter().position(|p| p.is_multipart && p.content_type == "multipart/report");
+    let container = skeleton.parts.iter().position(is_report);
     let machine = skeleton.parts.iter().find(|p| kind_of_part(p).is_some());
     let stated = container.and_then(|at| report_type(skeleton, &skeleton.parts[at]));
     let kind = machine.and_then(kind_of_part).map(str::to_owned).or(stated)?;
@@ -93,14 +98,18 @@ fn stated(skeleton: &Skeleton) -> Option<Report> {
         Some(part) => {
             report.evidence = part.content_type.clone();
             let same = skeleton.parts.iter().filter(|p| kind_of_part(p) == kind_of_part(part));
-            same.for_each(|part| report.read_machine_part(&content(skeleton, part)));
+            for part in same {
+                // Without the blank line behind its header the part is all header.
+                if part.parent.is_some() {
+                    report.read_machine_part(&skeleton.bytes[part.headers.clone()]);
+                }
+                report.read_machine_part(&content(skeleton, part));
+            }
         }
         None => {
-            // Some systems send their machine part as text/plain.
             report.evidence = "multipart/report without its part".into();
-            let texts =
-                skeleton.parts.iter().filter(|p| p.parent == container && p.content_type == "text/plain");
-            texts.for_each(|part| report.read_machine_part(&content(skeleton, part)));
+            let parts = skeleton.parts.iter().filter(|p| p.parent == container && is_plain(p));
+            parts.for_each(|part| report.read_machine_part(&content(skeleton, part)));
         }
     }
     report.take_returned(skeleton);
@@ -160,7 +169,13 @@ fn in_words(skeleton: &Skeleton, message: &Message, signs: signs::Signs, depth: 
     let page = Page::read(&message.text);
     let has_code = || code::status_in(&page.flat).is_some() || code::reply_in(&page.flat).is_some();
     // Some providers say in a sentence that somebody's mailbox is full, and state no code.
-    if signs.needs_code() && !has_code() && !page.flat.contains("mailbox") {
+    let is_of_mailbox = page.flat.contains("mailbox");
+    let is_returned = || returned(skeleton).is_some() || !page.returned.is_empty();
+    let is_proven = || has_code() || is_returned() || (is_of_mailbox && !signs.is_returnable);
+    let is_unlikely = (signs.needs_code() && !has_code() && !is_of_mailbox)
+        || (signs.needs_proof() && !is_proven())
+        || (signs.needs_mail() && !is_proven() && !signs::is_of_mail(&page.flat));
+    if is_unlikely {
         return None;
     }
     read_words(skeleton, message, &page, signs, depth)
@@ -179,12 +194,17 @@ fn read_words(
     };
     let mut report = Report { kind: DELIVERY.into(), ..Report::default() };
     report.read_returned(&returned);
-    if machine::is_in_words(message) {
+    let fields = if machine::is_in_words(message) {
         let text: String = page.lines.iter().map(|line| format!("{}\n", line.text.trim_start())).collect();
-        report.read_machine_part(text.as_bytes());
+        Some((text.into_bytes(), "its fields among the words"))
+    } else {
+        mislabelled(skeleton).map(|fields| (fields, "its fields in a part of another type"))
+    };
+    if let Some((fields, evidence)) = fields {
+        report.read_machine_part(&fields);
         report.recipients.retain(|r| r.address.is_some());
         if !report.recipients.is_empty() {
-            (report.reader, report.evidence) = ("RFC 3464".into(), "its fields among the words".into());
+            (report.reader, report.evidence) = ("RFC 3464".into(), evidence.into());
             report.recipients.iter_mut().for_each(|r| r.add_words(layout::clip(&page.flat, WORDS_LIMIT)));
             return Some(report);
         }
@@ -245,12 +265,12 @@ impl Report {
 
     fn fill(&mut self, reading: Reading, page: &Page, message: &Message) {
         (self.reader, self.evidence) = (reading.reader.name.into(), reading.evidence.into());
-        let is_delayed = is_delayed(&page.flat, &message.subject);
+        let fate = fate(&page.flat, &message.subject);
         let is_alone = reading.named.len() == 1;
         for Named { address, words, .. } in reading.named {
             let mut recipient = Recipient {
                 address: Some(address.clone()),
-                action: if is_delayed { "delayed" } else { "failed" }.into(),
+                action: fate.into(),
                 diagnostic: words,
                 ..Recipient::default()
             };
@@ -268,33 +288,16 @@ impl Report {
     }
 }
 
-/// How a report says that it is still trying; lower case.
-const DELAYS: &[&str] = &[
-    "will be retried",
-    "will continue to",
-    "will keep trying",
-    "delivery attempts will continue",
-    "you do not need to resend",
-    "do not resend",
-    "warning message only",
-    "not yet been delivered",
-    "has been delayed",
-    "is delayed",
-    "still trying",
-    "will try again",
-    "delivery will be attempted",
-    "continuing to try",
-    "further attempts",
-];
+/// Some systems send their machine part as text, or as a file.
+fn is_plain(part: &Part) -> bool {
+    matches!(part.content_type.as_str(), "text/plain" | "application/octet-stream")
+        && part.body.len() < MAX_MISLABELLED
+}
 
-fn is_delayed(flat: &str, subject: &str) -> bool {
-    const ENDS: &[&str] =
-        &["giving up", "given up", "permanent", "has failed", "could not be delivered", "will not be"];
-    let subject = subject.to_lowercase();
-    let is_said = DELAYS.iter().any(|words| flat.contains(words));
-    let is_titled =
-        ["delay", "warning: could not send", "warning: message"].iter().any(|words| subject.contains(words));
-    is_titled || (is_said && !ENDS.iter().any(|words| flat.contains(words)))
+/// The fields of a machine part that is called something else.
+fn mislabelled(skeleton: &Skeleton) -> Option<Vec<u8>> {
+    let parts = skeleton.parts.iter().filter(|part| part.parent.is_some() && is_plain(part));
+    parts.map(|part| content(skeleton, part)).find(|content| machine::is_in(content))
 }
 
 fn kind_of_part(part: &Part) -> Option<&'static str> {
@@ -323,6 +326,10 @@ fn returned(skeleton: &Skeleton) -> Option<&Part> {
         )
     };
     skeleton.parts.iter().filter(is_returned).find(|part| !part.body.is_empty())
+}
+
+fn is_report(part: &Part) -> bool {
+    part.is_multipart && part.content_type == "multipart/report"
 }
 
 fn report_type(skeleton: &Skeleton, part: &Part) -> Option<String> {

@@ -245,8 +245,8 @@ impl<R: BufRead> Scanner<'_, R> {
                 RETURNED_LIMIT
             }
             "message/rfc822" | "message/global" if is_report => RETURNED_LIMIT,
-            // A machine-readable part under a name that says nothing.
-            "application/octet-stream" if parent_type == "multipart/report" => REPORT_LIMIT,
+            // A machine-readable part under another name.
+            "application/octet-stream" | "text/plain" if is_report => REPORT_LIMIT,
             _ => 0,
         })
     }

@@ -321,6 +321,12 @@ mod tests {
                 "user_unknown",
             ),
             ("5.0.0", "550 Account ann@x.test is inactive", "mailbox_disabled"),
+            ("5.0.0", "550 das postfach des empfängers ist voll", "mailbox_full"),
+            ("5.0.0", "550 recipient: buzón lleno", "mailbox_full"),
+            ("5.0.0", "550 el usuario no existe", "user_unknown"),
+            ("5.0.0", "550 el dominio no existe", "host_unknown"),
+            ("5.0.0", "550 收件人邮箱不存在", "user_unknown"),
+            ("5.4.1", "550: 5.4.1 Recipient address rejected: Access denied. AS(201806281)", "user_unknown"),
             (
                 "5.7.515",
                 "550 5.7.515 Access denied, x.test does not meet the required authentication level",

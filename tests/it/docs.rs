@@ -45,7 +45,11 @@ fn docs_list_every_reader_of_reports() {
         Layout::Before(words) => format!("in front of {}", quoted(words)),
         Layout::Line => "`<address>: words`".to_owned(),
         Layout::Field(name) => format!("the field `{name}`"),
+        Layout::Each(words) => format!("behind each of {}", quoted(words)),
+        Layout::Labelled(words) => format!("lines that begin with one of {} and a colon", quoted(words)),
+        Layout::Above => "alone on a line above an indented one".to_owned(),
         Layout::Only => "the only address there is".to_owned(),
+        Layout::Subject => "the only address in the subject".to_owned(),
         Layout::Returned => "the To of the returned mail".to_owned(),
         Layout::Names(words) => format!("names without a domain below {}", quoted(words)),
     };

@@ -62,7 +62,15 @@ impl Report {
                 _ => {}
             }
         }
-        self.push(recipient);
+        let is_named = has_final || recipient.original_address.is_some();
+        match self.recipients.last_mut() {
+            // A blank line within the block of a recipient: these fields go on about him.
+            Some(last) if !is_named && last.is_continued_by(&recipient) => {
+                last.complete(recipient);
+                last.settle();
+            }
+            _ => self.push(recipient),
+        }
     }
 
     /// One block a recipient; a second one about him adds what the first left open.
@@ -121,6 +129,17 @@ impl Recipient {
         }
     }
 
+    /// Fields without an address, none of which he has already.
+    fn is_continued_by(&self, other: &Recipient) -> bool {
+        let is_open = |one: &str, other: &str| one.is_empty() || other.is_empty();
+        let says = [&other.action, &other.status, &other.diagnostic].iter().any(|field| !field.is_empty());
+        self.address.is_some()
+            && says
+            && is_open(&self.action, &other.action)
+            && is_open(&self.status, &other.status)
+            && is_open(&self.diagnostic, &other.diagnostic)
+    }
+
     fn complete(&mut self, other: Recipient) {
         let fill = |one: &mut String, other: String| {
             if one.is_empty() {
@@ -151,9 +170,32 @@ fn without_type(value: &str) -> &str {
 }
 
 fn address(value: &str) -> Option<Address> {
-    let bare = without_type(value);
+    let bare = &unescaped(without_type(value));
     let found = list::addresses(bare.as_bytes()).into_iter().next().map(|a| a.address);
     found.or_else(|| super::page::first_address(bare).map(|(address, _)| address))
+}
+
+/// RFC 6533 §3: `jo\x{17E}e@example.org` stands for `jože@example.org` where a report must be ASCII.
+fn unescaped(value: &str) -> String {
+    let mut pieces = value.split("\\x{");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let known = piece.split_once('}').and_then(|(digits, rest)| {
+            let number = u32::from_str_radix(digits, 16).ok()?;
+            Some((char::from_u32(number).filter(|c| !c.is_control())?, rest))
+        });
+        match known {
+            Some((c, rest)) => {
+                text.push(c);
+                text.push_str(rest);
+            }
+            None => {
+                text.push_str("\\x{");
+                text.push_str(piece);
+            }
+        }
+    }
+    text
 }
 
 fn is_internal(address: &Address) -> bool {
@@ -196,9 +238,16 @@ pub(super) fn sent_to(returned: &[u8]) -> Vec<Address> {
 
 /// Whether the words of a message hold such fields outside of a part of their own.
 pub(super) fn is_in_words(message: &Message) -> bool {
-    message.text.lines().any(|line| {
-        let line = line.trim_start();
-        line.get(..16).is_some_and(|head| head.eq_ignore_ascii_case("final-recipient:"))
-            || line.get(..19).is_some_and(|head| head.eq_ignore_ascii_case("original-recipient:"))
-    })
+    message.text.lines().any(|line| names_recipient(line.as_bytes()))
+}
+
+/// Whether such fields stand in the content of a part that is called something else.
+pub(super) fn is_in(content: &[u8]) -> bool {
+    content.split(|b| *b == b'\n').any(names_recipient)
+}
+
+fn names_recipient(line: &[u8]) -> bool {
+    let line = line.trim_ascii_start();
+    let begins = |name: &str| line.get(..name.len()).is_some_and(|l| l.eq_ignore_ascii_case(name.as_bytes()));
+    begins("final-recipient:") || begins("original-recipient:")
 }

@@ -174,6 +174,12 @@ impl<'t> Page<'t> {
         self.returned.iter().map(bare).collect::<String>().into_bytes()
     }
 
+    /// What stands in `flat` from this place to the end of its line.
+    pub fn rest_of_line(&self, offset: usize) -> &str {
+        let end = self.starts.get(self.line_at(offset) + 1).copied().unwrap_or(self.flat.len());
+        self.flat.get(offset..end).unwrap_or_default()
+    }
+
     /// The line in which this place of `flat` lies.
     pub fn line_at(&self, offset: usize) -> usize {
         self.starts.partition_point(|start| *start <= offset).saturating_sub(1)
@@ -254,13 +260,10 @@ fn is_field(low: &str) -> bool {
 /// The address that a line begins with, and the rest of the line. Bullets and brackets in front of it do not count.
 pub(super) fn leading(line: &str) -> Option<(Address, &str)> {
     let line = line.trim_start();
-    // `550 <a@b>... User unknown`
-    let line = match line.as_bytes() {
-        [b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b' ', b'<', ..] => &line[4..],
-        _ => line,
-    };
-    let bare =
-        line.trim_start_matches([' ', '\t', '<', '*', '-', '•', '·', '>', '"', '\'', '[', '(', '\u{a0}']);
+    let line = without_answer(line);
+    let bare = without_number(line)
+        .trim_start_matches([' ', '\t', '<', '*', '-', '•', '·', '>', '"', '\'', '[', '(', '\u{a0}']);
+    let bare = without_scheme(bare);
     let (address, range) = first_address(bare)?;
     let rest = &bare[range.end..];
     // RFC 5322 §3.4: what stands in front of `<address>` is a name, even if it looks like an address.
@@ -277,7 +280,43 @@ pub(super) fn leading(line: &str) -> Option<(Address, &str)> {
     {
         return Some((address, ""));
     }
+    // `Ann Other <ann@example.org>`, and no more.
+    if let Some(name) = bare[..range.start].strip_suffix(" <")
+        && rest.trim_end() == ">"
+        && name.split_whitespace().count() <= 4
+        && name.split_whitespace().all(|word| word.starts_with(|c: char| c.is_uppercase() || c == '"'))
+        && !name.contains([':', '#'])
+    {
+        return Some((address, ""));
+    }
     (range.start == 0).then_some((address, rest.trim_start_matches(['>', '"', '\'', ']', ')'])))
+}
+
+/// `550 <a@b>... User unknown` and `550 5.1.1 <a@b>... User unknown` without what stands in front of the address.
+fn without_answer(line: &str) -> &str {
+    let [b'4' | b'5', b'0'..=b'9', b'0'..=b'9', b' ', ..] = line.as_bytes() else { return line };
+    let behind = &line[4..];
+    let bare = behind.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').trim_start();
+    if bare.starts_with('<') { bare } else { line }
+}
+
+/// `1. ann@example.org`, `(2) …`, `3) …`: the line of a numbered list without its number.
+fn without_number(line: &str) -> &str {
+    let bare = line.trim_start_matches(['(', '[', '#']);
+    let rest = bare.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = bare.len() - rest.len();
+    let is_number = (1..=3).contains(&digits) && rest.starts_with(['.', ')', ']', ':']);
+    match rest.get(1..).filter(|behind| is_number && behind.starts_with([' ', '\t'])) {
+        Some(behind) => behind,
+        None => line,
+    }
+}
+
+/// `SMTP:ann@example.org`: what kind of address it is does not count.
+fn without_scheme(text: &str) -> &str {
+    const SCHEMES: &[&str] = &["smtp:", "smtp;", "mailto:", "rfc822;", "rfc822:"];
+    let found = SCHEMES.iter().find(|s| text.get(..s.len()).is_some_and(|t| t.eq_ignore_ascii_case(s)));
+    found.map_or(text, |scheme| text[scheme.len()..].trim_start_matches([' ', '<']))
 }
 
 /// The first address in a text, and where it stands.
@@ -297,10 +336,13 @@ pub(super) fn first_address(text: &str) -> Option<(Address, std::ops::Range<usiz
     })
 }
 
+/// More addresses than this in one text are not looked at.
+const MAX_ADDRESSES: usize = 1000;
+
 /// All addresses of a text, in order, without doubles.
 pub(super) fn addresses(text: &str) -> Vec<Address> {
     let (mut found, mut rest) = (Vec::new(), text);
-    while let Some((address, range)) = first_address(rest) {
+    while let Some((address, range)) = first_address(rest).filter(|_| found.len() < MAX_ADDRESSES) {
         if !found.contains(&address) {
             found.push(address);
         }
@@ -322,6 +364,10 @@ fn local_start(bytes: &[u8], at: usize) -> usize {
         && matches!(bytes[start], b'\'' | b'`' | b'=' | b'*' | b'.' | b'|' | b'{' | b'/' | b'-' | b'#')
     {
         start += 1;
+    }
+    // X.400: `dda:smtp=ann@example.org`
+    if bytes[start..at].get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case(b"smtp=")) {
+        start += 5;
     }
     start
 }

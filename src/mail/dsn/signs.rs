@@ -20,6 +20,10 @@ pub(super) struct Signs {
     pub is_unattended: bool,
     /// The subject says that it answers somebody.
     pub is_answer: bool,
+    /// The sender bears the name that no person and no shop has.
+    pub is_mailer_daemon: bool,
+    /// Sent with a return path that is not of a mail system: a report should have none.
+    pub is_returnable: bool,
 }
 
 impl Signs {
@@ -31,6 +35,16 @@ impl Signs {
     /// It may be a shop about a parcel, or a postmaster who answers a question: a server's code must stand in its words.
     pub fn needs_code(self) -> bool {
         !self.is_null && !self.is_marked && (!self.is_daemon || self.is_answer)
+    }
+
+    /// It may be a postmaster who writes: a code, or the mail that is returned, must say that mail has failed.
+    pub fn needs_proof(self) -> bool {
+        !self.is_null && !self.is_marked && !self.is_mailer_daemon && !self.is_titled
+    }
+
+    /// It may be an office that delivers other things: its words must speak of mail.
+    pub fn needs_mail(self) -> bool {
+        self.is_returnable && !self.is_marked && !self.is_mailer_daemon
     }
 
     /// Two things that agree.
@@ -68,6 +82,7 @@ const DAEMONS: &[&str] = &[
     "systemadministrator",
     "mail router",
     "mail gateway",
+    "internet gateway",
     "mail transport",
     "mail system",
     "mailsystem",
@@ -116,6 +131,8 @@ pub(super) const TITLES: &[&str] = &[
     "delayed mail",
     "mail delayed",
     "message delayed",
+    "deferred",
+    "mail queued",
     "message delivery",
     "mail deliver",
     "mail failure",
@@ -150,7 +167,10 @@ pub(super) const TITLES: &[&str] = &[
     "ndn:",
     "dsn:",
     "status report",
-    "warning: ",
+    "warning: could not",
+    "warning: message",
+    "warning: mail",
+    "warning: delivery",
     "unzustellbar",
     "nicht zugestellt",
     "zustellung",
@@ -210,6 +230,94 @@ pub(super) const TITLES: &[&str] = &[
     "投递失败",
     "반송",
     "전송 실패",
+    "발송 실패",
+    "발송실패",
+    "전송되지",
+    "배달되지",
+    "배달 실패",
+    "배달할 수 없",
+    "未送达",
+    "未送達",
+    "未传递",
+    "未傳遞",
+    "无法传递",
+    "传递失败",
+    "傳遞失敗",
+    "投遞失敗",
+    "发送失败",
+    "發送失敗",
+    "送信失敗",
+    "送信に失敗",
+    "配信に失敗",
+    "配信失敗",
+    "送信されませんでした",
+    "配信されませんでした",
+    "送信できませんでした",
+    "ei voi toimittaa",
+    "ei voitu toimittaa",
+    "non délivr",
+    "non délivré",
+    "echec de",
+    "impossible de remettre",
+    "pas pu être remis",
+    "retardé",
+    "non consegn",
+    "errore di consegna",
+    "recapito non riuscito",
+    "non è stato recapitato",
+    "non è stato possibile recapitare",
+    "falha na entrega",
+    "falha de entrega",
+    "falha no envio",
+    "error de entrega",
+    "fallo en la entrega",
+    "error en la entrega",
+    "nie została dostarczona",
+    "nie mogła zostać dostarczona",
+    "niedostarczal",
+    "zwrot wiadomości",
+    "zwrot poczty",
+    "nedoručen",
+    "nedoručiteľn",
+    "nepodařilo se doručit",
+    "inte att leverera",
+    "inte levereras",
+    "kunne ikke leveres",
+    "kunne ikke levere",
+    "kézbesítés",
+    "nem kézbesíthető",
+    "nelivrabil",
+    "nelivrat",
+    "imposibil de livrat",
+    "не може да бъде доставен",
+    "не вдалося доставити",
+    "неможливо доставити",
+    "не удалось доставить",
+    "не может быть доставлен",
+    "сбой доставки",
+    "ошибка доставки",
+    "ошибка при доставке",
+    "возврат письма",
+    "возврат почты",
+    "teslim edilemiyor",
+    "iletilemedi",
+    "gönderilemedi",
+    "δεν παραδόθηκε",
+    "δεν είναι δυνατή η παράδοση",
+    "לא ניתן למסירה",
+    "לא נמסר",
+    "غير قابل للتسليم",
+    "تعذر تسليم",
+    "ไม่สามารถส่ง",
+    "tidak terkirim",
+    "gagal terkirim",
+    "không gửi được",
+    "không thể gửi",
+    "nije isporučen",
+    "verzögert",
+    "vertraagd",
+    "遅延",
+    "延迟送达",
 ];
 
 static DAEMON_NAMES: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(DAEMONS.iter().copied()));
@@ -226,12 +334,25 @@ pub(super) fn signs(message: &Message) -> Signs {
         is_null: message.return_path == ReturnPath::Null || is_return_path_of_daemon(message),
         is_titled: is_title(&message.subject),
         is_answer: is_answer(&message.subject),
+        is_mailer_daemon: message.header("From").is_some_and(|from| {
+            let from = from.to_lowercase();
+            ["mailer-daemon", "mail delivery system", "mail delivery subsystem"]
+                .iter()
+                .any(|w| from.contains(w))
+        }),
+        is_returnable: matches!(&message.return_path, ReturnPath::Address(path)
+            if !["mailer-daemon", "postmaster"].iter().any(|name| path.local().starts_with(name))),
         is_marked: MARKS.iter().any(|name| message.has_header(name)),
         is_unattended: message
             .from
             .as_ref()
             .is_some_and(|f| matches!(f.address.local(), "no-reply" | "noreply" | "no_reply" | "donotreply")),
     }
+}
+
+/// Whether it says that it answers or forwards a mail.
+pub(super) fn is_reply(message: &Message) -> bool {
+    is_answer(&message.subject) || ["In-Reply-To", "References"].iter().any(|name| message.has_header(name))
 }
 
 fn is_daemon(value: &str) -> bool {
@@ -256,4 +377,78 @@ fn is_answer(subject: &str) -> bool {
     let starts =
         |mark: &&str| subject.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark));
     ["re:", "aw:", "fw:", "fwd:", "wg:", "sv:"].iter().any(starts)
+        || ABSENCES.begin(subject.trim_start().to_lowercase().as_str())
 }
+
+/// Whether the words, lower case, speak of mail.
+pub(super) fn is_of_mail(flat: &str) -> bool {
+    MAIL.are_in(flat)
+}
+
+static MAIL: LazyLock<Phrases> = LazyLock::new(|| {
+    Phrases::new([
+        "mail",
+        "message",
+        "nachricht",
+        "mensa",
+        "messag",
+        "correo",
+        "bericht",
+        "courri",
+        "письм",
+        "сообщен",
+        "wiadomo",
+        "viesti",
+        "meddel",
+        "besked",
+        "zpráv",
+        "üzenet",
+        "ileti",
+        "メール",
+        "送信",
+        "메일",
+        "邮件",
+        "郵件",
+    ])
+});
+
+/// How automatic answers begin, with a subject behind that may be any; lower case.
+static ABSENCES: LazyLock<Phrases> = LazyLock::new(|| {
+    Phrases::new([
+        "automatic reply",
+        "automatic response",
+        "auto reply",
+        "auto-reply",
+        "autoreply",
+        "auto response",
+        "auto:",
+        "out of office",
+        "out of the office",
+        "out-of-office",
+        "vacation",
+        "abwesenheit",
+        "automatische antwort",
+        "automatisch antwoord",
+        "afwezig",
+        "réponse automatique",
+        "absence",
+        "respuesta automática",
+        "fuera de",
+        "resposta automática",
+        "risposta automatica",
+        "fuori ufficio",
+        "autosvar",
+        "automatiskt svar",
+        "automatisk svar",
+        "automaattinen vastaus",
+        "automatyczna odpowiedź",
+        "automatická odpověď",
+        "автоответ",
+        "автоматический ответ",
+        "自動応答",
+        "自動返信",
+        "自动回复",
+        "自動回覆",
+        "자동 회신",
+    ])
+});

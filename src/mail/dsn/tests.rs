@@ -356,6 +356,9 @@ fn a_postmaster_whose_server_answered_is_a_recipient() {
     let of_its_own = "<mailer-daemon@mx.test>: host y.test said: 550 no\n<a@y.test>: 550 no\n";
     assert_eq!(said(&format!("{words}{of_its_own}")), ["a@y.test"]);
     assert_eq!(said(&format!("{words}550 <#c@y.test>... User unknown\n")), ["c@y.test"]);
+    let transcript = "\n   ----- Transcript of session follows -----\n>>> RCPT To:<a@y.test>\n<<< 550 5.1.1 no\n\
+        550 5.1.1 <a@y.test>... User unknown\n<b@y.test>... Deferred: 450 4.7.1 later\n";
+    assert_eq!(said(transcript), ["a@y.test", "b@y.test"]);
 }
 
 #[test]
@@ -377,5 +380,191 @@ fn a_shop_and_a_postmaster_who_answers_send_no_reports() {
         Your mail could not be delivered to the recipient jo@x.test: 550 5.1.1 unknown\n";
     for (raw, is_report) in [(shop, false), (answer, false), (code, true)] {
         assert_eq!(report(raw).is_some(), is_report, "{raw}");
+    }
+}
+
+#[test]
+fn a_block_that_is_torn_or_swallowed_is_read_whole() {
+    let torn = "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\nFinal-Recipient: rfc822; a@x.test\n\n\
+        Action: delayed\n\nStatus: 4.4.1\n\nFinal-Recipient: rfc822; b@x.test\n\nAction: failed\nStatus: 5.2.2\n";
+    let swallowed = "Content-Type: message/delivery-status\nReporting-MTA: dns; x\n\
+        Final-Recipient: rfc822; a@x.test\nAction: failed\nStatus: 5.1.1\n";
+    let escaped = "Content-Type: message/global-delivery-status\n\nFinal-Recipient: utf-8; jo\\x{17E}e@x.test\nAction: failed\n\n\
+        Final-Recipient: utf-8; b\\x{110000}@x.test\nAction: failed\n";
+    for (status, expected) in [
+        (torn, "a@x.test delayed 4.4.1 -, b@x.test failed 5.2.2 -"),
+        (swallowed, "a@x.test failed 5.1.1 -"),
+        (escaped, "jože@x.test failed - -, x{110000}@x.test failed - -"),
+    ] {
+        assert_eq!(told(&report(&dsn(REPORT, &[WORDS, status])).unwrap()), expected, "{status}");
+    }
+}
+
+#[test]
+fn the_machine_part_is_read_whatever_its_type() {
+    let fields =
+        "Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; a@x.test\nAction: delayed\nStatus: 4.4.1\n";
+    for kind in ["text/plain; name=\"details.txt\"", "application/octet-stream"] {
+        let part = format!("Content-Type: {kind}\nContent-Disposition: attachment\n\n{fields}");
+        for container in ["multipart/mixed", REPORT] {
+            let raw = dsn(container, &[WORDS, &part, RETURNED]);
+            let raw = format!("Return-Path: <>\nFrom: {DAEMON}\nSubject: Undelivered mail\n{raw}");
+            let report = report(&raw).unwrap();
+            assert_eq!(told(&report), "a@x.test delayed 4.4.1 -", "{raw}");
+            assert_eq!(report.original_message_id.unwrap().as_str(), "1@y", "{raw}");
+        }
+    }
+}
+
+#[test]
+fn a_person_who_carries_a_report_along_writes_none() {
+    let carried = dsn("multipart/mixed", &[WORDS, STATUS]);
+    let in_a_report = dsn(REPORT, &[WORDS, STATUS]);
+    for (top, body, is_report) in [
+        ("From: Ann <ann@x.test>\nSubject: Fwd: failure notice", &carried, false),
+        ("From: Ann <ann@x.test>\nSubject: help\nReferences: <1@y>", &carried, false),
+        ("From: Ann <ann@x.test>\nSubject: Fwd: failure notice", &in_a_report, true),
+        ("Return-Path: <>\nFrom: Ann <ann@x.test>\nSubject: help\nReferences: <1@y>", &carried, true),
+        ("From: MAILER-DAEMON@x.test\nSubject: Re: hello\nIn-Reply-To: <1@y>", &carried, true),
+        ("From: relay@x.test\nSubject: hello", &carried, true),
+    ] {
+        assert_eq!(report(&format!("{top}\n{body}")).is_some(), is_report, "{top}");
+    }
+}
+
+#[test]
+fn mail_systems_speak_many_languages() {
+    for (subject, words) in [
+        (
+            "Ei voi toimittaa: tilaus",
+            "Toimitus epäonnistui seuraaville vastaanottajille:\n\nEva (a@x.test)\nEi löydy.",
+        ),
+        ("배달되지 않음: 주문", "다음 받는 사람이나 그룹에 배달하지 못했습니다.\n\nEva (a@x.test)\n주소"),
+        ("未送达: 订单", "未能向以下收件人或组传递邮件:\n\nEva (a@x.test)\n找不到"),
+        (
+            "Wiadomość nie została dostarczona",
+            "Twoja wiadomość nie mogła zostać dostarczona do:\n\n<a@x.test>: brak",
+        ),
+        (
+            "Kézbesíthetetlen: rendelés",
+            "A kézbesítés nem sikerült a következő címzetteknek:\n\na@x.test\nnincs",
+        ),
+        ("Retardé : commande", "Le message à a@x.test a été retardé; de nouvelles tentatives suivent."),
+    ] {
+        let report = report(&in_words("postmaster@x.test", subject, words)).expect(subject);
+        let action = if subject.starts_with("Retard") { "delayed" } else { "failed" };
+        assert_eq!(told(&report), format!("a@x.test {action} - -"), "{subject}");
+    }
+}
+
+#[test]
+fn recipients_are_found_in_lists_of_any_kind() {
+    let failed = "Your message could not be delivered to these addresses:\n\n";
+    for (list, expected) in [
+        ("1. a@x.test (gone)\n2. b@x.test (gone)", "a@x.test b@x.test"),
+        ("(1) a@x.test\n(2) 4711@x.test", "a@x.test 4711@x.test"),
+        ("12@x.test\n3.14@x.test", "12@x.test 3.14@x.test"),
+        ("SMTP:a@x.test\n  gone\nsmtp:b@x.test\n  full", "a@x.test b@x.test"),
+        ("[SMTP:a@x.test]\n<mailto:b@x.test>", "a@x.test b@x.test"),
+        ("a@x.test\n  gone\npipe to |/usr/bin/f\n  generated by b@x.test\n  died", "a@x.test b@x.test"),
+        ("<a@x.test>, <b@x.test>; c@x.test\n  gone", "a@x.test b@x.test c@x.test"),
+        ("c=us;a= ;p=x;dda:smtp=a@x.test;", "a@x.test"),
+        ("a@x.test\n  gone\nThis report was\ngenerated by robot@x.test", "a@x.test"),
+    ] {
+        assert_eq!(said(&format!("\n{failed}{list}\n")).join(" "), expected, "{list}");
+    }
+    let of_imail = "\nUser mailbox exceeds allowed size: a@x.test\nUnknown user: b@x.test\n\nOriginal message follows.\n";
+    assert_eq!(said(of_imail), ["b@x.test", "a@x.test"]);
+}
+
+#[test]
+fn an_address_in_the_subject_is_the_last_resort() {
+    let of = |subject: &str, text: &str| {
+        report(&in_words(DAEMON, subject, text)).map(|report| told(&report)).unwrap_or_default()
+    };
+    assert_eq!(of("Undeliverable: a@x.test", "It came back."), "a@x.test failed - -");
+    assert_eq!(
+        of("Undeliverable: a@x.test", &format!("It came back.\n\n{ORIGINAL}")),
+        "to1@x.test failed - -"
+    );
+    assert_eq!(of("Undeliverable: me@desk.test", "It came back."), "");
+    assert_eq!(of("Undeliverable: a@x.test, b@x.test", "It came back."), "");
+}
+
+#[test]
+fn what_has_arrived_or_is_on_its_way_has_not_failed() {
+    for (text, action) in [
+        ("Your message to a@x.test was successfully relayed.", "relayed"),
+        ("Your message was successfully delivered to a@x.test.", "delivered"),
+        ("Successfully delivered to others. Your message to a@x.test could not be delivered.", "failed"),
+        ("Your message to a@x.test could not be delivered for 4 hours. It will be retried.", "delayed"),
+        ("Your message to a@x.test could not be delivered. No further attempts will be made.", "failed"),
+        ("Your message to a@x.test could not be delivered. It will not be retried.", "failed"),
+    ] {
+        let report = report(&in_words(DAEMON, "Delivery status", text)).expect(text);
+        assert_eq!(told(&report), format!("a@x.test {action} - -"), "{text}");
+    }
+}
+
+#[test]
+fn offices_postmasters_and_absent_people_send_no_reports() {
+    for raw in [
+        "Return-Path: <sysadmin@x.test>\nFrom: Mail System Administrator <sysadmin@x.test>\nSubject: Maintenance\n\n\
+         Mail could not be delivered on Friday. Ask jo@x.test.\n",
+        "Return-Path: <delivery-notification@x.test>\nFrom: delivery-notification@x.test\nSubject: Delivery notification\n\n\
+         The parcel was not delivered: recipient not at home. Write to jo@x.test.\n",
+        "Return-Path: <postmaster@x.test>\nFrom: postmaster@x.test\nSubject: Your SPF record\n\n\
+         Your mail to jo@x.test was rejected yesterday. Please mend it.\n",
+        "Return-Path: <>\nFrom: postmaster@x.test\nTo: me@desk.test\nSubject: Your mailbox is almost full\n\n\
+         Your mailbox me@desk.test has reached its quota. No mail will be accepted when the mailbox is full.\n",
+        "Return-Path: <>\nFrom: Monitor <monitor@x.test>\nSubject: Warning: disk full\n\nRelay timed out. Ask bob@x.test.\n",
+        "Return-Path: <info@x.test>\nFrom: Mail Delivery Solutions <info@x.test>\nSubject: Our offer\n\n\
+         Letters that could not be delivered? Write to bob@x.test.\n",
+        "Return-Path: <news@x.test>\nFrom: Microsoft Outlook Team <news@x.test>\nSubject: Tips\n\n\
+         Is your mailbox full? Write to bob@x.test.\n",
+        "Return-Path: <>\nFrom: Jo <jo@x.test>\nSubject: Automatic reply: Undeliverable goods\n\n\
+         I cannot be reached. Ask bob@x.test.\n",
+        "Return-Path: <>\nFrom: Jo <jo@x.test>\nSubject: Abwesenheitsnotiz: Zustellung\n\n\
+         Ihre Nachricht wird nicht weitergeleitet. Fragen Sie bob@x.test.\n",
+    ] {
+        assert_eq!(report(raw), None, "{raw}");
+    }
+}
+
+#[test]
+fn a_sentence_that_names_the_recipient_goes_before_a_signature() {
+    let sentence = "We could not deliver your message to a@x.test.\n\nGone.\n\nThe team (team@mx.test)\n";
+    assert_eq!(said(&format!("\n{sentence}")), ["a@x.test"]);
+    let list = "Could not be delivered to these recipients: a@x.test,\n\nb@x.test\nc@x.test\n";
+    assert_eq!(said(&format!("\n{list}")), ["a@x.test", "b@x.test", "c@x.test"]);
+}
+
+#[test]
+fn an_address_that_nobody_reads_may_report_with_a_code() {
+    let of = |words: &str| {
+        let raw = format!(
+            "From: noreply@mx.test\nSubject: Sorry, your message could not be delivered\n\n{words}\n"
+        );
+        report(&raw).map(|report| told(&report)).unwrap_or_default()
+    };
+    assert_eq!(of("It could not be delivered to <a@x.test>: 550 5.1.1 gone"), "a@x.test failed 5.1.1 550");
+    assert_eq!(of("It could not be delivered to your mailbox, a@x.test."), "");
+}
+
+#[test]
+fn recipients_without_words_that_lead_to_them_are_found_by_their_place() {
+    for (words, expected) in [
+        ("It bounced.\n\nRecipient......: <a@x.test>\nError: gone\n", "a@x.test"),
+        ("To: a@x.test\nStatus: 550 user gone\n\nTo: b@x.test\nStatus: 550 user gone\n", "a@x.test b@x.test"),
+        ("a@x.test\n    over quota\n\nb@x.test\n    gone\n", "a@x.test b@x.test"),
+        ("<a@x.test>   552 full\nb@x.test -> 550 gone\n", "a@x.test b@x.test"),
+        ("Failed recipients:\n  * a@x.test\n\nSuccessful recipients:\n  * b@x.test\n", "a@x.test"),
+        ("What you sent to a@x.test and b@x.test was not delivered.\n", "a@x.test b@x.test"),
+        (
+            "The following recipients failed:\n\n  Ann Other <a@x.test>\n  \"Doe, Jo\" <b@x.test>\n",
+            "a@x.test b@x.test",
+        ),
+    ] {
+        assert_eq!(said(&format!("\n{words}")).join(" "), expected, "{words}");
     }
 }
