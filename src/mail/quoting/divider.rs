@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::{LANGUAGES, REPLY_ABOVE};
-use super::line::{Line, has_address, has_date, is_ruler};
+use super::line::{Line, has_address, has_date, is_format, is_ruler, without_formats};
 
 /// Lines that one header may be wrapped into, and those without a name between two headers.
 const MAX_CONTINUED: usize = 4;
@@ -63,13 +63,24 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Divider> {
     if !line.may_be_mark() {
         return None;
     }
-    let text = line.text.trim_start();
-    let is_dashed = text.starts_with(['-', '_', '=', '*', '#', '~', '—', '–', '─', '<', '>', '▼', '↑', '・']);
+    let text = without_formats(line.text.trim_start());
+    let is_dashed =
+        text.starts_with(['-', '_', '=', '*', '#', '~', '—', '–', '‐', '─', '<', '>', '▼', '↑', '・']);
     let is_marked = is_dashed || text.ends_with([':', '-', '：', '─', '—']);
     if let Some(divider) = is_marked.then(|| marked(text, is_dashed)).flatten() {
         return Some(divider);
     }
+    if is_dashed && is_above_request(lines, at) {
+        return Some(Divider::ReplyAbove);
+    }
     is_header_block(lines, at).then_some(Divider::Headers)
+}
+
+/// Jira's dashes stand in a line of their own, above the words.
+fn is_above_request(lines: &[Line], at: usize) -> bool {
+    let is_line = |text: &str| text.chars().all(|c| "-—–=_#*".contains(c)) && text.chars().nth(2).is_some();
+    let below = || lines.get(at + 1).map(|l| l.text.trim()).filter(|text| text.len() <= 60);
+    is_line(lines[at].text.trim()) && below().is_some_and(|text| ABOVE.begin(&text.to_lowercase()))
 }
 
 /// Words between dashes, or with a colon where programs write so.
@@ -79,7 +90,9 @@ fn marked(text: &str, is_dashed: bool) -> Option<Divider> {
     if bare.is_empty() || bare.len() > 120 {
         return None;
     }
-    if is_dashed && ABOVE.are_in(bare) {
+    // Zendesk's frame, in whatever language.
+    let is_framed = text.starts_with("##-") && text.ends_with("-##");
+    if is_framed || is_dashed && ABOVE.are_in(bare) {
         return Some(Divider::ReplyAbove);
     }
     if !TITLES.are_in(bare) {
@@ -150,11 +163,11 @@ fn is_header_block(lines: &[Line], at: usize) -> bool {
 
 /// `From: someone`, also bold (`*From:* someone`) and with a blank before the colon.
 fn header(text: &str) -> Option<(Header, &str)> {
-    let text = text
-        .trim_start_matches(['*', '_', ' ', '\t', '\u{a0}', '|', '#', '\u{feff}', '\u{200e}', '\u{200f}']);
+    let is_around = |c| matches!(c, '*' | '_' | ' ' | '\t' | '\u{a0}') || is_format(c);
+    let text = text.trim_start_matches(|c| matches!(c, '|' | '#') || is_around(c));
     let window = &text[..text.floor_char_boundary(MAX_KEY)];
     let at = window.find([':', '：'])?;
-    let key = window[..at].trim_matches(['*', '_', ' ', '\u{a0}', '\t', '\u{200e}', '\u{200f}']);
+    let key = window[..at].trim_matches(is_around);
     if key.is_empty() {
         return None;
     }
