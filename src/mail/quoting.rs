@@ -286,7 +286,7 @@ impl<'t> Sheet<'t> {
             let first = self.lines[below..].iter().find(|l| !l.is_blank());
             let is_mail = || self.lines[at..below].iter().any(|l| line::has_address(l.text));
             let is_sure = found == Original || has_words || is_mail();
-            if is_sure && first.is_some_and(Line::is_quoted) {
+            if is_sure && first.is_some_and(|l| l.is_quoted() && !l.text.starts_with('|')) {
                 // What is quoted bears marks: lines without them are answers.
                 self.mark(start, below, Role::Attribution);
                 self.note(rule);

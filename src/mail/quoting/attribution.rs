@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::LANGUAGES;
-use super::line::{self, Line, begins_with, has_address, has_date, has_day, is_format, without_formats};
+use super::line::{
+    self, Line, begins_with, has_address, has_date, has_day, has_time, is_format, without_formats,
+};
 
 /// Lines that an attribution may be wrapped into.
 const MAX_LINES: usize = 6;
@@ -29,7 +31,8 @@ pub(super) struct Attribution {
 /// The attribution that begins in the line `first`, if there is one.
 pub(super) fn at(lines: &[Line], first: usize) -> Option<Attribution> {
     let head = lines[first].text;
-    if is_framed(head) || lines[first].may_be_mark() && has_words_behind(head) {
+    let is_alone = || has_words_behind(head) || is_notes(head);
+    if is_framed(head) || lines[first].may_be_mark() && is_alone() {
         return Some(Attribution { last: first, offset: 0 });
     }
     if !lines[first].may_be_mark() {
@@ -113,7 +116,9 @@ fn is_attribution(said: &str, lines: &[Line], last: usize) -> bool {
     // lower case: programs that do so name an address.
     let is_sure = has_verb_last || has_address || is_over_quote || has_day(said);
     let is_sentence = said.starts_with(char::is_lowercase) && !has_address && !is_over_quote;
-    if has_verb && has_date && is_sure && !is_sentence && (has_colon || starts) && words <= 40 {
+    // `Your colleague wrote on 2 March 2026:` is a sentence of a letter; programs note the hour.
+    let is_noted = starts || has_colon && (has_address || is_over_quote || has_time(said));
+    if has_verb && has_date && is_sure && !is_sentence && is_noted && words <= 40 {
         return true;
     }
     if has_verb && has_address && has_colon && words <= 25 {
@@ -142,6 +147,15 @@ fn has_words_behind(text: &str) -> bool {
     let Some(colon) = text.find(":  ") else { return false };
     let said = text[..colon].trim_start();
     has_address(said) && has_date(said) && is_start(said) && ends_with_verb(said)
+}
+
+/// `Ann ---11/02/2026 10:00:00 AM---Are you there?`, as Notes has it above its header lines.
+fn is_notes(text: &str) -> bool {
+    let mut pieces = text.split("---");
+    let has_name = pieces.next().is_some_and(|name| !name.trim().is_empty());
+    has_name
+        && pieces.next().is_some_and(|day| day.len() <= 40 && has_time(day) && has_day(day))
+        && pieces.next().is_some()
 }
 
 /// `2016-03-03 17:21 GMT+01:00 Some One <someone@example.org>:`, as Gmail had it for a while, with or without the rest.

@@ -66,7 +66,7 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Divider> {
     let text = without_formats(line.text.trim_start());
     let is_dashed =
         text.starts_with(['-', '_', '=', '*', '#', '~', '—', '–', '‐', '─', '<', '>', '▼', '↑', '・']);
-    let is_marked = is_dashed || text.ends_with([':', '-', '：', '─', '—']);
+    let is_marked = is_dashed || text.starts_with('[') || text.ends_with([':', '-', '：', '─', '—']);
     if let Some(divider) = is_marked.then(|| marked(text, is_dashed)).flatten() {
         return Some(divider);
     }
@@ -92,7 +92,7 @@ fn marked(text: &str, is_dashed: bool) -> Option<Divider> {
     }
     // Zendesk's frame, in whatever language.
     let is_framed = text.starts_with("##-") && text.ends_with("-##");
-    if is_framed || is_dashed && ABOVE.are_in(bare) {
+    if is_framed || (is_dashed || text.starts_with('[')) && ABOVE.are_in(bare) {
         return Some(Divider::ReplyAbove);
     }
     if !TITLES.are_in(bare) {
@@ -176,12 +176,18 @@ fn header(text: &str) -> Option<(Header, &str)> {
     Some((*kind, value))
 }
 
+/// A few words between dashes, directly above header lines: their title in whatever tongue.
+fn is_title(text: &str) -> bool {
+    let text = text.trim();
+    text.len() <= 60 && text.starts_with("---") && text.ends_with("---")
+}
+
 /// The first line that belongs to the divider: rulers and blank lines above it do.
 pub(super) fn start(lines: &[Line], at: usize) -> usize {
     let mut start = at;
     for above in (0..at).rev().take(6) {
         let line = &lines[above];
-        if line.is_free() && is_ruler(line.text, 3) {
+        if line.is_free() && (is_ruler(line.text, 3) || above + 1 == at && is_title(line.text)) {
             start = above;
         } else if !line.is_blank() {
             break;

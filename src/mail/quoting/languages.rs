@@ -315,6 +315,7 @@ pub(super) const LANGUAGES: &[Language] = &[
             "messaggio di origine",
             "messaggio originario",
             "messaggio iniziale",
+            "messaggio da",
         ],
         forwarded: &[
             "messaggio inoltrato",
@@ -913,12 +914,14 @@ pub(super) const LANGUAGES: &[Language] = &[
             "邮件原件",
             "回复邮件",
             "回复的邮件",
+            "回复的原邮件",
             "原信件",
         ],
         forwarded: &[
             "转发邮件",
             "轉寄郵件",
             "转发的邮件",
+            "转发的原邮件",
             "轉寄的郵件",
             "转发邮件信息",
             "轉寄信件",

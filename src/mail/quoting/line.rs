@@ -45,7 +45,10 @@ impl Line<'_> {
         let near = &bytes[..bytes.len().min(MARK_LIMIT)];
         near.iter().any(|b| b.is_ascii_digit() || matches!(b, b':' | b'@' | b'-' | b'_'))
             || !self.text.is_ascii() && self.text.contains(['：', '—', '–', '‐', '─', '﹕', '▼', '↑'])
-            || matches!(self.text.trim_start().as_bytes().first(), Some(b'=' | b'*' | b'#' | b'~' | b'<'))
+            || matches!(
+                self.text.trim_start().as_bytes().first(),
+                Some(b'=' | b'*' | b'#' | b'~' | b'<' | b'[')
+            )
     }
 
     pub fn is_free(&self) -> bool {
@@ -111,6 +114,14 @@ pub(super) fn has_date(text: &str) -> bool {
         at = after;
     }
     false
+}
+
+/// `10:00`: an hour, which a day may be mistaken for where a dot stands in it.
+pub(super) fn has_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    memchr::memchr_iter(b':', bytes)
+        .any(|at| at > 0 && is_digit(at - 1) && is_digit(at + 1) && is_digit(at + 2))
 }
 
 fn digits(bytes: &[u8]) -> usize {

@@ -58,10 +58,12 @@ fn rule_of(lines: &[&Line], at: usize) -> Option<&'static str> {
     if matches!(first, '-' | '_' | '—' | '–' | '=' | '*' | '#' | '~' | '+' | 'ᐧ' | '─' | '━' | '‐')
     {
         let separates = || is_separator(lines, at);
-        if is_delimiter(text) && !separates() {
+        // A dash alone stands in texts, too.
+        let is_prose = || holds_prose(&lines[at + 1..]);
+        if is_delimiter(text) && !separates() && (text.starts_with("--") || !is_prose()) {
             return Some("signature_delimiter");
         }
-        if is_ruler(text, 3) && is_footer(lines, at) && !separates() && !holds_prose(&lines[at + 1..]) {
+        if is_ruler(text, 3) && is_footer(lines, at) && !separates() && !is_prose() {
             return Some("footer_ruler");
         }
         if is_dashed_name(text) && words_below(lines, at) == 0 {

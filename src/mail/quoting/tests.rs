@@ -57,7 +57,33 @@ fn new_words_stand_alone() {
         ("Yes\n\n—-—-—-—\nReply above this line.\n\nAnn commented:\nold", "Yes", ""),
         ("Yes\n\n##- Andika jibu lako juu ya mstari huu -##\n\nold", "Yes", ""),
         ("Yes\n\n‐‐‐‐‐‐‐ Original Message ‐‐‐‐‐‐‐\nOn 2 Nov 2026, Ann <a@x.test> wrote:\n\n> old", "Yes", ""),
+        ("Yes\n\n[Please type your reply above this line]\n\nold", "Yes", ""),
+        (
+            "Yes\n\n---Vorig---\nFrom: \"Ann\"<a@x.test>\nDate: Mon, 2 Nov 2026 10:00\nSubject: x\n\nold",
+            "Yes",
+            "",
+        ),
+        (
+            "Yes\n\n---- 回复的原邮件 ----\n| 发件人 | Ann<a@x.test> |\n| 日期 | 2026年11月2日 |\nold",
+            "Yes",
+            "",
+        ),
+        (
+            "Yes\n\nAnn ---11/02/2026 10:00:00 AM---Does it?\n\nFrom: Ann\nTo: Bob\nDate: 11/02/2026 10:00\n\nold",
+            "Yes",
+            "",
+        ),
         // Somebody's own words about what was said.
+        (
+            "Sirs,\n\nyour Ann wrote on 2 March 2026:\n\nWe pay.\n\nWhen?",
+            "Sirs,\n\nyour Ann wrote on 2 March 2026:\n\nWe pay.\n\nWhen?",
+            "",
+        ),
+        (
+            "Sirs,\n\nHerr Ray schrieb am 2.11.2026:\n\nBald.\n\nWann?",
+            "Sirs,\n\nHerr Ray schrieb am 2.11.2026:\n\nBald.\n\nWann?",
+            "",
+        ),
         (
             "On 2 March 2026 you said:\nit takes two days.",
             "On 2 March 2026 you said:\nit takes two days.",
@@ -128,6 +154,7 @@ fn a_line_between_words_is_no_signature_s() {
         "> old\n\nYes.\n\n> older\n\n--\nAnd when?",
         "Please sign:\n\n________________\nI confirm that order 4711 is cancelled.",
         "Our order:\n\n________________\n12 bolts\n3 nuts",
+        "Two problems\n—\nThe hose leaks and the pump is loud.",
         "Part one is done.\n\n----------\n\nPart two takes until Friday, for the paint has to dry.",
     ] {
         assert_eq!(told(text), (text.to_owned(), String::new()));
