@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::{LANGUAGES, REPLY_ABOVE};
-use super::line::{Line, has_address, has_date, is_format, is_ruler, without_formats};
+use super::line::{Line, has_address, has_date, has_day, has_time, is_format, is_ruler, without_formats};
 
 /// Lines that one header may be wrapped into, and those without a name between two headers.
 const MAX_CONTINUED: usize = 4;
@@ -73,7 +73,7 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Divider> {
     if is_dashed && is_above_request(lines, at) {
         return Some(Divider::ReplyAbove);
     }
-    is_header_block(lines, at).then_some(Divider::Headers)
+    (is_header_block(lines, at) || is_shaped_block(lines, at)).then_some(Divider::Headers)
 }
 
 /// Jira's dashes stand in a line of their own, above the words.
@@ -159,6 +159,28 @@ fn is_header_block(lines: &[Line], at: usize) -> bool {
         2 => has(Header::From) && (has(Header::Date) || has(Header::Subject) && address) && (address || date),
         _ => has(Header::From) || (has(Header::Date) && (address || date)),
     }
+}
+
+/// Header lines as Outlook has them, in a tongue that no table knows: names of a few letters, an address in the first
+/// line, a day with its hour in the second, and two more.
+fn is_shaped_block(lines: &[Line], at: usize) -> bool {
+    let value = |line: &Line| {
+        let text = without_formats(line.text).trim_matches(['*', ' ']);
+        let (name, value) = text.split_once([':', '：'])?;
+        let is_name =
+            |c: char| c.is_alphabetic() || matches!(c, ' ' | '\'' | '*') || is_format(c) || !c.is_ascii();
+        let is_short = name.len() <= MAX_KEY && name.split_whitespace().count() <= 3;
+        (!name.is_empty() && is_short && name.chars().all(is_name)).then(|| value.trim().to_owned())
+    };
+    let Some([first, second, third, fourth]) = lines.get(at..at + 4).and_then(|l| l.first_chunk()) else {
+        return false;
+    };
+    let is_apart = at > 0 && (lines[at - 1].is_blank() || is_ruler(lines[at - 1].text, 3));
+    is_apart
+        && value(first).is_some_and(|v| v.ends_with('>') && has_address(&v))
+        && value(second).is_some_and(|v| has_day(&v) && has_time(&v))
+        && value(third).is_some()
+        && value(fourth).is_some()
 }
 
 /// `From: someone`, also bold (`*From:* someone`) and with a blank before the colon.

@@ -73,6 +73,17 @@ fn new_words_stand_alone() {
             "Yes",
             "",
         ),
+        // A tongue that no table knows.
+        (
+            "Sawa.\n\nKutoka: Desk <d@x.test>\nIliyotumwa: 2 Novemba 2026 10:00\nKwa: Ada\nMada: RE: x\n\nold",
+            "Sawa.",
+            "",
+        ),
+        (
+            "Mine:\n\nPhone: 4711\nAddress: a@x.test\nWhen: 2 Novemba 2026 10:00\nWhat: x",
+            "Mine:\n\nPhone: 4711\nAddress: a@x.test\nWhen: 2 Novemba 2026 10:00\nWhat: x",
+            "",
+        ),
         // Somebody's own words about what was said.
         (
             "Sirs,\n\nyour Ann wrote on 2 March 2026:\n\nWe pay.\n\nWhen?",
