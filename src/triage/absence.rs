@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use self::words::{ANSWERING, AWAY, RETURNING, SELF, SUBJECTS, TOPICS};
 use crate::mail::Message;
 use crate::mail::phrases::Phrases;
+use crate::mail::quoting::Role;
 
 mod words;
 
@@ -34,7 +35,9 @@ fn by_subject(message: &Message) -> Option<String> {
             },
         };
         let behind = said[at + words.len()..].trim_start();
-        let is_closed = behind.is_empty() || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>']);
+        let is_closed = behind.is_empty()
+            || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>'])
+            || ["re:", "aw:", "sv:", "fw:", "fwd:"].iter().any(|prefix| behind.starts_with(prefix));
         is_closed && (at == 0 || (behind.starts_with(':') && !said[..at].contains(':')))
     };
     let is_believed = |words: &&&str| !TOPICS.contains(words) || is_borne_out(message);
@@ -50,7 +53,7 @@ fn may_follow_name(words: &str) -> bool {
 /// It answers a mail, says nothing else, or says so in its first words.
 fn is_borne_out(message: &Message) -> bool {
     let says_so = |words: String| AWAY_WORDS.are_in(&words) || RETURNING.iter().any(|r| words.contains(r));
-    answers(message) || message.text.trim().is_empty() || first_words(message).is_some_and(says_so)
+    first_words(message).is_some_and(|words| answers(message) || words.is_empty() || says_so(words))
 }
 
 fn by_words(message: &Message) -> Option<String> {
@@ -120,9 +123,11 @@ fn asks(first: &str) -> bool {
     })
 }
 
-/// As `first_words`, of what is new in the mail.
+/// As `first_words`, of what is new in the mail: what somebody quotes to answer it he does not say.
 fn new_words(message: &Message) -> Option<String> {
-    first_words_of(&message.split().visible)
+    let pieces = message.split().pieces;
+    let new = pieces.iter().filter(|piece| piece.role == Role::New);
+    first_words_of(&new.map(|piece| &message.text[piece.start..piece.end]).collect::<String>())
 }
 
 /// In lower case, on one line. None where they ask: whoever asks is no program.
@@ -173,6 +178,8 @@ mod tests {
             "Hej\n\nTak for din mail. Jeg holder ferie til den 20.",
             "Děkuji za Váš e-mail. Do 20. října čerpám dovolenou.",
             "메일 주셔서 감사합니다. 20일까지 휴가 중입니다.",
+            "Thanks for reaching out! I'm currently out of office. If this is urgent, ring Max.",
+            "I am currently on maternity leave. Max answers any urgent matter.",
         ] {
             assert!(said("Re: your order", text), "{text}");
         }
@@ -182,6 +189,7 @@ mod tests {
     fn a_topic_is_an_answer_where_something_bears_it_out() {
         assert!(said("Out of Office: I like turtles", "I am away on vacation, Monday to Friday."));
         assert!(said("Vacation", ""));
+        assert!(said("Away from Office Re: your order", "I am currently away from the office."));
         assert!(said("Fuori sede: R: ordine", "Sono fuori sede."));
         assert!(said("Abwesenheit: Ihre Bestellung", "Guten Tag, ich bin im Urlaub."));
         let answer = Message {
@@ -191,6 +199,8 @@ mod tests {
             ..Message::default()
         };
         assert!(evidence(&answer).is_some());
+        let question = Message { text: "Which days may I take?".into(), ..answer };
+        assert!(evidence(&question).is_none());
         assert!(TOPICS.iter().all(|words| SUBJECTS.contains(words)));
     }
 
@@ -208,6 +218,8 @@ mod tests {
             ("Ihre Anfrage ist da.\n\nDiese E-Mail wurde automatisch erstellt.", true),
             ("You wrote \"this is an automated message\". May I talk to a person.", false),
             ("OK, thanks.\n\nOn 2 Nov 2026, Desk <d@x.test> wrote:\n> This is an automated message.", false),
+            ("This is an automatic door, and it is stuck.", false),
+            ("> I am out of the office.\n> Thank you for your message.\n\nOk, I shall wait.", false),
             ("OK, thanks.\n\n> Thank you for your email.\n> I am out of the office.", false),
         ] {
             assert_eq!(evidence(&answer(text)).is_some(), is_one, "{text}");
