@@ -144,7 +144,11 @@ impl Page {
         self.has_hidden |= self.text.len() > start;
         self.text.truncate(start);
         (self.breaks, self.has_space) = (breaks, self.has_space || has_space);
-        clamp(&mut self.hints, start);
+        // In order, so only the last ones are looked at.
+        while self.hints.pop_if(|hint| hint.start >= start).is_some() {}
+        if let Some(last) = self.hints.last_mut() {
+            last.end = last.end.min(start);
+        }
         if let Some(marked) = &mut self.marked {
             marked.start = marked.start.min(start);
         }
