@@ -29,12 +29,39 @@ pub(super) fn decode(bytes: &[u8], label: Option<&str>) -> (String, Option<Defec
             if !has_errors {
                 return (text.into_owned(), None);
             }
+            if encoding == encoding_rs::ISO_2022_JP && bytes.is_ascii() {
+                let kept = without_idle_escapes(bytes);
+                let (text, _, is_bad) = encoding.decode(&kept);
+                return (text.into_owned(), is_bad.then_some(Defect::BadEncoding));
+            }
             let likelier = likelier_than(encoding).find_map(|other| {
                 other.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
             });
             (likelier.unwrap_or_else(|| text.into_owned()), Some(Defect::BadEncoding))
         }
     }
+}
+
+/// Of ISO-2022-JP: an escape that another one follows at once changes nothing, and the Encoding Standard calls it an error.
+fn without_idle_escapes(bytes: &[u8]) -> Vec<u8> {
+    let is_escape =
+        |at: usize| bytes.get(at) == Some(&0x1b) && matches!(bytes.get(at + 1), Some(b'(' | b'$'));
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if is_escape(at) && is_escape(at + 3) {
+            at += 3;
+        } else {
+            kept.push(bytes[at]);
+            at += 1;
+        }
+    }
+    kept
+}
+
+/// Seven bits with the escapes of ISO-2022-JP, which nothing else has.
+fn is_iso_2022_jp(bytes: &[u8]) -> bool {
+    bytes.is_ascii() && memchr::memmem::find(bytes, b"\x1b$").is_some()
 }
 
 /// RFC 2781 §4.3: what is called UTF-16 and has no mark of its own should have the big end first; much of it has not.
@@ -220,7 +247,11 @@ fn named(label: &str) -> Named {
         }
         other => encoding_rs::Encoding::for_label_no_replacement(other.as_bytes()),
     };
-    let old = label.strip_prefix("unicode-1-1-").unwrap_or(&label);
+    let old = match label.strip_prefix("unicode-1-1-").unwrap_or(&label) {
+        // The first of IBM's code pages has its letters where the second has them.
+        "ibm437" | "cp437" | "437" => "ibm850",
+        old => old,
+    };
     match known {
         Some(encoding) => Named::Known(encoding),
         None => charset_decoder(old.as_bytes()).map_or(Named::Unknown, Named::Other),
@@ -230,6 +261,9 @@ fn named(label: &str) -> Named {
 fn lenient(bytes: &[u8], is_stated: bool) -> (String, Option<Defect>) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let defect = is_stated.then_some(Defect::BadEncoding);
+    if is_iso_2022_jp(bytes) {
+        return (encoding_rs::ISO_2022_JP.decode(&without_idle_escapes(bytes)).0.into_owned(), defect);
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => match likeliest(bytes) {

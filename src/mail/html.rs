@@ -24,7 +24,14 @@ pub(super) struct Read {
 /// Reads a page. Quotations (`<blockquote type="cite">` and the like) get `> ` in front of their lines, as they would
 /// have in plain text.
 pub(super) fn read(html: &str) -> Read {
-    let mut page = Page { text: String::with_capacity(html.len() / 2), ..Page::default() };
+    let (page, has_hidden) = read_with(html, true);
+    // A page that hides all of its words hides none from us.
+    if has_hidden && page.text.is_empty() { read_with(html, false).0 } else { page }
+}
+
+/// Whether something was hidden comes along.
+fn read_with(html: &str, hides: bool) -> (Read, bool) {
+    let mut page = Page { text: String::with_capacity(html.len() / 2), hides, ..Page::default() };
     let mut rest = html;
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {
         page.words(&rest[..at]);
@@ -34,7 +41,7 @@ pub(super) fn read(html: &str) -> Read {
     page.end_marks();
     page.text.truncate(page.text.trim_end().len());
     clamp(&mut page.hints, page.text.len());
-    Read { text: page.text, hints: page.hints }
+    (Read { text: page.text, hints: page.hints }, page.has_hidden)
 }
 
 /// What was said of a text that has become shorter.
@@ -58,6 +65,10 @@ struct Page {
     is_preformatted: bool,
     /// The marked element that is open; those within it say no more.
     marked: Option<Marked>,
+    /// Elements that nobody sees are left out.
+    hides: bool,
+    hidden: Option<Hidden>,
+    has_hidden: bool,
     hints: Vec<Hint>,
     /// Where the quoted rest of the page begins.
     rest: Option<usize>,
@@ -68,6 +79,16 @@ struct Marked {
     mark: Mark,
     start: usize,
     /// Elements of that name that are open, itself among them.
+    depth: usize,
+}
+
+/// An element that is open and that nobody sees. Its words go when it ends; one that never ends hides nothing.
+struct Hidden {
+    name: String,
+    start: usize,
+    /// Line ends that were owed before it.
+    breaks: usize,
+    has_space: bool,
     depth: usize,
 }
 
@@ -94,8 +115,44 @@ impl Page {
     }
 
     fn tag(&mut self, name: &str, attributes: &str) {
+        self.follow_hidden(name);
         self.flow(name, attributes);
+        if self.hides && self.hidden.is_none() && structure::is_hidden(name, attributes) {
+            let (start, breaks) = (self.edge(), self.breaks);
+            let has_space = self.has_space || start < self.text.len();
+            self.hidden = Some(Hidden { name: name.to_owned(), start, breaks, has_space, depth: 1 });
+        }
         self.follow_marks(name, attributes);
+    }
+
+    fn follow_hidden(&mut self, name: &str) {
+        let Some(open) = &mut self.hidden else { return };
+        if name.strip_prefix('/') == Some(open.name.as_str()) {
+            open.depth -= 1;
+        } else if name == open.name {
+            // No paragraph stands in another: the next one ends it.
+            open.depth = if name == "p" { 0 } else { open.depth + 1 };
+        }
+        if open.depth == 0 {
+            self.end_hidden();
+        }
+    }
+
+    /// Takes the words away again, and what was said of them.
+    fn end_hidden(&mut self) {
+        let Some(Hidden { start, breaks, has_space, .. }) = self.hidden.take() else { return };
+        self.has_hidden |= self.text.len() > start;
+        self.text.truncate(start);
+        (self.breaks, self.has_space) = (breaks, self.has_space || has_space);
+        // In order, so only the last ones are looked at.
+        while self.hints.pop_if(|hint| hint.start >= start).is_some() {}
+        if let Some(last) = self.hints.last_mut() {
+            last.end = last.end.min(start);
+        }
+        if let Some(marked) = &mut self.marked {
+            marked.start = marked.start.min(start);
+        }
+        self.rest = self.rest.map(|rest| rest.min(start));
     }
 
     /// Opens and closes marked elements. Their edges are those of the text by now: line ends that are owed come later.
@@ -330,6 +387,16 @@ mod tests {
             ("<p class=\"a>open", "open"),
             ("", ""),
             ("<", "<"),
+            ("<div style=\"display:none;max-height:0\">peek<div>in</div></div><p>News</p>", "News"),
+            ("a<span style='x:y; DISPLAY : NONE !important'>b</span>c <i>d</i>", "ac d"),
+            ("a <b style='display:none'>b</b>c&nbsp;<b style='display:none'>b</b>d", "a c d"),
+            ("<p>a<p style=\"display:none\">b<p>c", "a\n\nc"),
+            ("<p>a</p><div style=\"display: none\"><p>b</p></div><div>c</div>", "a\n\nc"),
+            // What never ends hides nothing, nor does a page that would hide all.
+            ("<div style=\"display:none\">a<p>b</p>", "a\n\nb"),
+            ("<div style=\"display:none\">a</div>", "a"),
+            ("<img style=\"display:none\">a<br style=\"display:none\"/>b", "a\nb"),
+            ("<div style=\"display:block\">a</div>", "a"),
         ] {
             let text: Vec<String> = read(html).text.lines().map(|l| l.trim_end().to_owned()).collect();
             // The mark of an empty quoted line is all the same to a reader.
@@ -356,7 +423,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_page_panics(html in "([<>&;/!'\"= a-z\u{a0}é#-]|<p|<!--|</style>|<style>|&#x?){0,40}") {
+        fn no_page_panics(
+            html in "([<>&;/!'\"= a-z\u{a0}é#-]|<p|<p style=display:none>|</?div>|<div class=yahoo_quoted>|<div style=display:none>|<hr id=zwchr>|<!--|</style>|<style>|&#x?){0,40}"
+        ) {
             read(&html);
         }
     }

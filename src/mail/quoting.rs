@@ -161,6 +161,7 @@ impl<'t> Sheet<'t> {
         let mut at = 0;
         let mut has_words = false;
         let mut looked_at = 0;
+        let mut last_mark = None;
         while at < self.lines.len() {
             let line = &self.lines[at];
             if line.is_blank() || !line.is_free() {
@@ -184,6 +185,16 @@ impl<'t> Sheet<'t> {
                 continue;
             }
             if let Some(found) = attribution::at(&self.lines, at) {
+                let bears_mark = |l: &Line| l.is_quoted() || !l.is_free();
+                let below = self.lines[found.last + 1..].iter().find(|l| !l.is_blank());
+                let is_marked = below.is_some_and(bears_mark);
+                let last_mark = *last_mark.get_or_insert_with(|| self.lines.iter().rposition(bears_mark));
+                if !has_words && found.offset == 0 && last_mark.is_none_or(|last| last <= found.last) {
+                    // Nothing tells what is quoted: somebody says what was said.
+                    has_words = true;
+                    at = found.last + 1;
+                    continue;
+                }
                 if found.offset > 0 {
                     self.cut_line(at, found.offset);
                     (at, has_words) = (at + 1, true);
@@ -194,8 +205,6 @@ impl<'t> Sheet<'t> {
                     at = found.last + 1;
                 }
                 self.note("attribution");
-                let below = self.lines[at..].iter().position(|l| !l.is_blank()).map(|n| at + n);
-                let is_marked = below.is_some_and(|b| self.lines[b].is_quoted() || !self.lines[b].is_free());
                 if !is_marked && has_words {
                     self.mark(at, self.lines.len(), Role::Quoted);
                     return;
@@ -277,7 +286,7 @@ impl<'t> Sheet<'t> {
             let first = self.lines[below..].iter().find(|l| !l.is_blank());
             let is_mail = || self.lines[at..below].iter().any(|l| line::has_address(l.text));
             let is_sure = found == Original || has_words || is_mail();
-            if is_sure && first.is_some_and(Line::is_quoted) {
+            if is_sure && first.is_some_and(|l| l.is_quoted() && !l.text.starts_with('|')) {
                 // What is quoted bears marks: lines without them are answers.
                 self.mark(start, below, Role::Attribution);
                 self.note(rule);

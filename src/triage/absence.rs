@@ -3,281 +3,12 @@
 
 use std::sync::LazyLock;
 
+use self::words::{ANSWERING, AWAY, RETURNING, SELF, SUBJECTS, TOPICS};
 use crate::mail::Message;
 use crate::mail::phrases::Phrases;
+use crate::mail::quoting::Role;
 
-/// How programs begin the subject of an automatic answer, lower case; a colon or the like must follow.
-const SUBJECTS: &[&str] = &[
-    "automatic reply",
-    "automatic response",
-    "automatic answer",
-    "automated reply",
-    "automated response",
-    "auto reply",
-    "auto-reply",
-    "autoreply",
-    "auto response",
-    "auto-response",
-    "auto responder",
-    "autoresponder",
-    "autoresponse",
-    "out of office",
-    "out of office reply",
-    "out of office autoreply",
-    "out of office auto-reply",
-    "out of office: automatic reply",
-    "out of the office",
-    "out-of-office",
-    "ooo",
-    "away from my mail",
-    "vacation",
-    "vacation reply",
-    "automatische antwort",
-    "automatische antwoord",
-    "automatisch antwoord",
-    "automatisches antwortschreiben",
-    "abwesenheitsnotiz",
-    "abwesenheitsmeldung",
-    "abwesenheit",
-    "abwesend",
-    "afwezigheidsbericht",
-    "afwezig",
-    "niet aanwezig",
-    "réponse automatique",
-    "reponse automatique",
-    "message d'absence",
-    "absence du bureau",
-    "absent du bureau",
-    "respuesta automática",
-    "respuesta automatica",
-    "fuera de la oficina",
-    "fuera de oficina",
-    "resposta automática",
-    "resposta automatica",
-    "fora do escritório",
-    "ausência temporária",
-    "risposta automatica",
-    "fuori ufficio",
-    "fuori sede",
-    "assente dall'ufficio",
-    "autosvar",
-    "automatiskt svar",
-    "automatisk svar",
-    "frånvaromeddelande",
-    "frånvarande",
-    "fraværsmelding",
-    "ikke til stede",
-    "automaattinen vastaus",
-    "poissaoloviesti",
-    "odpowiedź automatyczna",
-    "automatyczna odpowiedź",
-    "autoodpowiedź",
-    "automatická odpověď",
-    "automatická odpoveď",
-    "automatikus válasz",
-    "házon kívül",
-    "răspuns automat",
-    "automātiska atbilde",
-    "automātiskā atbilde",
-    "automatiska atbilde",
-    "automatinis atsakymas",
-    "automaatvastus",
-    "otomatik yanıt",
-    "otomatik cevap",
-    "автоматический ответ",
-    "автоматична відповідь",
-    "автоответ",
-    "вне офиса",
-    "αυτόματη απάντηση",
-    "מענה אוטומטי",
-    "رد تلقائي",
-    "自動返信",
-    "自動応答",
-    "不在通知",
-    "自动答复",
-    "自动回复",
-    "自動回覆",
-    "자동 회신",
-    "자동 응답",
-    "trả lời tự động",
-];
-
-/// Of these, words that people write about too: a program is believed only where something bears it out.
-const TOPICS: &[&str] = &[
-    "out of office",
-    "out of the office",
-    "out-of-office",
-    "ooo",
-    "away from my mail",
-    "vacation",
-    "abwesenheit",
-    "abwesend",
-    "afwezig",
-    "niet aanwezig",
-    "absence du bureau",
-    "absent du bureau",
-    "fuera de la oficina",
-    "fuera de oficina",
-    "fora do escritório",
-    "ausência temporária",
-    "fuori ufficio",
-    "fuori sede",
-    "assente dall'ufficio",
-    "frånvarande",
-    "ikke til stede",
-    "házon kívül",
-    "вне офиса",
-];
-
-/// Sentences of somebody who is away, lower case: one of them among the first words …
-const AWAY: &[&str] = &[
-    "i am out of office",
-    "i am out of the office",
-    "i'm out of the office",
-    "i'm out of office",
-    "i am currently out of",
-    "i'm currently out of",
-    "i will be out of the office",
-    "i will be out of office",
-    "i am currently away",
-    "i am away from",
-    "i am away on",
-    "i am away until",
-    "i am on vacation",
-    "i am on annual leave",
-    "i am on holiday",
-    "i am on leave",
-    "i am on maternity leave",
-    "ich bin derzeit nicht",
-    "ich bin zur zeit nicht",
-    "ich bin momentan nicht",
-    "ich bin bis zum",
-    "ich bin nicht im büro",
-    "ich bin im urlaub",
-    "je suis absent",
-    "je suis actuellement absent",
-    "je suis en congé",
-    "je suis actuellement en congé",
-    "estoy fuera de la oficina",
-    "estaré fuera de la oficina",
-    "me encuentro fuera",
-    "estoy de vacaciones",
-    "estou fora do escritório",
-    "estou de férias",
-    "estarei ausente",
-    "sono fuori ufficio",
-    "sono fuori sede",
-    "sarò fuori ufficio",
-    "sono in ferie",
-    "sono assente",
-    "ik ben niet aanwezig",
-    "ik ben afwezig",
-    "ik ben momenteel niet",
-    "ik ben op vakantie",
-    "jag är inte på kontoret",
-    "jag är på semester",
-    "jag är tjänstledig",
-    "jeg er på ferie",
-    "jeg er ikke på kontoret",
-    "jeg er ute av kontoret",
-    "olen lomalla",
-    "olen poissa",
-    "jestem poza biurem",
-    "przebywam na urlopie",
-    "jestem na urlopie",
-    "nejsem v kanceláři",
-    "jsem na dovolené",
-    "szabadságon vagyok",
-    "sunt în concediu",
-    "esmu atvaļinājumā",
-    "ofis dışındayım",
-    "izindeyim",
-    "нахожусь в отпуске",
-    "я в отпуске",
-    "не в офисе",
-    "休暇をいただいて",
-    "不在にしており",
-    "我正在休假",
-    "我目前不在",
-];
-
-/// … and one of these, with which a program answers for him.
-const ANSWERING: &[&str] = &[
-    "thank you for your e-mail",
-    "thank you for your email",
-    "thank you for your mail",
-    "thank you for your message",
-    "thanks for your email",
-    "thanks for your e-mail",
-    "thanks for your message",
-    "thank you for contacting",
-    "this is an automatic",
-    "this is an automated",
-    "this is an auto",
-    "automatically generated",
-    "your email will not be forwarded",
-    "your message will not be forwarded",
-    "for urgent matters",
-    "in urgent cases",
-    "limited access to e",
-    "no access to e",
-    "vielen dank für ihre",
-    "danke für ihre",
-    "in dringenden fällen",
-    "automatisch erstellt",
-    "automatisch generiert",
-    "nicht weitergeleitet",
-    "merci de votre",
-    "merci pour votre",
-    "en cas d'urgence",
-    "message automatique",
-    "gracias por su",
-    "gracias por tu",
-    "mensaje automático",
-    "obrigado pelo seu",
-    "obrigada pelo seu",
-    "mensagem automática",
-    "grazie per la",
-    "per urgenze",
-    "in caso di urgenza",
-    "messaggio automatico",
-    "bedankt voor uw",
-    "dank voor uw",
-    "automatisch bericht",
-    "tack för ditt",
-    "takk for",
-    "tak for din",
-    "kiitos viesti",
-    "dziękuję za",
-    "děkuji za",
-    "köszönöm",
-    "mulțumesc pentru",
-    "спасибо за ваше",
-    "это автоматическ",
-    "自動返信",
-    "自动回复",
-];
-
-/// What bears a topic out beside `AWAY`, in lower case.
-const RETURNING: &[&str] = &[
-    "back in the office",
-    "return to the office",
-    "returning to the office",
-    "nicht im büro",
-    "nicht im haus",
-    "wieder im büro",
-    "wieder im haus",
-    "wieder erreichbar",
-    "de retour",
-    "de vuelta",
-    "de regreso",
-    "terug op kantoor",
-    "tornerò",
-    "rientrerò",
-    "tillbaka",
-    "tilbake",
-    "tilbage",
-];
+mod words;
 
 /// In the first bytes of an answer that says no more than that.
 const FIRST_WORDS: usize = 400;
@@ -285,9 +16,11 @@ const FIRST_WORDS: usize = 400;
 /// Hardly any mail has one, and each is asked.
 static AWAY_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::of_texts(AWAY.iter().copied()));
 
+static SELF_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::of_texts(SELF.iter().copied()));
+
 /// The evidence that a program answered for somebody.
 pub fn evidence(message: &Message) -> Option<String> {
-    by_subject(message).or_else(|| by_words(message))
+    by_subject(message).or_else(|| by_words(message)).or_else(|| by_itself(message))
 }
 
 fn by_subject(message: &Message) -> Option<String> {
@@ -302,7 +35,9 @@ fn by_subject(message: &Message) -> Option<String> {
             },
         };
         let behind = said[at + words.len()..].trim_start();
-        let is_closed = behind.is_empty() || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>']);
+        let is_closed = behind.is_empty()
+            || behind.starts_with([':', '：', ']', ')', '"', '-', '】', '>'])
+            || ["re:", "aw:", "sv:", "fw:", "fwd:"].iter().any(|prefix| behind.starts_with(prefix));
         is_closed && (at == 0 || (behind.starts_with(':') && !said[..at].contains(':')))
     };
     let is_believed = |words: &&&str| !TOPICS.contains(words) || is_borne_out(message);
@@ -317,28 +52,95 @@ fn may_follow_name(words: &str) -> bool {
 
 /// It answers a mail, says nothing else, or says so in its first words.
 fn is_borne_out(message: &Message) -> bool {
-    let answers = !message.in_reply_to.is_empty() || !message.references.is_empty();
     let says_so = |words: String| AWAY_WORDS.are_in(&words) || RETURNING.iter().any(|r| words.contains(r));
-    answers || message.text.trim().is_empty() || first_words(message).is_some_and(says_so)
+    first_words(message).is_some_and(|words| answers(message) || words.is_empty() || says_so(words))
 }
 
 fn by_words(message: &Message) -> Option<String> {
     let first = first_words(message)?;
     let away = AWAY_WORDS.first_in(&first)?;
     let answering = ANSWERING.iter().find(|words| first.contains(**words))?;
-    Some(format!("its words: {away:?}, {answering:?}"))
+    // An answer for somebody has nothing else to ask; and what was quoted nobody says.
+    let is_said = !asks(&first) && new_words(message).is_some_and(|new| new.contains(away));
+    is_said.then(|| format!("its words: {away:?}, {answering:?}"))
+}
+
+fn by_itself(message: &Message) -> Option<String> {
+    if !answers(message) || !SELF_WORDS.are_in(&first_words(message)?) {
+        return None;
+    }
+    let new = new_words(message)?;
+    let begins_sentence = |at: usize| {
+        let before = new[..at].trim_end_matches([' ', '*', '※', '#', '-', '=', '[', '(']);
+        before.is_empty() || before.ends_with(['.', '!', ',', ':', '。', ';'])
+    };
+    let is_said = |words: &&&str| new.match_indices(**words).any(|(at, _)| begins_sentence(at));
+    SELF.iter().find(is_said).map(|words| format!("its words: {words:?}"))
+}
+
+fn answers(message: &Message) -> bool {
+    !message.in_reply_to.is_empty() || !message.references.is_empty()
+}
+
+/// Somebody wants a thing done: `please`, and then no word of those with which an absent person names another.
+fn asks(first: &str) -> bool {
+    const OTHERS: &[&str] = &[
+        "contact",
+        "call",
+        "email",
+        "e-mail",
+        "mail",
+        "reach",
+        "get in touch",
+        "note",
+        "refer",
+        "direct",
+        "write",
+        "expect",
+        "allow",
+        "be advised",
+        "resend",
+        "forward",
+        "do not",
+        "speak",
+        "phone",
+        "ring",
+        "text",
+        "accept",
+        "bear",
+        "be aware",
+        "use",
+        "see",
+        "visit",
+        "feel free",
+        "excuse",
+        "try",
+        "ask",
+    ];
+    first.match_indices("please ").any(|(at, said)| {
+        let rest = &first[at + said.len()..];
+        !OTHERS.iter().any(|other| rest.starts_with(other))
+    })
+}
+
+/// As `first_words`, of what is new in the mail: what somebody quotes to answer it he does not say.
+fn new_words(message: &Message) -> Option<String> {
+    let pieces = message.split().pieces;
+    let new = pieces.iter().filter(|piece| piece.role == Role::New);
+    first_words_of(&new.map(|piece| &message.text[piece.start..piece.end]).collect::<String>())
 }
 
 /// In lower case, on one line. None where they ask: whoever asks is no program.
 fn first_words(message: &Message) -> Option<String> {
-    let mut end = message.text.len().min(FIRST_WORDS);
-    while !message.text.is_char_boundary(end) {
-        end -= 1;
-    }
-    if message.text[..end].contains('?') {
+    first_words_of(&message.text)
+}
+
+fn first_words_of(text: &str) -> Option<String> {
+    let first = &text[..text.floor_char_boundary(FIRST_WORDS)];
+    if first.contains('?') {
         return None;
     }
-    let first = message.text[..end].to_lowercase().replace('’', "'");
+    let first = first.to_lowercase().replace('’', "'");
     Some(first.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
@@ -370,6 +172,14 @@ mod tests {
             "Vielen Dank für Ihre Nachricht. Ich bin derzeit nicht im Büro.",
             "Bonjour, merci de votre message. Je suis absent jusqu'au 3 mai.",
             "Je suis actuellement absente. En cas d’urgence, contactez max@x.test.",
+            "I'm out of the office with limited access to my email. In my absence please call Max.",
+            "Vielen Dank für Ihre E-Mail. Ich bin vom 13. bis 20. im Urlaub.",
+            "Dank voor uw bericht. Ik ben tot en met 20 oktober met vakantie.",
+            "Hej\n\nTak for din mail. Jeg holder ferie til den 20.",
+            "Děkuji za Váš e-mail. Do 20. října čerpám dovolenou.",
+            "메일 주셔서 감사합니다. 20일까지 휴가 중입니다.",
+            "Thanks for reaching out! I'm currently out of office. If this is urgent, ring Max.",
+            "I am currently on maternity leave. Max answers any urgent matter.",
         ] {
             assert!(said("Re: your order", text), "{text}");
         }
@@ -379,6 +189,7 @@ mod tests {
     fn a_topic_is_an_answer_where_something_bears_it_out() {
         assert!(said("Out of Office: I like turtles", "I am away on vacation, Monday to Friday."));
         assert!(said("Vacation", ""));
+        assert!(said("Away from Office Re: your order", "I am currently away from the office."));
         assert!(said("Fuori sede: R: ordine", "Sono fuori sede."));
         assert!(said("Abwesenheit: Ihre Bestellung", "Guten Tag, ich bin im Urlaub."));
         let answer = Message {
@@ -388,7 +199,31 @@ mod tests {
             ..Message::default()
         };
         assert!(evidence(&answer).is_some());
+        let question = Message { text: "Which days may I take?".into(), ..answer };
+        assert!(evidence(&question).is_none());
         assert!(TOPICS.iter().all(|words| SUBJECTS.contains(words)));
+    }
+
+    #[test]
+    fn an_answer_that_says_what_it_is_is_one() {
+        let answer = |text: &str| Message {
+            subject: "Re: order".into(),
+            text: text.into(),
+            in_reply_to: vec![crate::mail::MessageId::parse("1@desk.test").unwrap()],
+            ..Message::default()
+        };
+        for (text, is_one) in [
+            ("We have your message. This is an automated response.", true),
+            ("※このメールは自動返信です。", true),
+            ("Ihre Anfrage ist da.\n\nDiese E-Mail wurde automatisch erstellt.", true),
+            ("You wrote \"this is an automated message\". May I talk to a person.", false),
+            ("OK, thanks.\n\nOn 2 Nov 2026, Desk <d@x.test> wrote:\n> This is an automated message.", false),
+            ("This is an automatic door, and it is stuck.", false),
+            ("> I am out of the office.\n> Thank you for your message.\n\nOk, I shall wait.", false),
+            ("OK, thanks.\n\n> Thank you for your email.\n> I am out of the office.", false),
+        ] {
+            assert_eq!(evidence(&answer(text)).is_some(), is_one, "{text}");
+        }
     }
 
     #[test]
@@ -412,6 +247,13 @@ mod tests {
             ("Thanks", "Thank you for your message. It works now."),
             ("Fuori sede: come si imposta", "Vorrei attivarlo."),
             ("Urgent", "For urgent matters we need a number to call."),
+            (
+                "Re: order",
+                "Danke für Ihre Antwort. Ich bin im Urlaub bis zum 20., danach können Sie liefern.",
+            ),
+            ("Re: order", "Gracias por su respuesta. Estoy de vacaciones; envíen el pedido el día 20."),
+            ("Re: order", "Thanks for your email. I am away until Friday, so please deliver on Saturday."),
+            ("Order", "This is an automated message, says your shop, and it is wrong."),
         ] {
             assert!(!said(subject, text), "{subject} {text}");
         }

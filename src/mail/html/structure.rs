@@ -33,6 +33,7 @@ const NAMES: &[(&str, Mark)] = &[
     ("olk_src_body_section", Mark::Inside(Role::Quoted)),
     ("_originalcontent", Mark::Inside(Role::Quoted)),
     ("hs_reply", Mark::Inside(Role::Quoted)),
+    ("missive_quote", Mark::Inside(Role::Quoted)),
     ("ms-outlook-mobile-reference-message", Mark::Inside(Role::Quoted)),
     ("mail-editor-reference-message-container", Mark::Inside(Role::Quoted)),
     // Thunderbird, Airmail, Roundcube, Gmail.
@@ -70,6 +71,7 @@ const NAMES: &[(&str, Mark)] = &[
     ("__sig_post__", Mark::Inside(Role::Signature)),
     ("hs_signature", Mark::Inside(Role::Signature)),
     ("front-signature", Mark::Inside(Role::Signature)),
+    ("missive_signature", Mark::Inside(Role::Signature)),
     ("k9mail-signature", Mark::Inside(Role::Signature)),
     ("data-signature-widget=\"container\"", Mark::Inside(Role::Signature)),
     ("composer_signature", Mark::Inside(Role::Signature)),
@@ -96,6 +98,18 @@ pub(super) fn mark(attributes: &str) -> Option<Mark> {
 pub(super) fn is_quote(attributes: &str) -> bool {
     let near = attributes[..attributes.floor_char_boundary(2048)].to_ascii_lowercase();
     near.contains("cite") || near.contains("quote") || near.contains("border-left")
+}
+
+static HIDDEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i-u:display\s*:\s*none)").ok());
+
+/// Whether nobody sees what is in an element with these attributes: the first lines of newsletters, made for the list of
+/// mails only, and what is meant for filters.
+pub(super) fn is_hidden(name: &str, attributes: &str) -> bool {
+    const EMPTY: &[&str] = &["img", "br", "hr", "input", "meta", "link", "col", "area", "wbr", "source"];
+    (12..=4096).contains(&attributes.len())
+        && !attributes.ends_with('/')
+        && HIDDEN.as_ref().is_some_and(|hidden| hidden.is_match(attributes))
+        && !EMPTY.contains(&name)
 }
 
 /// Header lines of a quoted mail, in whatever language: two or more that begin with a short name and a colon.

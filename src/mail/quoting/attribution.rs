@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::LANGUAGES;
-use super::line::{self, Line, begins_with, has_address, has_date, has_day};
+use super::line::{
+    self, Line, begins_with, has_address, has_date, has_day, has_time, is_format, without_formats,
+};
 
 /// Lines that an attribution may be wrapped into.
 const MAX_LINES: usize = 6;
@@ -29,7 +31,8 @@ pub(super) struct Attribution {
 /// The attribution that begins in the line `first`, if there is one.
 pub(super) fn at(lines: &[Line], first: usize) -> Option<Attribution> {
     let head = lines[first].text;
-    if is_framed(head) {
+    let is_alone = || has_words_behind(head) || is_notes(head);
+    if is_framed(head) || lines[first].may_be_mark() && is_alone() {
         return Some(Attribution { last: first, offset: 0 });
     }
     if !lines[first].may_be_mark() {
@@ -92,7 +95,8 @@ fn offset_within(text: &str) -> usize {
 }
 
 fn is_attribution(said: &str, lines: &[Line], last: usize) -> bool {
-    let said = said.trim_matches([' ', '-', '*', '_', '\t', '~', '=', '#', '+']);
+    let said = said
+        .trim_matches(|c| matches!(c, ' ' | '-' | '*' | '_' | '\t' | '~' | '=' | '#' | '+') || is_format(c));
     if is_old_gmail(said) {
         return true;
     }
@@ -108,9 +112,13 @@ fn is_attribution(said: &str, lines: &[Line], last: usize) -> bool {
     let is_over_quote = below.is_some_and(Line::is_quoted);
     let words = said.split_whitespace().count();
     let starts = is_start(said);
-    // A verb in the middle may be anybody's sentence, unless a day or an address stands by it.
+    // A verb in the middle may be anybody's sentence, unless a day or an address stands by it. So may what begins in
+    // lower case: programs that do so name an address.
     let is_sure = has_verb_last || has_address || is_over_quote || has_day(said);
-    if has_verb && has_date && is_sure && (has_colon || starts) && words <= 40 {
+    let is_sentence = said.starts_with(char::is_lowercase) && !has_address && !is_over_quote;
+    // `Your colleague wrote on 2 March 2026:` is a sentence of a letter; programs note the hour.
+    let is_noted = starts || has_colon && (has_address || is_over_quote || has_time(said));
+    if has_verb && has_date && is_sure && !is_sentence && is_noted && words <= 40 {
         return true;
     }
     if has_verb && has_address && has_colon && words <= 25 {
@@ -133,6 +141,23 @@ pub(super) fn is_framed(text: &str) -> bool {
     framed.is_some_and(|said| said.len() <= MAX_LENGTH && !said.starts_with('>') && has_date(said))
 }
 
+/// `On Mon, 2 Nov 2026 at 10:00, Ann <ann@example.org> wrote:   Are you there?`, as Yahoo has it: the quoted words begin in
+/// the same line, some blanks away.
+fn has_words_behind(text: &str) -> bool {
+    let Some(colon) = text.find(":  ") else { return false };
+    let said = text[..colon].trim_start();
+    has_address(said) && has_date(said) && is_start(said) && ends_with_verb(said)
+}
+
+/// `Ann ---11/02/2026 10:00:00 AM---Are you there?`, as Notes has it above its header lines.
+fn is_notes(text: &str) -> bool {
+    let mut pieces = text.split("---");
+    let has_name = pieces.next().is_some_and(|name| !name.trim().is_empty());
+    has_name
+        && pieces.next().is_some_and(|day| day.len() <= 40 && has_time(day) && has_day(day))
+        && pieces.next().is_some()
+}
+
 /// `2016-03-03 17:21 GMT+01:00 Some One <someone@example.org>:`, as Gmail had it for a while, with or without the rest.
 fn is_old_gmail(said: &str) -> bool {
     let bytes = said.as_bytes();
@@ -145,7 +170,8 @@ fn is_old_gmail(said: &str) -> bool {
 
 /// It begins like an attribution: a word for "on" and a digit, or a date.
 fn is_start(text: &str) -> bool {
-    let text = text.trim_start_matches(['-', ' ', '*', '_', '\t', '\u{a0}', '>']);
+    let is_around = |c| matches!(c, '-' | ' ' | '*' | '_' | '\t' | '\u{a0}' | '>') || is_format(c);
+    let text = text.trim_start_matches(is_around);
     if !text.bytes().take(120).any(|b| b.is_ascii_digit()) {
         return false;
     }
@@ -172,7 +198,7 @@ fn begins_with_day(lower: &str) -> bool {
 
 /// It may be the end of an attribution: a colon, or no punctuation at all.
 fn may_end(text: &str) -> bool {
-    let text = text.trim_end_matches(['-', ' ', '*', '_']);
+    let text = without_formats(text).trim_end_matches(['-', ' ', '*', '_']);
     match text.chars().next_back() {
         Some(':' | '：' | '﹕') => true,
         Some(c) => (c.is_alphabetic() || c == ')') && ends_with_verb(text),

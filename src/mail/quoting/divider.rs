@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::{LANGUAGES, REPLY_ABOVE};
-use super::line::{Line, has_address, has_date, is_ruler};
+use super::line::{Line, has_address, has_date, has_day, has_time, is_format, is_ruler, without_formats};
 
 /// Lines that one header may be wrapped into, and those without a name between two headers.
 const MAX_CONTINUED: usize = 4;
@@ -63,13 +63,24 @@ pub(super) fn at(lines: &[Line], at: usize) -> Option<Divider> {
     if !line.may_be_mark() {
         return None;
     }
-    let text = line.text.trim_start();
-    let is_dashed = text.starts_with(['-', '_', '=', '*', '#', '~', '—', '–', '─', '<', '>', '▼', '↑', '・']);
-    let is_marked = is_dashed || text.ends_with([':', '-', '：', '─', '—']);
+    let text = without_formats(line.text.trim_start());
+    let is_dashed =
+        text.starts_with(['-', '_', '=', '*', '#', '~', '—', '–', '‐', '─', '<', '>', '▼', '↑', '・']);
+    let is_marked = is_dashed || text.starts_with('[') || text.ends_with([':', '-', '：', '─', '—']);
     if let Some(divider) = is_marked.then(|| marked(text, is_dashed)).flatten() {
         return Some(divider);
     }
-    is_header_block(lines, at).then_some(Divider::Headers)
+    if is_dashed && is_above_request(lines, at) {
+        return Some(Divider::ReplyAbove);
+    }
+    (is_header_block(lines, at) || is_shaped_block(lines, at)).then_some(Divider::Headers)
+}
+
+/// Jira's dashes stand in a line of their own, above the words.
+fn is_above_request(lines: &[Line], at: usize) -> bool {
+    let is_line = |text: &str| text.chars().all(|c| "-—–=_#*".contains(c)) && text.chars().nth(2).is_some();
+    let below = || lines.get(at + 1).map(|l| l.text.trim()).filter(|text| text.len() <= 60);
+    is_line(lines[at].text.trim()) && below().is_some_and(|text| ABOVE.begin(&text.to_lowercase()))
 }
 
 /// Words between dashes, or with a colon where programs write so.
@@ -79,7 +90,9 @@ fn marked(text: &str, is_dashed: bool) -> Option<Divider> {
     if bare.is_empty() || bare.len() > 120 {
         return None;
     }
-    if is_dashed && ABOVE.are_in(bare) {
+    // Zendesk's frame, in whatever language.
+    let is_framed = text.starts_with("##-") && text.ends_with("-##");
+    if is_framed || (is_dashed || text.starts_with('[')) && ABOVE.are_in(bare) {
         return Some(Divider::ReplyAbove);
     }
     if !TITLES.are_in(bare) {
@@ -148,13 +161,35 @@ fn is_header_block(lines: &[Line], at: usize) -> bool {
     }
 }
 
+/// Header lines as Outlook has them, in a tongue that no table knows: names of a few letters, an address in the first
+/// line, a day with its hour in the second, and two more.
+fn is_shaped_block(lines: &[Line], at: usize) -> bool {
+    let value = |line: &Line| {
+        let text = without_formats(line.text).trim_matches(['*', ' ']);
+        let (name, value) = text.split_once([':', '：'])?;
+        let is_name =
+            |c: char| c.is_alphabetic() || matches!(c, ' ' | '\'' | '*') || is_format(c) || !c.is_ascii();
+        let is_short = name.len() <= MAX_KEY && name.split_whitespace().count() <= 3;
+        (!name.is_empty() && is_short && name.chars().all(is_name)).then(|| value.trim().to_owned())
+    };
+    let Some([first, second, third, fourth]) = lines.get(at..at + 4).and_then(|l| l.first_chunk()) else {
+        return false;
+    };
+    let is_apart = at > 0 && (lines[at - 1].is_blank() || is_ruler(lines[at - 1].text, 3));
+    is_apart
+        && value(first).is_some_and(|v| v.ends_with('>') && has_address(&v))
+        && value(second).is_some_and(|v| has_day(&v) && has_time(&v))
+        && value(third).is_some()
+        && value(fourth).is_some()
+}
+
 /// `From: someone`, also bold (`*From:* someone`) and with a blank before the colon.
 fn header(text: &str) -> Option<(Header, &str)> {
-    let text = text
-        .trim_start_matches(['*', '_', ' ', '\t', '\u{a0}', '|', '#', '\u{feff}', '\u{200e}', '\u{200f}']);
+    let is_around = |c| matches!(c, '*' | '_' | ' ' | '\t' | '\u{a0}') || is_format(c);
+    let text = text.trim_start_matches(|c| matches!(c, '|' | '#') || is_around(c));
     let window = &text[..text.floor_char_boundary(MAX_KEY)];
     let at = window.find([':', '：'])?;
-    let key = window[..at].trim_matches(['*', '_', ' ', '\u{a0}', '\t', '\u{200e}', '\u{200f}']);
+    let key = window[..at].trim_matches(is_around);
     if key.is_empty() {
         return None;
     }
@@ -163,12 +198,18 @@ fn header(text: &str) -> Option<(Header, &str)> {
     Some((*kind, value))
 }
 
+/// A few words between dashes, directly above header lines: their title in whatever tongue.
+fn is_title(text: &str) -> bool {
+    let text = text.trim();
+    text.len() <= 60 && text.starts_with("---") && text.ends_with("---")
+}
+
 /// The first line that belongs to the divider: rulers and blank lines above it do.
 pub(super) fn start(lines: &[Line], at: usize) -> usize {
     let mut start = at;
     for above in (0..at).rev().take(6) {
         let line = &lines[above];
-        if line.is_free() && is_ruler(line.text, 3) {
+        if line.is_free() && (is_ruler(line.text, 3) || above + 1 == at && is_title(line.text)) {
             start = above;
         } else if !line.is_blank() {
             break;

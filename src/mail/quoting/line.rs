@@ -44,8 +44,11 @@ impl Line<'_> {
         let bytes = self.text.as_bytes();
         let near = &bytes[..bytes.len().min(MARK_LIMIT)];
         near.iter().any(|b| b.is_ascii_digit() || matches!(b, b':' | b'@' | b'-' | b'_'))
-            || !self.text.is_ascii() && self.text.contains(['：', '—', '–', '─', '﹕', '▼', '↑'])
-            || matches!(self.text.trim_start().as_bytes().first(), Some(b'=' | b'*' | b'#' | b'~' | b'<'))
+            || !self.text.is_ascii() && self.text.contains(['：', '—', '–', '‐', '─', '﹕', '▼', '↑'])
+            || matches!(
+                self.text.trim_start().as_bytes().first(),
+                Some(b'=' | b'*' | b'#' | b'~' | b'<' | b'[')
+            )
     }
 
     pub fn is_free(&self) -> bool {
@@ -66,6 +69,16 @@ pub(super) fn lines(text: &str) -> Vec<Line<'_>> {
         start += piece.len();
     }
     lines
+}
+
+/// Says in which direction a text runs, or that it may not be broken here, and is not seen itself. Programs for Arabic
+/// and Hebrew put such around what they write.
+pub(super) fn is_format(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' | '\u{feff}')
+}
+
+pub(super) fn without_formats(text: &str) -> &str {
+    if text.is_ascii() { text } else { text.trim_matches(is_format) }
 }
 
 /// A line of one character over and over: `____`, `-----`, `***`.
@@ -101,6 +114,14 @@ pub(super) fn has_date(text: &str) -> bool {
         at = after;
     }
     false
+}
+
+/// `10:00`: an hour, which a day may be mistaken for where a dot stands in it.
+pub(super) fn has_time(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    memchr::memchr_iter(b':', bytes)
+        .any(|at| at > 0 && is_digit(at - 1) && is_digit(at + 1) && is_digit(at + 2))
 }
 
 fn digits(bytes: &[u8]) -> usize {
@@ -149,7 +170,10 @@ pub(super) fn holds(text: &str, phrase: &str) -> bool {
 
 /// Whether words of this script are set apart by spaces: not so in Chinese, Japanese, and Korean endings.
 fn is_spaced(phrase: &str) -> bool {
-    !phrase
-        .chars()
-        .any(|c| matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'))
+    !phrase.chars().any(is_unspaced)
+}
+
+/// Of a script whose words stand without spaces between them.
+pub(super) fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{e00}'..='\u{e7f}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}')
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::super::phrases::Phrases;
 use super::languages::{DEVICES, LANGUAGES};
-use super::line::{Line, begins_with, ends_with, has_address, is_ruler};
+use super::line::{Line, begins_with, ends_with, has_address, is_ruler, is_unspaced};
 
 /// Lines with words that may stand below a ruler for it to be a footer's.
 const MAX_FOOTER: usize = 12;
@@ -16,6 +16,8 @@ const LOOKED_AT: usize = 200;
 const MAX_LINE: usize = 160;
 /// A line with so many words, and a full stop, is a sentence.
 const SENTENCE: usize = 5;
+/// Fewer digits are no telephone number.
+const TELEPHONE: usize = 7;
 /// What stands before an afterthought, without its dots.
 const POSTSCRIPTS: &[&str] = &["PS", "PPS", "PSS", "PPPS", "NB", "PD"];
 /// A paragraph shorter than this is no disclaimer.
@@ -56,10 +58,12 @@ fn rule_of(lines: &[&Line], at: usize) -> Option<&'static str> {
     if matches!(first, '-' | '_' | '—' | '–' | '=' | '*' | '#' | '~' | '+' | 'ᐧ' | '─' | '━' | '‐')
     {
         let separates = || is_separator(lines, at);
-        if is_delimiter(text) && !separates() {
+        // A dash alone stands in texts, too.
+        let is_prose = || holds_prose(&lines[at + 1..]);
+        if is_delimiter(text) && !separates() && (text.starts_with("--") || !is_prose()) {
             return Some("signature_delimiter");
         }
-        if is_ruler(text, 3) && is_footer(lines, at) && !separates() {
+        if is_ruler(text, 3) && is_footer(lines, at) && !separates() && !is_prose() {
             return Some("footer_ruler");
         }
         if is_dashed_name(text) && words_below(lines, at) == 0 {
@@ -160,7 +164,8 @@ fn names_device(rest: &str, phrase: &str) -> bool {
 
 fn has_device(text: &str) -> bool {
     text.split(|c: char| c.is_whitespace() || c == '-').any(|word| {
-        let word = word.trim_matches(['.', '\'', '’', '"', '(', ')', '[', ']', '!']);
+        let word =
+            word.trim_matches(['.', '\'', '’', '"', '(', ')', '[', ']', '!']).trim_matches(is_unspaced);
         // Longer names may bear the ending of a case.
         DEVICES.iter().any(|device| word == *device || (device.len() > 5 && word.starts_with(device)))
     }) || DEVICES.iter().any(|d| !d.is_ascii() && text.contains(d))
@@ -217,6 +222,24 @@ fn goes_on(lines: &[&Line]) -> bool {
         has_words |= !text.is_empty() && !is_closed;
         goes_on
     })
+}
+
+/// Words of a person below a line: sentences, or a list of things, and nothing that footers and signatures have, such as
+/// addresses, links, telephone numbers and the words of lawyers.
+fn holds_prose(lines: &[&Line]) -> bool {
+    let below = || lines.iter().filter(|l| !l.is_blank());
+    let is_reach = |l: &&&Line| {
+        let digits = l.text.bytes().filter(u8::is_ascii_digit).count();
+        has_address(l.text) || l.text.contains("://") || l.text.contains("www.") || digits >= TELEPHONE
+    };
+    let is_prose = |l: &&&Line| {
+        let text = l.text.trim();
+        text.starts_with(|c: char| c.is_ascii_digit())
+            || (text.ends_with(['.', '!', '。']) && text.split_whitespace().count() >= SENTENCE)
+    };
+    below().any(|l| is_prose(&l))
+        && !below().any(|l| is_reach(&l))
+        && !below().any(|l| LEGAL.are_in(&l.text.to_lowercase()))
 }
 
 /// A sentence that begins a paragraph: not what stands in an address.

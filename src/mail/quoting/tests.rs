@@ -45,6 +45,66 @@ fn new_words_stand_alone() {
         ("Yes\n-- \nBob\nExample Ltd\n", "Yes", "Bob\nExample Ltd"),
         ("Yes\n-- \nBob\n\nOn 2 Nov 2026, Ann wrote:\n> old\n> -- \n> Ann", "Yes", "Bob"),
         ("> old\n\nYes, both.\n-- \nBob", "> old\n\nYes, both.", "Bob"),
+        // Yahoo's quotation begins behind the colon.
+        ("Yes\n\nOn 2 Nov 2026 at 10:00, Ann<a@x.test> wrote:   Does it?\nAnn", "Yes", ""),
+        // Direction marks around what programs for Hebrew and Arabic write.
+        (
+            "כן\n\n\u{202b}בתאריך יום ב׳, 2 בנוב׳ 2026 ב-10:00 מאת \u{202a}Ann\u{202c}\u{200f} <\u{202a}a@x.test\u{202c}\u{200f}>:\u{202c}\n\n> old",
+            "כן",
+            "",
+        ),
+        // Jira's line, and Zendesk's in a tongue that no table knows.
+        ("Yes\n\n—-—-—-—\nReply above this line.\n\nAnn commented:\nold", "Yes", ""),
+        ("Yes\n\n##- Andika jibu lako juu ya mstari huu -##\n\nold", "Yes", ""),
+        ("Yes\n\n‐‐‐‐‐‐‐ Original Message ‐‐‐‐‐‐‐\nOn 2 Nov 2026, Ann <a@x.test> wrote:\n\n> old", "Yes", ""),
+        ("Yes\n\n[Please type your reply above this line]\n\nold", "Yes", ""),
+        (
+            "Yes\n\n---Vorig---\nFrom: \"Ann\"<a@x.test>\nDate: Mon, 2 Nov 2026 10:00\nSubject: x\n\nold",
+            "Yes",
+            "",
+        ),
+        (
+            "Yes\n\n---- 回复的原邮件 ----\n| 发件人 | Ann<a@x.test> |\n| 日期 | 2026年11月2日 |\nold",
+            "Yes",
+            "",
+        ),
+        (
+            "Yes\n\nAnn ---11/02/2026 10:00:00 AM---Does it?\n\nFrom: Ann\nTo: Bob\nDate: 11/02/2026 10:00\n\nold",
+            "Yes",
+            "",
+        ),
+        // A tongue that no table knows.
+        (
+            "Sawa.\n\nKutoka: Desk <d@x.test>\nIliyotumwa: 2 Novemba 2026 10:00\nKwa: Ada\nMada: RE: x\n\nold",
+            "Sawa.",
+            "",
+        ),
+        (
+            "Mine:\n\nPhone: 4711\nAddress: a@x.test\nWhen: 2 Novemba 2026 10:00\nWhat: x",
+            "Mine:\n\nPhone: 4711\nAddress: a@x.test\nWhen: 2 Novemba 2026 10:00\nWhat: x",
+            "",
+        ),
+        // Somebody's own words about what was said.
+        (
+            "Sirs,\n\nyour Ann wrote on 2 March 2026:\n\nWe pay.\n\nWhen?",
+            "Sirs,\n\nyour Ann wrote on 2 March 2026:\n\nWe pay.\n\nWhen?",
+            "",
+        ),
+        (
+            "Sirs,\n\nHerr Ray schrieb am 2.11.2026:\n\nBald.\n\nWann?",
+            "Sirs,\n\nHerr Ray schrieb am 2.11.2026:\n\nBald.\n\nWann?",
+            "",
+        ),
+        (
+            "On 2 March 2026 you said:\nit takes two days.",
+            "On 2 March 2026 you said:\nit takes two days.",
+            "",
+        ),
+        (
+            "Sirs,\n\non 2 March 2026 you wrote:\n\nWe pay.\n\nWhen?",
+            "Sirs,\n\non 2 March 2026 you wrote:\n\nWe pay.\n\nWhen?",
+            "",
+        ),
         ("> only\n> old", "> only\n> old", ""),
         ("-- \nBob", "--\nBob", ""),
         ("", "", ""),
@@ -103,6 +163,10 @@ fn a_line_between_words_is_no_signature_s() {
         "first part\n_____________________________\nsecond part, behind a line\n\nRegards\nAnn",
         "Yes.\n--\nAnn\n\nP.S. 4712, too",
         "> old\n\nYes.\n\n> older\n\n--\nAnd when?",
+        "Please sign:\n\n________________\nI confirm that order 4711 is cancelled.",
+        "Our order:\n\n________________\n12 bolts\n3 nuts",
+        "Two problems\n—\nThe hose leaks and the pump is loud.",
+        "Part one is done.\n\n----------\n\nPart two takes until Friday, for the paint has to dry.",
     ] {
         assert_eq!(told(text), (text.to_owned(), String::new()));
     }
@@ -117,6 +181,12 @@ fn a_line_between_words_is_no_signature_s() {
             "Yes\n_______________\nlist\nhttps://lists.test/x",
             "Yes",
             "_______________\nlist\nhttps://lists.test/x",
+        ),
+        ("Yes\n__________\nAnn Other\nHead of Sales", "Yes", "__________\nAnn Other\nHead of Sales"),
+        (
+            "Yes\n__________\nYou get this as a member of the list.\nx@lists.test",
+            "Yes",
+            "__________\nYou get this as a member of the list.\nx@lists.test",
         ),
         (
             "Yes\n\nSent with [Proton Mail](https://proton.me/mail/home) secure email.",
@@ -212,10 +282,35 @@ fn a_mail_that_answers_nothing_is_shown_whole() {
     assert_eq!(split.rules, ["quoted_lines", "answers_nothing"]);
 }
 
+#[test]
+fn programs_on_telephones_sign_in_many_tongues() {
+    for line in [
+        "Sent from my iPhone",
+        "Odesláno z iPhonu",
+        "Odesláno z mobilu",
+        "Stáhněte si Outlook pro iOS",
+        "Pobierz aplikację Outlook dla systemu iOS",
+        "Az iOS-es Outlook letöltése",
+        "Poslano iz mojega iPhona",
+        "Отправлено из мобильной Яндекс Почты",
+        "发自我的iPhone",
+        "发自网易邮箱大师",
+        "私のiPhoneから送信",
+        "ส่งจาก iPhone ของฉัน",
+        "أُرسلت من الـ iPhone",
+        "Enviat des del meu iPhone",
+        "Saadetud minu iPhone'ist",
+        "Išsiųsta iš mano iPhone",
+        "Nosūtīts no mana iPhone",
+    ] {
+        assert_eq!(told(&format!("4711\n\n{line}")), ("4711".to_owned(), line.to_owned()));
+    }
+}
+
 proptest! {
     #[test]
     fn every_text_is_split_without_loss(
-        text in "(?s)(> ?|-- ?|On 2 Nov|wrote:|From: a@b.test|Sent: 1.2.2026|____|\n|\n\n|é|写道：|[a-z ]{0,9}){0,60}"
+        text in "(?s)(> ?|-- ?|On 2 Nov|a@b.test |wrote:|:  |##-|-##|\u{202b}|\u{200f}|From: a@b.test|Sent: 1.2.2026|____|\n|\n\n|é|写道：|[a-z ]{0,9}){0,60}"
     ) {
         for relation in [Relation::Answer, Relation::Forward, Relation::Own] {
             check(&text, &split(&text, &[], relation));
