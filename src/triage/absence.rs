@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use self::words::{ANSWERING, AWAY, RETURNING, SELF, SUBJECTS, TOPICS};
+use self::words::{ANSWERING, AWAY, DATED, RETURNING, SELF, SUBJECTS, TOPICS};
 use crate::mail::Message;
 use crate::mail::phrases::Phrases;
 use crate::mail::quoting::Role;
@@ -58,11 +58,17 @@ fn is_borne_out(message: &Message) -> bool {
 
 fn by_words(message: &Message) -> Option<String> {
     let first = first_words(message)?;
-    let away = AWAY_WORDS.first_in(&first)?;
+    let away = AWAY_WORDS.first_in(&first).filter(|away| !DATED.contains(away) || is_dated(&first, away))?;
     let answering = ANSWERING.iter().find(|words| first.contains(**words))?;
     // An answer for somebody has nothing else to ask; and what was quoted nobody says.
     let is_said = !asks(&first) && new_words(message).is_some_and(|new| new.contains(away));
     is_said.then(|| format!("its words: {away:?}, {answering:?}"))
+}
+
+/// A day stands right behind these words, or a word behind them.
+fn is_dated(first: &str, words: &str) -> bool {
+    let behind = first.split_once(words).map_or("", |(_, behind)| behind);
+    behind[..behind.floor_char_boundary(12)].contains(|c: char| c.is_ascii_digit())
 }
 
 fn by_itself(message: &Message) -> Option<String> {
@@ -202,6 +208,7 @@ mod tests {
         let question = Message { text: "Which days may I take?".into(), ..answer };
         assert!(evidence(&question).is_none());
         assert!(TOPICS.iter().all(|words| SUBJECTS.contains(words)));
+        assert!(DATED.iter().all(|words| AWAY.contains(words)));
     }
 
     #[test]
@@ -254,6 +261,8 @@ mod tests {
             ("Re: order", "Gracias por su respuesta. Estoy de vacaciones; envíen el pedido el día 20."),
             ("Re: order", "Thanks for your email. I am away until Friday, so please deliver on Saturday."),
             ("Order", "This is an automated message, says your shop, and it is wrong."),
+            ("Re: order", "Danke für Ihre Nachricht. Ich bin vom Ergebnis enttäuscht."),
+            ("Re: order", "Bedankt voor uw bericht. Ik ben tot de conclusie gekomen dat het werkt."),
         ] {
             assert!(!said(subject, text), "{subject} {text}");
         }

@@ -196,8 +196,14 @@ pub(super) const AWAY: &[&str] = &[
     "ich bin nicht im büro",
     "ich bin im urlaub",
     "ich bin vom",
-    "ich befinde mich",
-    "bin ich nicht im",
+    "ich befinde mich bis",
+    "ich befinde mich vom",
+    "ich befinde mich im urlaub",
+    "ich befinde mich derzeit im urlaub",
+    "ich befinde mich derzeit nicht",
+    "ich befinde mich zur zeit im urlaub",
+    "bin ich nicht im büro",
+    "bin ich nicht im haus",
     "bin ich im urlaub",
     "je suis absent",
     "je serai absent",
@@ -274,6 +280,10 @@ pub(super) const AWAY: &[&str] = &[
     "na godišnjem odmoru",
     "sedang cuti",
 ];
+
+/// Of these, the ones that say so only where a day follows: people are also of an opinion, or on a way.
+pub(super) const DATED: &[&str] =
+    &["ich bin bis zum", "ich bin vom", "ich befinde mich bis", "ich befinde mich vom", "ik ben tot"];
 
 /// … and one of these, with which a program answers for him.
 pub(super) const ANSWERING: &[&str] = &[
