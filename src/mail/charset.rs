@@ -59,9 +59,14 @@ fn without_idle_escapes(bytes: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// Seven bits with the escapes of ISO-2022-JP, which nothing else has.
-fn is_iso_2022_jp(bytes: &[u8]) -> bool {
-    bytes.is_ascii() && memchr::memmem::find(bytes, b"\x1b$").is_some()
+/// Seven bits with the escapes of ISO-2022-JP, which nothing else has, and no error in what stands between them.
+fn iso_2022_jp(bytes: &[u8]) -> Option<String> {
+    let is_one = bytes.is_ascii() && memchr::memmem::find(bytes, b"\x1b$").is_some();
+    let read = |kept: &[u8]| {
+        let text = encoding_rs::ISO_2022_JP.decode_without_bom_handling_and_without_replacement(kept)?;
+        Some(text.into_owned())
+    };
+    is_one.then(|| read(&without_idle_escapes(bytes))).flatten()
 }
 
 /// RFC 2781 §4.3: what is called UTF-16 and has no mark of its own should have the big end first; much of it has not.
@@ -261,8 +266,8 @@ fn named(label: &str) -> Named {
 fn lenient(bytes: &[u8], is_stated: bool) -> (String, Option<Defect>) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let defect = is_stated.then_some(Defect::BadEncoding);
-    if is_iso_2022_jp(bytes) {
-        return (encoding_rs::ISO_2022_JP.decode(&without_idle_escapes(bytes)).0.into_owned(), defect);
+    if !is_stated && let Some(text) = iso_2022_jp(bytes) {
+        return (text, None);
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), None),

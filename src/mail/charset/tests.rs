@@ -38,6 +38,7 @@ fn text_is_decoded_by_its_charset() {
         (b"\x1b(I1\x1b(B", "iso-2022-jp", "ｱ"),
         (b"\x1b$B$3\x1b(B\x1b(I1\x1b(B", "iso-2022-jp", "こｱ"),
         (b"\x1b$B$3$s\x1b(B", "us-ascii", "こん"),
+        (b"\x1b$ is no \x1b(B", "us-ascii", "\x1b$ is no \x1b(B"),
         (b"\x1b$B$3\x1b(B", "ISO-2022-JP-MS", "こ"),
         (b"\x1b(J\\\x1b(B", "iso-2022-jp-2", "¥"),
         (b"\xb1", "cp932", "ｱ"),
