@@ -159,9 +159,9 @@ impl Reader<'_> {
         if !is_plain || html::is_page(&text) {
             return html::read(&text);
         }
-        let text = match uuencode::begins(&text) {
-            true => self.without_uuencoded(index, text),
-            false => text,
+        let text = match self.without_uuencoded(index) {
+            Some(rest) => normal(charset::decode(&rest, label.as_deref()).0),
+            None => text,
         };
         let kind = field::first(self.block(index), "content-type").unwrap_or_default();
         let flow = flowed::Flow::of(kind);
@@ -174,31 +174,29 @@ impl Reader<'_> {
         }
     }
 
-    /// Files that stand as lines in the text become attachments: their lines are nobody's words.
-    fn without_uuencoded(&mut self, index: usize, text: String) -> String {
+    /// Files that stand as lines in the text become attachments: their lines are nobody's words. The rest, if there are any.
+    fn without_uuencoded(&mut self, index: usize) -> Option<Vec<u8>> {
         let skeleton = self.skeleton;
         let part = &skeleton.parts[index];
         if !part.is_whole || part.span.encoding != Encoding::Identity {
             // Their place in the raw message cannot be said.
-            return text;
+            return None;
         }
         let kept = &skeleton.bytes[part.body.clone()];
-        let found: Vec<Attachment> = uuencode::files(kept)
-            .into_iter()
-            .map(|file| {
-                let (offset, length) = (part.span.offset + file.range.start as u64, file.range.len() as u64);
-                Attachment {
-                    name: file_name(&charset::utf8_or_western(file.name)),
-                    content_type: "application/octet-stream".into(),
-                    size: file.size,
-                    is_inline: false,
-                    content_id: String::new(),
-                    span: Span { offset, length, encoding: Encoding::Uuencode },
-                }
-            })
-            .collect();
-        self.body.attachments.extend(found);
-        uuencode::without_files(&text)
+        let files = uuencode::files(kept);
+        self.body.attachments.extend(files.iter().map(|file| Attachment {
+            name: file_name(&charset::utf8_or_western(file.name)),
+            content_type: "application/octet-stream".into(),
+            size: file.size,
+            is_inline: false,
+            content_id: String::new(),
+            span: Span {
+                offset: part.span.offset + file.range.start as u64,
+                length: file.range.len() as u64,
+                encoding: Encoding::Uuencode,
+            },
+        }));
+        (!files.is_empty()).then(|| uuencode::without(kept, &files))
     }
 
     /// Outlook's winmail.dat holds the files that a person attached, and sometimes the only text.

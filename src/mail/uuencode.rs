@@ -19,11 +19,6 @@ pub(super) struct File<'b> {
     pub size: u64,
 }
 
-/// Whether there may be a file in it: cheap, for every text is asked.
-pub(super) fn begins(text: &str) -> bool {
-    memmem::find(text.as_bytes(), b"begin ").is_some() && memmem::find(text.as_bytes(), b"\nend").is_some()
-}
-
 /// The files in a text, in order.
 pub(super) fn files(text: &[u8]) -> Vec<File<'_>> {
     let mut files: Vec<File> = Vec::new();
@@ -44,14 +39,14 @@ pub(super) fn files(text: &[u8]) -> Vec<File<'_>> {
 }
 
 /// The same text without them.
-pub(super) fn without_files(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
+pub(super) fn without(text: &[u8], files: &[File<'_>]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(text.len());
     let mut at = 0;
-    for file in files(text.as_bytes()) {
-        kept.push_str(&text[at..file.range.start]);
+    for file in files {
+        kept.extend_from_slice(&text[at..file.range.start]);
         at = file.range.end;
     }
-    kept.push_str(&text[at..]);
+    kept.extend_from_slice(&text[at..]);
     kept
 }
 
@@ -179,8 +174,8 @@ mod tests {
         assert_eq!(files.len(), 1);
         assert_eq!((files[0].name, files[0].size), (&b"a file.txt"[..], 3));
         assert_eq!(decode_span(&TEXT.as_bytes()[files[0].range.clone()], Encoding::Uuencode), b"cat");
-        assert_eq!(without_files(TEXT), "Here it is\n\nand on\nbegin 644 words\nof mine\nend\n");
-        assert!(begins(TEXT) && !begins("I begin to see"));
+        let rest = without(TEXT.as_bytes(), &files);
+        assert_eq!(rest, b"Here it is\n\nand on\nbegin 644 words\nof mine\nend\n");
     }
 
     #[test]

@@ -130,6 +130,12 @@ fn a_uuencoded_file_has_a_name_that_can_be_shown() {
 }
 
 #[test]
+fn only_a_file_that_is_attached_leaves_the_words() {
+    let body = body("Subject: s\n\nHere\nbe\0gin 644 a\n#8V%T\n`\nend\nbye\n");
+    assert_eq!((body.attachments.len(), body.text.as_str()), (0, "Here\nbegin 644 a\n#8V%T\n`\nend\nbye"));
+}
+
+#[test]
 fn a_part_may_be_uuencoded_as_a_whole() {
     let part = |said: &str, lines: &str| {
         let head = "Content-Type: image/png; name=\"cat.png\"\nContent-Transfer-Encoding: ";
