@@ -27,11 +27,11 @@ pub fn safe_html(page: &str) -> String {
         .add_generic_attributes(["align", "dir"])
         .add_tags(["font", "center"])
         .attribute_filter(|element, attribute, value| match (element, attribute) {
-            ("img", "src") => is_in_the_mail(value).then_some(Cow::Borrowed(link(value))),
+            ("img", "src") => Some(link(value)).filter(|url| is_in_the_mail(url)),
             // No other attribute loads anything by itself.
             ("img", "srcset") => None,
             (_, "cite") => None,
-            (_, "href") => (!is_in_the_mail(value)).then_some(Cow::Borrowed(link(value))),
+            (_, "href") => Some(link(value)).filter(|url| !is_in_the_mail(url)),
             _ => Some(Cow::Borrowed(value)),
         });
     cleaner.clean(page).to_string()
@@ -39,12 +39,16 @@ pub fn safe_html(page: &str) -> String {
 
 /// A part of the mail itself (RFC 2392).
 fn is_in_the_mail(url: &str) -> bool {
-    link(url).get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid:"))
+    url.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid:"))
 }
 
-/// A URL as browsers read it: what stands in front of its first letter is nothing to them.
-fn link(url: &str) -> &str {
-    url.trim_start_matches(|c: char| c.is_whitespace() || c.is_control())
+/// A URL as browsers read it: line ends within it are nothing to them, nor is what stands in front of its first letter.
+fn link(url: &str) -> Cow<'_, str> {
+    let url = url.trim_start_matches(|c: char| c.is_whitespace() || c.is_control());
+    match url.contains(char::is_control) {
+        true => Cow::Owned(url.replace(char::is_control, "")),
+        false => Cow::Borrowed(url),
+    }
 }
 
 /// More tags, or a deeper nesting, than anybody writes.
@@ -91,11 +95,15 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_front_of_a_link_goes() {
+    fn what_browsers_do_not_see_of_a_link_goes() {
         let safe = safe_html("<a href=\"\u{1f} \u{1}mailto:ann@x.test\">x</a>");
         assert!(safe.contains("href=\"mailto:ann@x.test\""), "{safe}");
         assert!(!safe_html("<a href=\"\u{1f}CID:a\">x</a>").to_lowercase().contains("cid:"));
         assert_eq!(safe_html("<img src=\"\u{1f}cid:a\">"), "<img src=\"cid:a\">");
+        let safe = safe_html("<a href=\"ma\r\nilto:ann\t@x.test\">x</a>");
+        assert!(safe.contains("href=\"mailto:ann@x.test\""), "{safe}");
+        assert!(!safe_html("<a href=\"c\nid:a\">x</a>").contains("id:a"));
+        assert!(!safe_html("<a href=\"java\nscript:alert(1)\">x</a>").contains("script"));
     }
 
     #[test]
