@@ -95,7 +95,7 @@ impl Intake {
             tx.commit().await
         };
         if let Err(e) = let_go.await {
-            tracing::debug!(arrival.id = id.0, "it stays marked as in hand: {e}");
+            tracing::debug!(arrival.id = id.0, "intake.stays_in_hand {e}");
         }
     }
 

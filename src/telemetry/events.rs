@@ -276,6 +276,12 @@ pub const EVENTS: &[Event] = &[
         "A session that was kept open has ended; the next round has a new one.",
     ),
     event(
+        "intake.stays_in_hand",
+        Level::DEBUG,
+        &["arrival.id"],
+        "The store has failed on a message and could not be told that this was no try; it is told before tries are counted.",
+    ),
+    event(
         "intake.unreadable",
         Level::ERROR,
         &["arrival.id"],
