@@ -19,7 +19,7 @@ const SQLITE_PRAGMAS: &str = "PRAGMA page_size = 16384; PRAGMA journal_mode = WA
      PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
      PRAGMA journal_size_limit = 67108864;";
 const SQLITE_READER_PRAGMAS: &str = "PRAGMA query_only = ON;";
-const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 3000;";
+const SQLITE_WRITER_PRAGMAS: &str = "PRAGMA cache_size = -6144; PRAGMA wal_autocheckpoint = 3000;";
 
 /// PostgreSQL: a commit is durable when it returns. A process that is stopped in the midst of a transaction, or is gone with
 /// its machine, holds its locks, the desk's among them: not for long.

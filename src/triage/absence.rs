@@ -14,9 +14,9 @@ mod words;
 const FIRST_WORDS: usize = 400;
 
 /// Hardly any mail has one, and each is asked.
-static AWAY_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::of_texts(AWAY.iter().copied()));
+static AWAY_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(AWAY.iter().copied()));
 
-static SELF_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::of_texts(SELF.iter().copied()));
+static SELF_WORDS: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(SELF.iter().copied()));
 
 /// The evidence that a program answered for somebody.
 pub fn evidence(message: &Message) -> Option<String> {
