@@ -40,8 +40,8 @@ fn by_subject(message: &Message) -> Option<String> {
             || ["re:", "aw:", "sv:", "fw:", "fwd:"].iter().any(|prefix| behind.starts_with(prefix));
         is_closed && (at == 0 || (behind.starts_with(':') && !said[..at].contains(':')))
     };
-    let is_believed = |words: &&&str| !TOPICS.contains(words) || is_borne_out(message);
-    let words = SUBJECTS.iter().find(|words| is_said(words) && is_believed(words))?;
+    let topic = || TOPICS.iter().find(is_said).filter(|_| is_borne_out(message));
+    let words = topic().or_else(|| SUBJECTS.iter().find(is_said))?;
     Some(format!("the subject begins with {words:?}"))
 }
 
@@ -207,7 +207,7 @@ mod tests {
         assert!(evidence(&answer).is_some());
         let question = Message { text: "Which days may I take?".into(), ..answer };
         assert!(evidence(&question).is_none());
-        assert!(TOPICS.iter().all(|words| SUBJECTS.contains(words)));
+        assert!(!TOPICS.iter().any(|words| SUBJECTS.contains(words)));
         assert!(DATED.iter().all(|words| AWAY.contains(words)));
     }
 
